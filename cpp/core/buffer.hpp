@@ -1,0 +1,69 @@
+// Zeroed, aligned memory, and matrices in panels that own it.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "../kernels/kernels.hpp"
+
+namespace steepest {
+
+template <class T>
+class Buffer {
+public:
+    Buffer() = default;
+    explicit Buffer(std::size_t size) : size_(size) {
+        if (size == 0) return;
+        const bool large = size * sizeof(T) >= kHugePage;
+        const std::size_t alignment = large ? kHugePage : kCacheLine;
+        const std::size_t bytes = (size * sizeof(T) + alignment - 1) / alignment * alignment;
+        data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
+        if (!data_) throw std::bad_alloc();
+#if defined(__linux__)
+        if (large) madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a page of 4 KiB each 1,024 numbers starves the TLB
+#endif
+        std::memset(static_cast<void*>(data_.get()), 0, bytes);
+    }
+
+    T* data() const { return data_.get(); }
+    std::size_t size() const { return size_; }
+
+private:
+    static constexpr std::size_t kCacheLine = 64, kHugePage = std::size_t{2} << 20;
+    struct Free {
+        void operator()(T* p) const { std::free(p); }
+    };
+    std::unique_ptr<T, Free> data_;
+    std::size_t size_ = 0;
+};
+
+// Panels an even number of cache lines apart would fall on the same cache sets: an odd number of rows avoids it.
+inline std::size_t panel_stride(std::size_t rows, std::size_t panel) { return (rows | 1) * panel; }
+
+inline std::size_t panels_of(std::size_t columns, std::size_t panel) { return (columns + panel - 1) / panel; }
+
+// A matrix in panels, with room for `rows` rows.
+template <class T>
+class PanelMatrix {
+public:
+    PanelMatrix() = default;
+    PanelMatrix(std::size_t rows, std::size_t columns, std::size_t panel)
+        : stride_(panel_stride(rows, panel)), buffer_(panels_of(columns, panel) * stride_) {}
+
+    Matrix<T> matrix() const { return {buffer_.data(), stride_}; }
+    Matrix<const T> view() const { return {buffer_.data(), stride_}; }
+    const Buffer<T>& buffer() const { return buffer_; }
+
+private:
+    std::size_t stride_ = 0;
+    Buffer<T> buffer_;
+};
+
+}  // namespace steepest

@@ -1,0 +1,147 @@
+#include "loss.hpp"
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace steepest {
+
+template <class T>
+Targets<T>::Targets(const Kernels<T>& kernels, LossSpec spec, std::size_t capacity, std::size_t n_out)
+    : k_(kernels), spec_(spec), n_out_(n_out), rows_(capacity, n_out, kernels.panel), weights_(capacity), labels_(capacity),
+      parts_((capacity + kChunk - 1) / kChunk) {}
+
+template <class T>
+void Targets<T>::expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out, Loss loss) {
+    const bool labels = loss == Loss::cross_entropy && y.flat;
+    if (!labels || y.rows != rows) {
+        if (loss == Loss::cross_entropy && (y.rows != rows || y.columns != n_out)) {
+            const std::string n = std::to_string(rows);
+            throw std::invalid_argument(y.name + " has shape (" + std::to_string(y.rows) + "," +
+                                        (y.flat ? "" : " " + std::to_string(y.columns)) + "), expected labels (" + n +
+                                        ",) or probabilities (" + n + ", " + std::to_string(n_out) + ")");
+        }
+        expect_shape(y, rows, n_out);
+    }
+    if (weights.data && (!weights.flat || weights.rows != rows)) {
+        throw std::invalid_argument(weights.name + " has shape (" + std::to_string(weights.rows) + "," +
+                                    (weights.flat ? "" : " " + std::to_string(weights.columns)) + "), expected (" +
+                                    std::to_string(rows) + ",)");
+    }
+}
+
+template <class T>
+bool Targets<T>::allowed(double value) const {
+    if (!std::isfinite(static_cast<T>(value))) return false;
+    switch (spec_.loss) {
+        case Loss::cross_entropy:
+        case Loss::binary_cross_entropy: return value >= 0 && value <= 1;
+        case Loss::poisson: return value >= 0;
+        default: return true;
+    }
+}
+
+template <class T>
+bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer) {
+    if (labelled_) {
+        const double label = y.at(source, 0);
+        const bool good = label >= 0 && label < static_cast<double>(n_out_) && label == std::floor(label);
+        labels_[row] = good ? static_cast<std::int32_t>(label) : 0;  // the loss indexes by it
+        return good;
+    }
+    steepest::read_row(y, source, buffer);
+    bool good = k_.gather_row(buffer, n_out_, row, rows_.matrix()) != 0;
+    if (spec_.loss < Loss::cross_entropy) return good;
+    double total = 0;
+    for (std::size_t c = 0; c < n_out_; ++c) {
+        good &= allowed(static_cast<double>(buffer[c]));
+        total += static_cast<double>(buffer[c]);
+    }
+    return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= 1e-3);
+}
+
+template <class T>
+bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share) {
+    if (share.leads()) {
+        labelled_ = spec_.loss == Loss::cross_entropy && y.flat;
+        weighted_ = weights.data != nullptr;
+    }
+    share.sync();
+    thread_local std::vector<T> buffer;
+    if (buffer.size() < n_out_) buffer.resize(n_out_);
+    const Range part = share.split(rows.count);
+    bool good = true;
+    for (std::size_t i = part.begin; i < part.end; ++i) {
+        good &= read_row(y, rows[i], i, buffer.data());
+        if (!weighted_) continue;
+        const auto weight = static_cast<T>(weights.at(rows[i], 0));
+        good &= weight >= T(0) && std::isfinite(weight);
+        weights_.data()[i] = weight;
+    }
+    return good;
+}
+
+template <class T>
+void Targets<T>::refuse(const ArrayView& y, const ArrayView& weights, Rows rows) const {
+    for (std::size_t i = 0; i < rows.count; ++i) {
+        const std::string row = " at row " + std::to_string(rows[i]);
+        double total = 0;
+        for (std::size_t c = 0; c < y.columns; ++c) {
+            const double value = y.at(rows[i], c);
+            const std::string place = row + (y.flat ? "" : ", column " + std::to_string(c));
+            total += value;
+            if (labelled_) {
+                if (value >= 0 && value < static_cast<double>(n_out_) && value == std::floor(value)) continue;
+                throw std::invalid_argument(y.name + " has label " + number_text(value) + place + ", expected integers 0 to " +
+                                            std::to_string(n_out_ - 1));
+            }
+            if (!std::isfinite(static_cast<T>(value))) steepest::refuse<T>(y, {rows.order, rows.first + i, 1});
+            if (!allowed(value)) {
+                throw std::invalid_argument(y.name + " has " + number_text(value) + place + ", expected " +
+                                            (spec_.loss == Loss::poisson ? "counts of at least 0" : "numbers in [0, 1]"));
+            }
+        }
+        if (!labelled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > 1e-3) {
+            throw std::invalid_argument(y.name + " has probabilities that sum to " + number_text(total) + row + ", expected 1");
+        }
+        if (!weights.data) continue;
+        const double weight = weights.at(rows[i], 0);
+        if (!std::isfinite(static_cast<T>(weight))) steepest::refuse<T>(weights, {rows.order, rows.first + i, 1});
+        if (weight < 0) {
+            throw std::invalid_argument(weights.name + " has " + number_text(weight) + row + ", expected weights of at least 0");
+        }
+    }
+    throw std::logic_error(y.name + " changed while it was read");
+}
+
+template <class T>
+double Targets<T>::weight_sum(std::size_t rows) const {
+    if (!weighted_) return static_cast<double>(rows);
+    double total = 0;
+    for (std::size_t i = 0; i < rows; ++i) total += static_cast<double>(weights_.data()[i]);
+    return total;
+}
+
+template <class T>
+void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double weight_sum, Share share) {
+    const Range part = share.split(rows, kChunk);
+    LossArgs<T> args{0, 0, n_out_, y, rows_.view(), labelled_ ? labels_.data() : nullptr, weighted_ ? weights_.data() : nullptr,
+                     dy, spec_.loss, static_cast<T>(spec_.parameter), static_cast<T>(weight_sum > 0 ? 1 / weight_sum : 0)};
+    for (std::size_t row = part.begin; row < part.end; row += kChunk) {
+        args.row0 = row;
+        args.row1 = row + kChunk < part.end ? row + kChunk : part.end;
+        parts_[row / kChunk] = k_.loss(&args);
+    }
+}
+
+template <class T>
+double Targets<T>::sum_of_parts(std::size_t rows) const {
+    double total = 0;
+    for (std::size_t i = 0; i * kChunk < rows; ++i) total += parts_[i];
+    return total;
+}
+
+template class Targets<float>;
+template class Targets<double>;
+
+}  // namespace steepest

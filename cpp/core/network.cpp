@@ -1,0 +1,145 @@
+#include "network.hpp"
+
+#include <cmath>
+#include <stdexcept>
+
+#include "random.hpp"
+
+namespace steepest {
+
+template <class T>
+Network<T>::Network(std::size_t n_in, std::uint64_t seed) : n_in_(n_in), n_out_(n_in), seed_(seed), isa_(current_isa()) {
+    if (n_in == 0) throw std::invalid_argument("n_in is 0, expected at least 1");
+}
+
+template <class T>
+std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill) {
+    auto parameter = std::make_unique<Parameter<T>>(
+        Parameter<T>{name, rows, columns, is_vector, true, false, PanelMatrix<T>(rows, columns, kernels().panel), {}});
+    if (fill != T(0)) {
+        for (std::size_t c = 0; c < columns; ++c) parameter->value.matrix().data[c / kernels().panel * parameter->value.matrix().stride + c % kernels().panel] = fill;
+    }
+    parameters_.push_back(std::move(parameter));
+    return parameters_.size() - 1;
+}
+
+template <class T>
+void Network<T>::add_dense(const std::string& name, std::size_t n_out, bool bias, Init init) {
+    if (n_out == 0) throw std::invalid_argument("n_out is 0, expected at least 1");
+    constexpr std::size_t limit = static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T) / 2;
+    if (n_out + kernels().panel > limit / (n_out_ + 1)) {
+        throw std::invalid_argument("a weight of (" + std::to_string(n_out_) + ", " + std::to_string(n_out) + ") is too large for memory");
+    }
+    Layer layer{LayerKind::dense, n_out_, n_out};
+    layer.weight = add_parameter(name + ".weight", n_out_, n_out, false, T(0));
+    if (bias) layer.bias = add_parameter(name + ".bias", 1, n_out, true, T(0));
+    parameters_[layer.weight]->decays = true;
+    initialise(*parameters_[layer.weight], init);
+    layers_.push_back(layer);
+    n_out_ = n_out;
+}
+
+template <class T>
+void Network<T>::add_activation(Activation activation, double alpha) {
+    Layer layer{LayerKind::activation, n_out_, n_out_};
+    layer.activation = activation;
+    layer.alpha = alpha;
+    layers_.push_back(layer);
+}
+
+template <class T>
+void Network<T>::add_dropout(double p) {
+    Layer layer{LayerKind::dropout, n_out_, n_out_};
+    layer.p = p;
+    layers_.push_back(layer);
+}
+
+template <class T>
+void Network<T>::add_batch_norm(const std::string& name, double momentum, double eps) {
+    Layer layer{LayerKind::batch_norm, n_out_, n_out_};
+    layer.momentum = momentum;
+    layer.eps = eps;
+    layer.weight = add_parameter(name + ".weight", 1, n_out_, true, T(1));
+    layer.bias = add_parameter(name + ".bias", 1, n_out_, true, T(0));
+    layer.mean = add_parameter(name + ".running_mean", 1, n_out_, true, T(0));
+    layer.variance = add_parameter(name + ".running_var", 1, n_out_, true, T(1));
+    parameters_[layer.mean]->trained = parameters_[layer.variance]->trained = false;
+    layers_.push_back(layer);
+}
+
+template <class T>
+void Network<T>::add_layer_norm(const std::string& name, double eps) {
+    Layer layer{LayerKind::layer_norm, n_out_, n_out_};
+    layer.eps = eps;
+    layer.weight = add_parameter(name + ".weight", 1, n_out_, true, T(1));
+    layer.bias = add_parameter(name + ".bias", 1, n_out_, true, T(0));
+    layers_.push_back(layer);
+}
+
+template <class T>
+void Network<T>::begin_residual() {
+    layers_.push_back({LayerKind::residual_begin, n_out_, n_out_});
+    open_.push_back(n_out_);
+}
+
+template <class T>
+void Network<T>::end_residual() {
+    if (open_.empty()) throw std::invalid_argument("end_residual without begin_residual");
+    if (open_.back() != n_out_) {
+        throw std::invalid_argument("a residual branch gives " + std::to_string(n_out_) + " outputs, expected its input's " +
+                                    std::to_string(open_.back()));
+    }
+    open_.pop_back();
+    layers_.push_back({LayerKind::residual_end, n_out_, n_out_});
+}
+
+// He et al. (2015), Glorot and Bengio (2010), LeCun et al. (1998); a uniform on +-bound has deviation bound / sqrt(3).
+template <class T>
+void Network<T>::initialise(Parameter<T>& weight, Init init) {
+    if (init == Init::zeros) return;
+    const auto n_in = static_cast<double>(weight.rows), n_out = static_cast<double>(weight.columns);
+    const bool he = init == Init::he_uniform || init == Init::he_normal;
+    const bool glorot = init == Init::glorot_uniform || init == Init::glorot_normal;
+    const bool is_uniform = init == Init::he_uniform || init == Init::glorot_uniform || init == Init::lecun_uniform;
+    const double variance = he ? 2 / n_in : glorot ? 2 / (n_in + n_out) : 1 / n_in;
+    const double bound = std::sqrt(3 * variance), deviation = std::sqrt(variance);
+    Random random(seed_, Stream::weights, static_cast<std::uint32_t>(parameters_.size()));
+    std::vector<T> row(weight.columns);
+    for (std::size_t r = 0; r < weight.rows; ++r) {
+        for (T& value : row) value = static_cast<T>(is_uniform ? bound * (2 * random.uniform() - 1) : deviation * random.normal());
+        kernels().gather_row(row.data(), row.size(), r, weight.value.matrix());
+    }
+}
+
+template <class T>
+std::size_t Network<T>::state_size() const {
+    std::size_t size = 0;
+    for (const auto& parameter : parameters_) size += parameter->rows * parameter->columns;
+    return size;
+}
+
+template <class T>
+void Network<T>::allocate_gradients() {
+    for (const auto& p : parameters_) {
+        if (p->trained && !p->gradient.buffer().data()) p->gradient = PanelMatrix<T>(p->rows, p->columns, kernels().panel);
+    }
+}
+
+template <class T>
+void Network<T>::read(const Parameter<T>& parameter, const PanelMatrix<T>& from, T* out) const {
+    for (std::size_t r = 0; r < parameter.rows; ++r) {
+        kernels().scatter_row(from.view(), parameter.columns, r, out + r * parameter.columns);
+    }
+}
+
+template <class T>
+void Network<T>::write(const Parameter<T>& parameter, const T* values, const PanelMatrix<T>& to) const {
+    for (std::size_t r = 0; r < parameter.rows; ++r) {
+        kernels().gather_row(values + r * parameter.columns, parameter.columns, r, to.matrix());
+    }
+}
+
+template class Network<float>;
+template class Network<double>;
+
+}  // namespace steepest

@@ -1,0 +1,84 @@
+// A network: its layers in order, and the parameters that they own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "buffer.hpp"
+#include "dispatch.hpp"
+
+namespace steepest {
+
+constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+// One parameter or buffer, stored in panels; a vector is a matrix of one row.
+template <class T>
+struct Parameter {
+    std::string name;
+    std::size_t rows, columns;
+    bool is_vector;
+    bool trained;  // false: a buffer such as a running mean
+    bool decays;   // weight decay applies
+    PanelMatrix<T> value;
+    PanelMatrix<T> gradient;  // empty until somebody asks for gradients
+};
+
+enum class LayerKind { dense, activation, dropout, batch_norm, layer_norm, residual_begin, residual_end };
+
+struct Layer {
+    LayerKind kind;
+    std::size_t n_in, n_out;
+    Activation activation = Activation::identity;
+    double alpha = 0;           // of the activation
+    double p = 0;               // dropout
+    double momentum = 0, eps = 0;  // normalisation
+    std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone;  // indices of parameters
+};
+
+enum class Init { zeros, he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal };
+
+template <class T>
+class Network {
+public:
+    using Scalar = T;
+
+    Network(std::size_t n_in, std::uint64_t seed);
+
+    void add_dense(const std::string& name, std::size_t n_out, bool bias, Init init);
+    void add_activation(Activation activation, double alpha);
+    void add_dropout(double p);
+    void add_batch_norm(const std::string& name, double momentum, double eps);
+    void add_layer_norm(const std::string& name, double eps);
+    void begin_residual();
+    void end_residual();
+
+    std::size_t n_in() const { return n_in_; }
+    std::size_t n_out() const { return n_out_; }
+    std::uint64_t seed() const { return seed_; }
+    const Isa& isa() const { return isa_; }
+    const Kernels<T>& kernels() const { return kernels_of<T>(isa_); }
+    const std::vector<Layer>& layers() const { return layers_; }
+    const std::vector<std::unique_ptr<Parameter<T>>>& parameters() const { return parameters_; }
+    std::size_t state_size() const;  // numbers of all parameters and buffers
+
+    void allocate_gradients();
+
+    // Row-major copies in and out.
+    void read(const Parameter<T>& parameter, const PanelMatrix<T>& from, T* out) const;
+    void write(const Parameter<T>& parameter, const T* values, const PanelMatrix<T>& to) const;
+
+private:
+    std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
+    void initialise(Parameter<T>& weight, Init init);
+
+    std::size_t n_in_, n_out_;
+    std::uint64_t seed_;
+    const Isa& isa_;
+    std::vector<Layer> layers_;
+    std::vector<std::unique_ptr<Parameter<T>>> parameters_;
+    std::vector<std::size_t> open_;  // sizes at the open residual branches
+};
+
+}  // namespace steepest

@@ -1,0 +1,170 @@
+#include "parallel.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
+namespace steepest {
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+constexpr int kSpins = 2000;  // some tens of microseconds: longer than the gap between two steps of a small network
+
+// Spins until `ready` holds; gives the processor away when that takes long, for the others may need it to get here.
+template <class F>
+void spin_until(F ready) {
+    for (int spins = 0; !ready(); ++spins) {
+        if (spins < kSpins) {
+            relax();
+        } else {
+            std::this_thread::yield();
+        }
+    }
+}
+
+class Team {
+public:
+    void run(std::size_t threads, void (*function)(void*, Share), void* context) {
+        if (busy_.exchange(true, std::memory_order_acquire)) {
+            function(context, Share{0, 1, nullptr});
+            return;
+        }
+        hire(threads - 1);
+        Barrier barrier(threads);
+        function_ = function;
+        context_ = context;
+        barrier_ = &barrier;
+        members_ = threads;
+        finished_.store(0, std::memory_order_relaxed);
+        generation_.fetch_add(1);
+        if (sleepers_.load() > 0) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            wake_.notify_all();
+        }
+        function(context, Share{0, threads, &barrier});
+        spin_until([&] { return finished_.load(std::memory_order_acquire) == hired_; });
+        busy_.store(false, std::memory_order_release);
+    }
+
+private:
+    void hire(std::size_t workers) {
+        for (; hired_ < workers; ++hired_) {
+            std::thread(&Team::work, this, hired_ + 1, generation_.load()).detach();
+        }
+    }
+
+    void work(std::size_t index, std::size_t seen) {
+        for (;;) {
+            for (int spins = 0; generation_.load() == seen && spins < kSpins; ++spins) relax();
+            if (generation_.load() == seen) {
+                std::unique_lock<std::mutex> lock(mutex_);
+                ++sleepers_;
+                wake_.wait(lock, [&] { return generation_.load() != seen; });
+                --sleepers_;
+            }
+            ++seen;
+            if (index < members_) function_(context_, Share{index, members_, barrier_});
+            finished_.fetch_add(1, std::memory_order_release);
+        }
+    }
+
+    std::atomic<bool> busy_{false};
+    std::atomic<std::size_t> generation_{0}, finished_{0}, sleepers_{0};
+    void (*function_)(void*, Share) = nullptr;
+    void* context_ = nullptr;
+    Barrier* barrier_ = nullptr;
+    std::size_t members_ = 0, hired_ = 0;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+};
+
+// Never destroyed: its threads are detached and may still sleep in it when the process ends. A forked child has none
+// of the threads and starts a team of its own.
+Team* the_team = nullptr;
+
+Team& team() {
+    static const bool once = [] {
+        the_team = new Team;
+#if defined(__unix__) || defined(__APPLE__)
+        pthread_atfork(nullptr, nullptr, [] { the_team = new Team; });
+#endif
+        return true;
+    }();
+    static_cast<void>(once);
+    return *the_team;
+}
+
+// Processors that the control group grants, rounded up; 0 where it sets no limit.
+std::size_t quota() {
+    std::ifstream file("/sys/fs/cgroup/cpu.max");
+    std::string limit;
+    double period = 0;
+    if (!(file >> limit >> period) || limit == "max" || period <= 0) return 0;
+    const double cpus = std::strtod(limit.c_str(), nullptr) / period;
+    return cpus > 0 ? static_cast<std::size_t>(cpus + 0.999) : 0;
+}
+
+std::size_t default_threads() {
+    if (const char* text = std::getenv("STEEPEST_NUM_THREADS"); text && *text) {
+        char* end = nullptr;
+        const long n = std::strtol(text, &end, 10);
+        if (*end != '\0' || n < 1) {
+            throw std::invalid_argument("STEEPEST_NUM_THREADS is '" + std::string(text) + "', expected a number of at least 1");
+        }
+        return static_cast<std::size_t>(n);
+    }
+    std::size_t n = std::max(1u, std::thread::hardware_concurrency());
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) n = std::max<std::size_t>(1, static_cast<std::size_t>(CPU_COUNT(&set)));
+#endif
+    const std::size_t granted = quota();
+    return granted > 0 ? std::min(n, granted) : n;
+}
+
+std::size_t& num_threads() {
+    static std::size_t n = default_threads();
+    return n;
+}
+
+}  // namespace
+
+void Barrier::wait() {
+    const std::size_t phase = phase_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+        arrived_.store(0, std::memory_order_relaxed);
+        phase_.store(phase + 1, std::memory_order_release);
+    } else {
+        spin_until([&] { return phase_.load(std::memory_order_acquire) != phase; });
+    }
+}
+
+void set_num_threads(std::size_t n) {
+    if (n < 1) throw std::invalid_argument("n is 0, expected at least 1 thread");
+    num_threads() = n;
+}
+
+std::size_t get_num_threads() { return num_threads(); }
+
+void detail::run_team(std::size_t threads, void (*function)(void*, Share), void* context) {
+    team().run(threads, function, context);
+}
+
+}  // namespace steepest

@@ -1,0 +1,60 @@
+// The team of threads. Every member runs the same list; each takes its share of every item; they meet at barriers.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+namespace steepest {
+
+struct Range {
+    std::size_t begin, end;
+};
+
+// Where the members of a team wait for each other.
+class Barrier {
+public:
+    explicit Barrier(std::size_t members) : members_(members) {}
+    void wait();
+
+private:
+    const std::size_t members_;
+    std::atomic<std::size_t> arrived_{0};
+    std::atomic<std::size_t> phase_{0};
+};
+
+// One member's part of the work.
+struct Share {
+    std::size_t index, count;
+    Barrier* barrier;
+
+    bool leads() const { return index == 0; }
+    void sync() const {
+        if (count > 1) barrier->wait();
+    }
+    // This member's part of n items, in whole multiples of `unit`.
+    Range split(std::size_t n, std::size_t unit = 1) const {
+        const std::size_t units = (n + unit - 1) / unit;
+        const std::size_t begin = units * index / count * unit, end = units * (index + 1) / count * unit;
+        return {begin < n ? begin : n, end < n ? end : n};
+    }
+};
+
+void set_num_threads(std::size_t n);
+std::size_t get_num_threads();
+
+namespace detail {
+void run_team(std::size_t threads, void (*function)(void*, Share), void* context);
+}
+
+// Runs f(Share) on up to `threads` members, the caller first among them, and returns when all are done. f must not
+// throw. A call that finds the team at work for another thread runs alone: the result is the same, whatever the count.
+template <class F>
+void run_team(std::size_t threads, F& f) {
+    if (threads < 2) {
+        f(Share{0, 1, nullptr});
+        return;
+    }
+    detail::run_team(threads, [](void* context, Share share) { (*static_cast<F*>(context))(share); }, &f);
+}
+
+}  // namespace steepest

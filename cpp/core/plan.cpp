@@ -1,0 +1,379 @@
+#include "plan.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+namespace steepest {
+namespace {
+
+// Below this a second thread costs more than it brings.
+constexpr double kFlopsWorthThreads = 1e6;
+
+template <class T>
+Matrix<const T> constant(Matrix<T> m) { return {m.data, m.stride}; }
+
+bool slope_needs_input(Activation a) {
+    return a == Activation::gelu || a == Activation::silu || a == Activation::mish;
+}
+
+// A member's part of rows x panels: panels where there are enough to share them evenly, else rows.
+Block split_block(Share share, std::size_t rows, std::size_t panels) {
+    if (panels % share.count == 0 || panels >= 4 * share.count) {
+        const Range part = share.split(panels);
+        return {0, rows, part.begin, part.end};
+    }
+    const Range part = share.split(rows);
+    return {part.begin, part.end, 0, panels};
+}
+
+Block split_rows(Share share, std::size_t rows, std::size_t panels) {
+    const Range part = share.split(rows);
+    return {part.begin, part.end, 0, panels};
+}
+
+template <class T>
+T* scratch(std::size_t size) {
+    thread_local Buffer<T> buffer;
+    if (buffer.size() < size) buffer = Buffer<T>(size);
+    return buffer.data();
+}
+
+}  // namespace
+
+template <class T>
+Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots)
+    : network_(network), k_(network.kernels()), capacity_(capacity), purpose_(purpose), slots_(slots) {
+    slots_.resize(network.parameters().size());
+    if (purpose == Purpose::gradients) network.allocate_gradients();
+    values_.push_back({network.n_in(), allocate(network.n_in())});
+    if (wants_gradient(0)) values_[0].gradient = allocate(network.n_in());
+
+    const std::vector<Layer>& layers = network.layers();
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        const Layer& layer = layers[i];
+        switch (layer.kind) {
+            case LayerKind::dense: {
+                const bool fused = i + 1 < layers.size() && layers[i + 1].kind == LayerKind::activation;
+                add_dense(layer, fused ? &layers[++i] : nullptr);
+                break;
+            }
+            case LayerKind::activation: add_activation(layer); break;
+            case LayerKind::dropout: add_dropout(layer, static_cast<std::uint32_t>(i)); break;
+            case LayerKind::batch_norm: add_batch_norm(layer); break;
+            case LayerKind::layer_norm: add_layer_norm(layer); break;
+            case LayerKind::residual_begin: open_residual(); break;
+            case LayerKind::residual_end: close_residual(); break;
+        }
+    }
+    if (!open_.empty()) throw std::logic_error("a residual branch was not closed");
+    List items;
+    if (wants_gradient(values_.size() - 1)) add_slope(items, values_.size() - 1);
+    prepend(std::move(items));
+}
+
+template <class T>
+std::size_t Plan<T>::threads(std::size_t rows) const {
+    return flops(rows) < kFlopsWorthThreads ? 1 : get_num_threads();
+}
+
+template <class T>
+void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
+    for (const Item& item : list) {
+        item(replay, share);
+        share.sync();
+    }
+}
+
+template <class T>
+void Plan<T>::prepend(List items) {
+    backward_.insert(backward_.begin(), std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
+}
+
+template <class T>
+Matrix<T> Plan<T>::allocate(std::size_t columns) {
+    memory_.emplace_back(capacity_, columns, k_.panel);
+    return memory_.back().matrix();
+}
+
+template <class T>
+typename Plan<T>::Value& Plan<T>::add_value(std::size_t columns, bool shares_gradient) {
+    Value value;
+    value.columns = columns;
+    value.data = allocate(columns);
+    if (trains()) {
+        const Matrix<T> previous = values_.back().gradient;
+        value.gradient = shares_gradient && previous.data ? previous : allocate(columns);
+    }
+    values_.push_back(value);
+    return values_.back();
+}
+
+// Multiplies the gradient of a value by the slope of its activation, in a pass of its own.
+template <class T>
+void Plan<T>::add_slope(List& items, std::size_t index) const {
+    const Value v = values_[index];
+    if (v.activation == Activation::identity) return;
+    const auto gradient = k_.activate_gradient;
+    const std::size_t n = panels(v.columns);
+    items.push_back([=](const Replay<T>& replay, Share share) {
+        const Block block = split_rows(share, replay.rows, n);
+        gradient(&block, v.gradient, constant(v.data), constant(v.z), v.activation, v.alpha);
+    });
+}
+
+template <class T>
+void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
+    const std::size_t n_in = layer.n_in, n_out = layer.n_out, x_index = values_.size() - 1;
+    const bool whole = wants_gradient(x_index);
+    flops_per_row_ += 2.0 * static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
+
+    const Value x = values_.back();
+    Value& y = add_value(n_out, false);
+    if (activation) {
+        y.activation = activation->activation;
+        y.alpha = static_cast<T>(activation->alpha);
+        if (trains() && slope_needs_input(y.activation)) y.z = allocate(n_out);
+    }
+    const Parameter<T>& weight = *network_.parameters()[layer.weight];
+    const Matrix<T> w = weight.value.matrix();
+    T* const b = layer.bias == kNone ? nullptr : network_.parameters()[layer.bias]->value.matrix().data;
+
+    const ForwardArgs<T> f{0, 0, 0, 0, n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
+    forward_.push_back([=, run = k_.forward, n = panels(n_out)](const Replay<T>& replay, Share share) {
+        ForwardArgs<T> args = f;
+        const Block block = split_block(share, replay.rows, n);
+        args.row0 = block.row0, args.row1 = block.row1, args.panel0 = block.panel0, args.panel1 = block.panel1;
+        run(&args);
+    });
+    if (!trains()) return;
+
+    List items;
+    if (whole) {
+        const InputGradientArgs<T> g{0, 0, 0, 0, n_in, n_out, constant(y.gradient), constant(w), x.gradient,
+                                     constant(x.data), constant(x.z), nullptr, x.activation, x.alpha};
+        items.push_back([=, run = k_.input_gradient, size = k_.scratch, n = panels(n_in)](const Replay<T>& replay, Share share) {
+            InputGradientArgs<T> args = g;
+            const Block block = split_block(share, replay.rows, n);
+            args.row0 = block.row0, args.row1 = block.row1, args.panel0 = block.panel0, args.panel1 = block.panel1;
+            args.scratch = scratch<T>(size);
+            run(&args);
+        });
+    }
+    WeightGradientArgs<T> g{0, 0, 0, 0, 0, n_out, constant(x.data), constant(y.gradient), w, b,
+                            slots_[layer.weight], {}, weight.gradient.matrix(), nullptr, nullptr, nullptr};
+    if (b) {
+        g.bias_slots = slots_[layer.bias];
+        g.bias_gradient = network_.parameters()[layer.bias]->gradient.matrix().data;
+    }
+    items.push_back([=, run = k_.weight_gradient, panel = k_.panel, n = panels(n_out)](const Replay<T>& replay, Share share) {
+        WeightGradientArgs<T> args = g;
+        const bool by_inputs = panels_of(n_in, panel) >= n;
+        const Range inputs = by_inputs ? share.split(n_in, panel) : Range{0, n_in};
+        const Range outputs = by_inputs ? Range{0, n} : share.split(n);
+        args.in0 = inputs.begin, args.in1 = inputs.end, args.panel0 = outputs.begin, args.panel1 = outputs.end;
+        args.batch = replay.rows;
+        args.update = replay.weight_update;
+        args.bias_update = replay.other_update;
+        run(&args);
+    });
+    prepend(std::move(items));
+}
+
+template <class T>
+void Plan<T>::add_activation(const Layer& layer) {
+    const std::size_t x_index = values_.size() - 1;
+    const Value x = values_.back();
+    Value& y = add_value(layer.n_out, true);
+    y.activation = layer.activation;
+    y.alpha = static_cast<T>(layer.alpha);
+    y.z = x.data;
+    forward_.push_back([=, y = y, run = k_.activate, n = panels(layer.n_out)](const Replay<T>& replay, Share share) {
+        const Block block = split_rows(share, replay.rows, n);
+        run(&block, constant(x.data), y.data, Matrix<T>{}, y.activation, y.alpha);
+    });
+    List items;
+    if (wants_gradient(x_index)) add_slope(items, x_index);
+    prepend(std::move(items));
+}
+
+template <class T>
+void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
+    if (!trains()) return;
+    const std::size_t x_index = values_.size() - 1;
+    const Value x = values_.back();
+    Value& y = add_value(layer.n_out, true);
+    const auto apply = [run = k_.dropout, n = panels(layer.n_out), seed = network_.seed(), number, p = static_cast<T>(layer.p)](
+                           Matrix<T> from, Matrix<T> to) -> Item {
+        return [=](const Replay<T>& replay, Share share) {
+            const DropoutArgs<T> args{split_rows(share, replay.rows, n), constant(from), to, seed, replay.draw, number, p};
+            run(&args);
+        };
+    };
+    forward_.push_back(apply(x.data, y.data));
+    List items;
+    if (wants_gradient(x_index)) {
+        items.push_back(apply(y.gradient, y.gradient));
+        add_slope(items, x_index);
+    }
+    prepend(std::move(items));
+}
+
+// Where the gradient of a norm layer's vector goes: into the network, or into memory of the plan's own.
+template <class T>
+T* Plan<T>::vector_gradient(std::size_t parameter) {
+    const Parameter<T>& p = *network_.parameters()[parameter];
+    if (purpose_ == Purpose::gradients) return p.gradient.matrix().data;
+    memory_.emplace_back(1, p.columns, k_.panel);
+    return memory_.back().matrix().data;
+}
+
+template <class T>
+typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weight_gradient, const T* bias_gradient) const {
+    T* const weight = network_.parameters()[layer.weight]->value.matrix().data;
+    T* const bias = network_.parameters()[layer.bias]->value.matrix().data;
+    const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
+    return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out)](const Replay<T>& replay, Share share) {
+        if (!replay.other_update) return;
+        const Range part = share.split(n);
+        const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
+        const auto offset = [at](Slots<T> s) { return Slots<T>{s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr}; };
+        run(size, weight + at, weight_gradient + at, offset(weight_slots), replay.other_update);
+        run(size, bias + at, bias_gradient + at, offset(bias_slots), replay.other_update);
+    };
+}
+
+template <class T>
+void Plan<T>::add_batch_norm(const Layer& layer) {
+    const std::size_t x_index = values_.size() - 1;
+    const Value x = values_.back();
+    Value& y = add_value(layer.n_out, true);
+    const auto vector = [&](std::size_t parameter) { return network_.parameters()[parameter]->value.matrix().data; };
+    BatchNormArgs<T> args{};
+    args.x = constant(x.data);
+    args.y = y.data;
+    args.weight = vector(layer.weight);
+    args.bias = vector(layer.bias);
+    args.running_mean = vector(layer.mean);
+    args.running_var = vector(layer.variance);
+    args.momentum = static_cast<T>(layer.momentum);
+    args.eps = static_cast<T>(layer.eps);
+    args.training = trains();
+    args.dy = constant(y.gradient);
+    args.dx = y.gradient;
+    if (trains()) {
+        memory_.emplace_back(1, layer.n_out, k_.panel);
+        args.mean = memory_.back().matrix().data;
+        memory_.emplace_back(1, layer.n_out, k_.panel);
+        args.inverse_std = memory_.back().matrix().data;
+        args.weight_gradient = vector_gradient(layer.weight);
+        args.bias_gradient = vector_gradient(layer.bias);
+    }
+    const auto item = [args, n = panels(layer.n_out)](void (*run)(const BatchNormArgs<T>*)) -> Item {
+        return [=](const Replay<T>& replay, Share share) {
+            BatchNormArgs<T> a = args;
+            const Range part = share.split(n);
+            a.rows = replay.rows, a.panel0 = part.begin, a.panel1 = part.end;
+            run(&a);
+        };
+    };
+    forward_.push_back(item(k_.batch_norm));
+    if (!trains()) return;
+    List items{item(k_.batch_norm_gradient), update_vectors(layer, args.weight_gradient, args.bias_gradient)};
+    if (wants_gradient(x_index)) add_slope(items, x_index);
+    prepend(std::move(items));
+}
+
+template <class T>
+void Plan<T>::add_layer_norm(const Layer& layer) {
+    const std::size_t x_index = values_.size() - 1, n = layer.n_out;
+    const Value x = values_.back();
+    Value& y = add_value(n, true);
+    memory_.emplace_back(1, capacity_, k_.panel);
+    T* const mean = memory_.back().matrix().data;
+    memory_.emplace_back(1, capacity_, k_.panel);
+    T* const inverse_std = memory_.back().matrix().data;
+    const LayerNormArgs<T> args{0, 0, n, constant(x.data), y.data,
+                                network_.parameters()[layer.weight]->value.matrix().data,
+                                network_.parameters()[layer.bias]->value.matrix().data,
+                                mean, inverse_std, constant(y.gradient), y.gradient, static_cast<T>(layer.eps)};
+    const auto item = [args](void (*run)(const LayerNormArgs<T>*)) -> Item {
+        return [=](const Replay<T>& replay, Share share) {
+            LayerNormArgs<T> a = args;
+            const Range part = share.split(replay.rows);
+            a.row0 = part.begin, a.row1 = part.end;
+            run(&a);
+        };
+    };
+    forward_.push_back(item(k_.layer_norm));
+    if (!trains()) return;
+    const LayerNormSumsArgs<T> sums{0, 0, 0, constant(x.data), constant(y.gradient), mean, inverse_std,
+                                    vector_gradient(layer.weight), vector_gradient(layer.bias)};
+    List items;
+    items.push_back([=, run = k_.layer_norm_sums, count = panels(n)](const Replay<T>& replay, Share share) {
+        LayerNormSumsArgs<T> a = sums;
+        const Range part = share.split(count);
+        a.rows = replay.rows, a.panel0 = part.begin, a.panel1 = part.end;
+        run(&a);
+    });
+    if (wants_gradient(x_index)) items.push_back(item(k_.layer_norm_gradient));
+    items.push_back(update_vectors(layer, sums.weight_gradient, sums.bias_gradient));
+    if (wants_gradient(x_index)) add_slope(items, x_index);
+    prepend(std::move(items));
+}
+
+// y = a + b, by rows.
+template <class T>
+typename Plan<T>::Item Plan<T>::sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const {
+    return [=, run = k_.add, n = panels(columns)](const Replay<T>& replay, Share share) {
+        const Block block = split_rows(share, replay.rows, n);
+        run(&block, constant(a), constant(b), y);
+    };
+}
+
+// The branch reads its input's data as a value of its own, with a gradient of its own: the input's gradient is the sum
+// of that and of what comes past the branch.
+template <class T>
+void Plan<T>::open_residual() {
+    const std::size_t index = values_.size() - 1;
+    const Value input = values_.back();
+    Value copy;
+    copy.columns = input.columns;
+    copy.data = input.data;
+    Matrix<T> past{};
+    if (trains()) {
+        copy.gradient = allocate(copy.columns);
+        past = allocate(copy.columns);
+    }
+    values_.push_back(copy);
+    open_.push_back({index, past});
+    if (!wants_gradient(index)) return;
+    List items{sum(copy.columns, copy.gradient, past, input.gradient)};
+    add_slope(items, index);
+    prepend(std::move(items));
+}
+
+template <class T>
+void Plan<T>::close_residual() {
+    const Branch branch = open_.back();
+    open_.pop_back();
+    const std::size_t index = values_.size() - 1;
+    const Value input = values_[branch.input], inner = values_.back();
+    Value out;
+    out.columns = inner.columns;
+    out.data = allocate(out.columns);
+    out.gradient = branch.gradient;
+    values_.push_back(out);
+    forward_.push_back(sum(out.columns, input.data, inner.data, out.data));
+    if (!trains()) return;
+    List items{[=, run = k_.activate, n = panels(out.columns)](const Replay<T>& replay, Share share) {
+        const Block block = split_rows(share, replay.rows, n);
+        run(&block, constant(out.gradient), inner.gradient, Matrix<T>{}, Activation::identity, T(0));
+    }};
+    add_slope(items, index);
+    prepend(std::move(items));
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace steepest

@@ -1,0 +1,100 @@
+// A plan: a network, a number of rows and a purpose, worked out once into a straight list of kernel calls.
+// A replay allocates nothing, decides nothing and takes no lock.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "network.hpp"
+#include "parallel.hpp"
+
+namespace steepest {
+
+enum class Purpose {
+    infer,      // forward in inference mode
+    gradients,  // forward and backward in training mode; the parameters' gradients are stored, and dx too
+    train       // forward and backward in training mode; each gradient goes straight into its parameter's update
+};
+
+// What may differ from one replay to the next.
+template <class T>
+struct Replay {
+    std::size_t rows;
+    std::uint32_t draw;            // number of this training pass, for dropout
+    const Update<T>* weight_update = nullptr;  // train: for parameters that decay
+    const Update<T>* other_update = nullptr;   // train: for those that do not
+};
+
+template <class T>
+class Plan {
+public:
+    // `slots` has an entry for each of the network's parameters where the purpose is train; else it may be empty.
+    Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots = {});
+
+    std::size_t capacity() const { return capacity_; }
+    // How many threads `rows` rows are worth.
+    std::size_t threads(std::size_t rows) const;
+    double flops(std::size_t rows) const { return flops_per_row_ * static_cast<double>(rows); }
+
+    Matrix<T> input() const { return values_.front().data; }
+    Matrix<T> output() const { return values_.back().data; }
+    Matrix<T> input_gradient() const { return values_.front().gradient; }    // gradients only
+    Matrix<T> output_gradient() const { return values_.back().gradient; }    // gradients and train
+
+    // Each member of a team calls these with its share; the team meets after every item of the list.
+    void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }
+    void backward(const Replay<T>& replay, Share share) const { run(backward_, replay, share); }
+
+private:
+    using Item = std::function<void(const Replay<T>&, Share)>;
+    using List = std::vector<Item>;
+
+    // The output of a layer, (capacity, columns). Where that ends in an activation, `z` is what went into it, if its
+    // slope needs that. A gradient is that of the output until the slope is applied, then that of z. Layers that change
+    // gradients in place share one buffer.
+    struct Value {
+        std::size_t columns = 0;
+        Matrix<T> data{}, gradient{}, z{};
+        Activation activation = Activation::identity;
+        T alpha = 0;
+    };
+
+    static void run(const List& list, const Replay<T>& replay, Share share);
+
+    Matrix<T> allocate(std::size_t columns);
+    T* vector_gradient(std::size_t parameter);
+    Value& add_value(std::size_t columns, bool shares_gradient);
+    void add_dense(const Layer& layer, const Layer* activation);
+    void add_activation(const Layer& layer);
+    void add_dropout(const Layer& layer, std::uint32_t number);
+    void add_batch_norm(const Layer& layer);
+    void add_layer_norm(const Layer& layer);
+    void open_residual();
+    void close_residual();
+    Item sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const;
+    void add_slope(List& items, std::size_t value) const;
+    Item update_vectors(const Layer& layer, const T* weight_gradient, const T* bias_gradient) const;
+    void prepend(List items);
+
+    bool trains() const { return purpose_ != Purpose::infer; }
+    bool wants_gradient(std::size_t value) const { return trains() && (value > 0 || purpose_ == Purpose::gradients); }
+    std::size_t panels(std::size_t columns) const { return panels_of(columns, k_.panel); }
+
+    Network<T>& network_;
+    const Kernels<T>& k_;
+    const std::size_t capacity_;
+    const Purpose purpose_;
+    std::vector<Slots<T>> slots_;
+    std::vector<PanelMatrix<T>> memory_;
+    std::vector<Value> values_;
+    struct Branch {
+        std::size_t input;   // the value before the branch
+        Matrix<T> gradient;  // of the sum
+    };
+    std::vector<Branch> open_;
+    List forward_, backward_;
+    double flops_per_row_ = 0;
+};
+
+}  // namespace steepest

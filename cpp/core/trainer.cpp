@@ -1,0 +1,308 @@
+#include "trainer.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+
+namespace steepest {
+namespace {
+
+constexpr std::size_t kReadRows = 512;                        // rows that check and evaluate read at a time
+constexpr auto kWakeInterval = std::chrono::milliseconds(50);  // between two calls of wake
+constexpr double kFlopsPerClock = 2e6;                        // work between two looks at the clock: tens of microseconds
+
+std::string divergence_text(std::uint32_t epoch, std::uint64_t step, double rate, double loss) {
+    return "the loss is " + number_text(loss) + " in epoch " + std::to_string(epoch) + ", step " + std::to_string(step) +
+           ", learning rate " + number_text(rate) + ": scale x and y to about 1, or lower the learning rate";
+}
+
+void expect_positive(double weight_sum, const Data& data) {
+    if (!(weight_sum > 0)) throw std::invalid_argument(data.weights.name + " sums to 0, expected a positive sum");
+}
+
+}  // namespace
+
+Diverged::Diverged(std::uint32_t epoch_, std::uint64_t step_, double rate, double loss_)
+    : std::runtime_error(divergence_text(epoch_, step_, rate, loss_)), epoch(epoch_), step(step_), learning_rate(rate), loss(loss_) {}
+
+template <class T>
+Trainer<T>::Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, std::uint64_t seed)
+    : learning_rate(optimizer.lr), network_(network), loss_(loss), optimizer_(optimizer), seed_(seed) {
+    if (loss.loss == Loss::cross_entropy && network.n_out() < 2) {
+        throw std::invalid_argument("loss 'cross_entropy' needs at least 2 outputs, found 1: use 'binary_cross_entropy'");
+    }
+    for (const auto& p : network.parameters()) {
+        const std::size_t columns = p->trained ? p->columns : 0;
+        slots1_.emplace_back(p->rows, optimizer.uses_slot1() ? columns : 0, network.kernels().panel);
+        slots2_.emplace_back(p->rows, optimizer.uses_slot2() ? columns : 0, network.kernels().panel);
+    }
+}
+
+template <class T>
+void Trainer<T>::reset() {
+    for (auto* slots : {&slots1_, &slots2_}) {
+        for (PanelMatrix<T>& m : *slots) std::fill_n(m.buffer().data(), m.buffer().size(), T(0));
+    }
+}
+
+template <class T>
+void Trainer<T>::expect(const Data& data) const {
+    expect_shape(data.x, kAnyRows, network_.n_in());
+    if (data.x.rows == 0) throw std::invalid_argument(data.x.name + " has 0 rows, expected at least 1");
+    Targets<T>::expect_shapes(data.y, data.weights, data.x.rows, network_.n_out(), loss_.loss);
+}
+
+template <class T>
+typename Trainer<T>::Batch& Trainer<T>::batch_for(std::size_t rows, Purpose purpose, std::unique_ptr<Batch>& slot) {
+    if (slot && slot->plan.capacity() >= rows) return *slot;
+    slot.reset();  // its memory first: two plans of a wide network need not fit side by side
+    std::vector<Slots<T>> slots;
+    for (std::size_t i = 0; i < slots1_.size(); ++i) slots.push_back({slots1_[i].matrix().data, slots2_[i].matrix().data});
+    slot.reset(new Batch{Plan<T>(network_, rows, purpose, slots),
+                         Targets<T>(network_.kernels(), loss_, rows, network_.n_out())});
+    return *slot;
+}
+
+template <class T>
+template <class F>
+void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, F work) {
+    const Kernels<T>& kernels = network_.kernels();
+    const std::size_t columns = data.x.columns;
+    std::atomic<bool> x_good{true}, y_good{true};
+    auto member = [&](Share share) {
+        thread_local std::vector<T> buffer;
+        if (buffer.size() < columns) buffer.resize(columns);
+        const Range part = share.split(rows.count);
+        if (!gather(kernels, data.x, rows, part.begin, part.end, buffer.data(), batch.plan.input())) x_good = false;
+        if (!batch.targets.read(data.y, data.weights, rows, share)) y_good = false;
+        share.sync();
+        if (x_good && y_good) work(share);
+    };
+    run_team(batch.plan.threads(rows.count), member);
+    if (!x_good) refuse<T>(data.x, rows);
+    if (!y_good) batch.targets.refuse(data.y, data.weights, rows);
+}
+
+// Replays the plan on one batch: forward, loss, and, if the loss is finite, backward with the updates.
+template <class T>
+typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows) {
+    if (schedule) {
+        learning_rate = schedule(n_steps);
+        if (!std::isfinite(learning_rate) || learning_rate < 0) {
+            throw std::invalid_argument("the schedule gave a learning rate of " + number_text(learning_rate) + " at step " +
+                                        std::to_string(n_steps) + ", expected a finite number of at least 0");
+        }
+    }
+    const auto update = [&](bool decays, double scale) { return make_update<T>(optimizer_, learning_rate, n_steps, decays, scale); };
+    Update<T> decaying = update(true, 1), other = update(false, 1);
+    const bool stored = optimizer_.clip_norm > 0;
+    Replay<T> replay{rows.count, static_cast<std::uint32_t>(n_steps)};
+    if (!stored) replay.weight_update = &decaying, replay.other_update = &other;
+
+    Plan<T>& plan = batch.plan;
+    const Matrix<T> y = plan.output();
+    Outcome outcome{};
+    with_batch(batch, data, rows, [&](Share share) {
+        plan.forward(replay, share);
+        const double weights = batch.targets.weight_sum(rows.count);
+        batch.targets.loss({y.data, y.stride}, plan.output_gradient(), rows.count, weights, share);
+        share.sync();
+        if (share.leads()) outcome = {batch.targets.sum_of_parts(rows.count), weights};
+        share.sync();
+        if (!std::isfinite(outcome.loss_sum)) return;
+        plan.backward(replay, share);
+        if (!stored) return;
+        square_gradients(share);
+        share.sync();
+        if (share.leads()) {
+            const double norm = gradient_norm();
+            const double scale = norm > optimizer_.clip_norm ? optimizer_.clip_norm / norm : 1;
+            decaying = update(true, scale), other = update(false, scale);
+        }
+        share.sync();
+        update_stored(decaying, other, share);
+    });
+    const double loss = outcome.weight_sum > 0 ? outcome.loss_sum / outcome.weight_sum : 0;
+    if (!std::isfinite(loss)) throw Diverged(epoch, n_steps, learning_rate, loss);
+    ++n_steps;
+    return outcome;
+}
+
+// f(parameter's index, its panel, number of the panel among all) for this member's share of all trained panels.
+template <class T>
+template <class F>
+void Trainer<T>::each_panel(Share share, F f) const {
+    std::size_t total = 0, number = 0;
+    const auto panels = [&](const Parameter<T>& p) { return p.trained ? panels_of(p.columns, network_.kernels().panel) : 0; };
+    for (const auto& p : network_.parameters()) total += panels(*p);
+    const Range part = share.split(total);
+    for (std::size_t i = 0; i < network_.parameters().size(); ++i) {
+        for (std::size_t panel = 0; panel < panels(*network_.parameters()[i]); ++panel, ++number) {
+            if (number >= part.begin && number < part.end) f(i, panel, number);
+        }
+    }
+}
+
+template <class T>
+void Trainer<T>::square_gradients(Share share) {
+    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
+        const Parameter<T>& p = *network_.parameters()[i];
+        const Matrix<T> g = p.gradient.matrix();
+        squares_[number] = network_.kernels().sum_squares(p.rows * network_.kernels().panel, g.data + panel * g.stride);
+    });
+}
+
+template <class T>
+double Trainer<T>::gradient_norm() const {
+    double total = 0;
+    for (const double square : squares_) total += square;
+    return std::sqrt(total);
+}
+
+template <class T>
+void Trainer<T>::update_stored(const Update<T>& decaying, const Update<T>& other, Share share) {
+    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
+        const Parameter<T>& p = *network_.parameters()[i];
+        const std::size_t at = panel * p.value.matrix().stride;
+        const auto slot = [&](const PanelMatrix<T>& m) { return m.buffer().data() ? m.buffer().data() + at : nullptr; };
+        network_.kernels().update(p.rows * network_.kernels().panel, p.value.matrix().data + at, p.gradient.matrix().data + at,
+                                  {slot(slots1_[i]), slot(slots2_[i])}, p.decays ? &decaying : &other);
+    });
+}
+
+template <class T>
+typename Trainer<T>::Batch& Trainer<T>::training_batch(std::size_t rows) {
+    const bool stored = optimizer_.clip_norm > 0;
+    if (stored && squares_.empty()) {
+        std::size_t total = 0;
+        each_panel({0, 1, nullptr}, [&](std::size_t, std::size_t, std::size_t) { ++total; });
+        squares_.resize(total);
+    }
+    return batch_for(rows, stored ? Purpose::gradients : Purpose::train, training_);
+}
+
+template <class T>
+double Trainer<T>::step(const Data& data) {
+    expect(data);
+    const Outcome outcome = step_on(training_batch(data.x.rows), data, {nullptr, 0, data.x.rows});
+    return outcome.weight_sum > 0 ? outcome.loss_sum / outcome.weight_sum : 0;
+}
+
+template <class T>
+template <class F>
+void Trainer<T>::each_block(const Data& data, F work) {
+    Batch& batch = batch_for(std::min(kReadRows, data.x.rows), Purpose::infer, evaluation_);
+    for (std::size_t first = 0; first < data.x.rows; first += batch.plan.capacity()) {
+        const Rows rows{nullptr, first, std::min(batch.plan.capacity(), data.x.rows - first)};
+        with_batch(batch, data, rows, [&](Share share) { work(batch, rows, share); });
+    }
+}
+
+template <class T>
+void Trainer<T>::check(const Data& data) {
+    expect(data);
+    double weights = 0;
+    each_block(data, [&](Batch& batch, Rows rows, Share share) {
+        if (share.leads()) weights += batch.targets.weight_sum(rows.count);
+    });
+    expect_positive(weights, data);
+}
+
+template <class T>
+double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const Wake& wake) {
+    expect(data);
+    if (batch_size == 0) throw std::invalid_argument("batch_size is 0, expected at least 1");
+    const std::size_t n = data.x.rows;
+    if (shuffled) shuffle(order_, n, seed_, epoch);
+    Batch& batch = training_batch(std::min(batch_size, n));
+    const auto clock = [] { return std::chrono::steady_clock::now(); };
+    auto last_wake = clock();
+    double loss_sum = 0, weight_sum = 0, flops = 0;
+    for (std::size_t first = 0; first < n; first += batch_size) {
+        const Rows rows{shuffled ? order_.data() : nullptr, first, std::min(batch_size, n - first)};
+        const Outcome outcome = step_on(batch, data, rows);
+        loss_sum += outcome.loss_sum;
+        weight_sum += outcome.weight_sum;
+        flops += batch.plan.flops(rows.count) + 1e4;  // a step costs something however small the network
+        if (!wake || flops < kFlopsPerClock) continue;
+        flops = 0;
+        if (const auto now = clock(); now - last_wake >= kWakeInterval) {
+            wake(first + rows.count, weight_sum > 0 ? loss_sum / weight_sum : 0);
+            last_wake = now;
+        }
+    }
+    ++epoch;
+    return weight_sum > 0 ? loss_sum / weight_sum : 0;
+}
+
+namespace {
+
+// Sums of one output column, for R2 and the like; `origin` keeps the squares from cancelling.
+struct ColumnSums {
+    double origin = 0, target = 0, target_squares = 0, error_squares = 0, errors = 0;
+};
+
+}  // namespace
+
+template <class T>
+Metrics Trainer<T>::evaluate(const Data& data) {
+    expect(data);
+    const std::size_t n_out = network_.n_out(), panel = network_.kernels().panel;
+    const auto at = [panel](Matrix<const T> m, std::size_t row, std::size_t c) {
+        return static_cast<double>(m.data[c / panel * m.stride + row * panel + c % panel]);
+    };
+    std::vector<ColumnSums> columns(n_out);
+    double loss_sum = 0, weight_sum = 0, correct = 0;
+    bool first = true;
+
+    each_block(data, [&](Batch& batch, Rows rows, Share share) {
+        const Matrix<T> output = batch.plan.output();
+        const Matrix<const T> y{output.data, output.stride}, t = batch.targets.rows();
+        batch.plan.forward({rows.count, 0}, share);
+        batch.targets.loss(y, {}, rows.count, 1, share);
+        share.sync();
+        if (!share.leads()) return;
+        loss_sum += batch.targets.sum_of_parts(rows.count);
+        for (std::size_t row = 0; row < rows.count; ++row) {
+            const double weight = batch.targets.row_weight(row);
+            weight_sum += weight;
+            std::size_t best = 0, wanted = 0;
+            for (std::size_t c = 0; c < n_out; ++c) {
+                const double value = at(y, row, c), target = batch.targets.labelled() ? 0 : at(t, row, c);
+                if (value > at(y, row, best)) best = c;
+                if (!batch.targets.labelled() && target > at(t, row, wanted)) wanted = c;
+                if (loss_.loss == Loss::binary_cross_entropy && (value > 0) == (target > 0.5)) correct += weight / static_cast<double>(n_out);
+                ColumnSums& sums = columns[c];
+                if (first) sums.origin = target;
+                const double offset = target - sums.origin, error = value - target;
+                sums.target += weight * offset;
+                sums.target_squares += weight * offset * offset;
+                sums.error_squares += weight * error * error;
+                sums.errors += weight * std::fabs(error);
+            }
+            first = false;
+            if (batch.targets.labelled()) wanted = batch.targets.label(row);
+            if (loss_.loss == Loss::cross_entropy && best == wanted) correct += weight;
+        }
+    });
+
+    expect_positive(weight_sum, data);
+    Metrics metrics;
+    metrics.loss = loss_sum / weight_sum;
+    metrics.accuracy = correct / weight_sum;
+    double error_squares = 0;
+    for (const ColumnSums& sums : columns) {
+        const double total = sums.target_squares - sums.target * sums.target / weight_sum;
+        metrics.r2 += (total > 0 ? 1 - sums.error_squares / total : sums.error_squares > 0 ? 0 : 1) / static_cast<double>(n_out);
+        metrics.mae += sums.errors / weight_sum / static_cast<double>(n_out);
+        error_squares += sums.error_squares / weight_sum / static_cast<double>(n_out);
+    }
+    metrics.rmse = std::sqrt(error_squares);
+    return metrics;
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace steepest

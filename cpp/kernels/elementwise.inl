@@ -1,0 +1,289 @@
+// Activations and optimiser updates: one vector at a time, applied to whole blocks or to a tile that is still hot.
+
+namespace steepest {
+namespace {
+
+// Each activation: value(z) and slope(y, z). Only those with kNeedsInput read z for the slope.
+template <class T>
+struct Identity {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T) { return z; }
+    static Vec<T> slope(Vec<T>, Vec<T>, T) { return splat<T>(T(1)); }
+};
+
+template <class T>
+struct Relu {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T) { return select<T>(z < T(0), Vec<T>{}, z); }  // keeps a NaN
+    static Vec<T> slope(Vec<T> y, Vec<T>, T) { return select<T>(y > T(0), splat<T>(T(1)), Vec<T>{}); }
+};
+
+template <class T>
+struct LeakyRelu {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T alpha) { return select<T>(z < T(0), z * alpha, z); }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T alpha) { return select<T>(y > T(0), splat<T>(T(1)), splat<T>(alpha)); }
+};
+
+template <class T>
+struct Elu {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T alpha) {
+        return select<T>(z > T(0), z, alpha * expm1_negative<T>(select<T>(z > T(0), Vec<T>{}, z)));
+    }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T alpha) { return select<T>(y > T(0), splat<T>(T(1)), y + alpha); }
+};
+
+// Klambauer et al., Self-Normalizing Neural Networks (2017).
+template <class T>
+struct Selu {
+    static constexpr bool kNeedsInput = false;
+    static constexpr T kScale = T(1.0507009873554804934193349852946);
+    static constexpr T kAlpha = T(1.6732632423543772848170429916717);
+    static Vec<T> value(Vec<T> z, T) { return kScale * Elu<T>::value(z, kAlpha); }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T) {
+        return select<T>(y > T(0), splat<T>(kScale), y + kScale * kAlpha);
+    }
+};
+
+template <class T>
+struct Gelu {
+    static constexpr bool kNeedsInput = true;
+    static Vec<T> value(Vec<T> z, T) { return z * normal<T>(z).below; }
+    static Vec<T> slope(Vec<T>, Vec<T> z, T) {
+        const Normal<T> n = normal<T>(z);
+        return n.below + z * n.density;
+    }
+};
+
+template <class T>
+struct Silu {
+    static constexpr bool kNeedsInput = true;
+    static Vec<T> value(Vec<T> z, T) { return z * sigmoid<T>(z); }
+    static Vec<T> slope(Vec<T>, Vec<T> z, T) {
+        const Vec<T> s = sigmoid<T>(z);
+        return s * (T(1) + z * sigmoid<T>(-z));
+    }
+};
+
+template <class T>
+struct Sigmoid {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T) { return sigmoid<T>(z); }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T) { return y * (T(1) - y); }
+};
+
+template <class T>
+struct Tanh {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T) { return tanh<T>(z); }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T) { return T(1) - y * y; }
+};
+
+template <class T>
+struct Softplus {
+    static constexpr bool kNeedsInput = false;
+    static Vec<T> value(Vec<T> z, T) { return softplus<T>(z); }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T) { return -expm1_negative<T>(-y); }
+};
+
+// z tanh(softplus(z)) (Misra, 2019). With w = e^z the tanh is n / (n + 2), n = w (w + 2); past 20 it is 1 to the last bit.
+template <class T>
+struct Mish {
+    static constexpr bool kNeedsInput = true;
+    static Vec<T> value(Vec<T> z, T) {
+        const Vec<T> w = exp<T>(select<T>(z > T(20), splat<T>(T(20)), z));
+        const Vec<T> n = w * (w + T(2));
+        return z * (n / (n + T(2)));
+    }
+    static Vec<T> slope(Vec<T>, Vec<T> z, T) {
+        const Vec<T> w = exp<T>(select<T>(z > T(20), splat<T>(T(20)), z));
+        const Vec<T> n = w * (w + T(2));
+        const Vec<T> inverse = T(1) / (n + T(2));
+        return n * inverse + select<T>(z > T(20), Vec<T>{}, z * (T(4) * w * (w + T(1)) * inverse * inverse));
+    }
+};
+
+// Calls f with an object of the activation's type.
+template <class T, class F>
+inline auto with_activation(Activation activation, F f) {
+    switch (activation) {
+        case Activation::relu: return f(Relu<T>{});
+        case Activation::leaky_relu: return f(LeakyRelu<T>{});
+        case Activation::elu: return f(Elu<T>{});
+        case Activation::selu: return f(Selu<T>{});
+        case Activation::gelu: return f(Gelu<T>{});
+        case Activation::silu: return f(Silu<T>{});
+        case Activation::sigmoid: return f(Sigmoid<T>{});
+        case Activation::tanh: return f(Tanh<T>{});
+        case Activation::softplus: return f(Softplus<T>{});
+        case Activation::mish: return f(Mish<T>{});
+        case Activation::identity: break;
+    }
+    return f(Identity<T>{});
+}
+
+// The vectors of a row that hold columns of panel `panel` in a matrix of n columns.
+template <class T>
+inline std::size_t vectors_used(std::size_t n, std::size_t panel) {
+    return n - panel * kPanel<T> > kLanes<T> ? kTileVectors : 1;
+}
+
+// f(offset) for every vector of `rows` rows of a panel, of which `vectors` are in use.
+template <class T, class F>
+inline void each_vector(std::size_t rows, std::size_t vectors, F f) {
+    if (vectors == kTileVectors) {
+        for (std::size_t i = 0; i < rows * kPanel<T>; i += kLanes<T>) f(i);
+    } else {
+        for (std::size_t r = 0; r < rows; ++r) f(r * kPanel<T>);
+    }
+}
+
+// z <- value(z) on rows of one panel, the input kept in `kept` unless null.
+template <class T>
+using ActivateRows = void (*)(std::size_t rows, std::size_t vectors, const T* z, T* y, T* kept, T alpha);
+
+template <class T>
+ActivateRows<T> activate_rows(Activation activation) {
+    return with_activation<T>(activation, [](auto act) -> ActivateRows<T> {
+        using Act = decltype(act);
+        return [](std::size_t rows, std::size_t vectors, const T* z, T* y, T* kept, T alpha) {
+            each_vector<T>(rows, vectors, [=](std::size_t i) {
+                const Vec<T> v = load(z + i);
+                if (kept) store<T>(kept + i, v);
+                store<T>(y + i, Act::value(v, alpha));
+            });
+        };
+    });
+}
+
+// dy *= slope on rows of one panel.
+template <class T>
+using SlopeRows = void (*)(std::size_t rows, std::size_t vectors, T* dy, const T* y, const T* z, T alpha);
+
+template <class T>
+SlopeRows<T> slope_rows(Activation activation) {
+    return with_activation<T>(activation, [](auto act) -> SlopeRows<T> {
+        using Act = decltype(act);
+        return [](std::size_t rows, std::size_t vectors, T* dy, const T* y, const T* z, T alpha) {
+            each_vector<T>(rows, vectors, [=](std::size_t i) {
+                const Vec<T> output = Act::kNeedsInput ? Vec<T>{} : load(y + i);
+                const Vec<T> input = Act::kNeedsInput ? load(z + i) : Vec<T>{};
+                store<T>(dy + i, load(dy + i) * Act::slope(output, input, alpha));
+            });
+        };
+    });
+}
+
+template <class T>
+void activate(const Block* b, Matrix<const T> x, Matrix<T> y, Matrix<T> z, Activation activation, T alpha) {
+    const auto rows = activate_rows<T>(activation);
+    for (std::size_t p = b->panel0; p < b->panel1; ++p) {
+        const std::size_t at = b->row0 * kPanel<T>;
+        rows(b->row1 - b->row0, kTileVectors, x.data + p * x.stride + at, y.data + p * y.stride + at,
+             z.data ? z.data + p * z.stride + at : nullptr, alpha);
+    }
+}
+
+template <class T>
+void activate_gradient(const Block* b, Matrix<T> dy, Matrix<const T> y, Matrix<const T> z, Activation activation, T alpha) {
+    const auto rows = slope_rows<T>(activation);
+    for (std::size_t p = b->panel0; p < b->panel1; ++p) {
+        const std::size_t at = b->row0 * kPanel<T>;
+        rows(b->row1 - b->row0, kTileVectors, dy.data + p * dy.stride + at, y.data ? y.data + p * y.stride + at : nullptr,
+             z.data ? z.data + p * z.stride + at : nullptr, alpha);
+    }
+}
+
+template <class T>
+void add(const Block* block, Matrix<const T> a, Matrix<const T> b, Matrix<T> y) {
+    for (std::size_t p = block->panel0; p < block->panel1; ++p) {
+        for (std::size_t i = block->row0 * kPanel<T>; i < block->row1 * kPanel<T>; i += kLanes<T>) {
+            store<T>(y.data + p * y.stride + i, load(a.data + p * a.stride + i) + load(b.data + p * b.stride + i));
+        }
+    }
+}
+
+// The optimisers, as PyTorch defines them: p <- p - lr * direction.
+template <class T>
+struct Sgd {
+    static Vec<T> direction(Vec<T> g, std::size_t i, Slots<T> s, const Update<T>& u) {
+        if (!s.slot1) return g;
+        const Vec<T> v = u.momentum * load(s.slot1 + i) + g;
+        store<T>(s.slot1 + i, v);
+        return u.nesterov ? g + u.momentum * v : v;
+    }
+};
+
+template <class T>
+struct Adam {
+    static Vec<T> direction(Vec<T> g, std::size_t i, Slots<T> s, const Update<T>& u) {
+        const Vec<T> m = u.beta1 * load(s.slot1 + i) + (T(1) - u.beta1) * g;
+        const Vec<T> v = u.beta2 * load(s.slot2 + i) + (T(1) - u.beta2) * (g * g);
+        store<T>(s.slot1 + i, m);
+        store<T>(s.slot2 + i, v);
+        return m / (root<T>(v) * u.root_scale + u.eps);
+    }
+};
+
+template <class T>
+struct RmsProp {
+    static Vec<T> direction(Vec<T> g, std::size_t i, Slots<T> s, const Update<T>& u) {
+        const Vec<T> v = u.beta2 * load(s.slot1 + i) + (T(1) - u.beta2) * (g * g);
+        store<T>(s.slot1 + i, v);
+        const Vec<T> d = g / (root<T>(v) + u.eps);
+        if (!s.slot2) return d;
+        const Vec<T> buffer = u.momentum * load(s.slot2 + i) + d;
+        store<T>(s.slot2 + i, buffer);
+        return buffer;
+    }
+};
+
+// The compiler sees `w`, `g` and the slots once for each rule; everything in u but the rule is a loop invariant.
+template <class T>
+using UpdateRows = void (*)(std::size_t rows, std::size_t vectors, T* w, const T* g, Slots<T> s, const Update<T>& u);
+
+template <class T, class Optimizer>
+void update_rows_with(std::size_t rows, std::size_t vectors, T* w, const T* g, Slots<T> s, const Update<T>& update) {
+    const Update<T> u = update;
+    each_vector<T>(rows, vectors, [=](std::size_t i) {
+        Vec<T> gradient = load(g + i) * u.scale;
+        if (u.clip_value > T(0)) {
+            const Vec<T> bound = splat<T>(u.clip_value);
+            gradient = select<T>(gradient > bound, bound, select<T>(gradient < -bound, -bound, gradient));
+        }
+        const Vec<T> weight = load(w + i);
+        gradient += u.weight_decay * weight;
+        store<T>(w + i, u.shrink * weight - u.lr * Optimizer::direction(gradient, i, s, u));
+    });
+}
+
+template <class T>
+UpdateRows<T> update_rows(Rule rule) {
+    switch (rule) {
+        case Rule::adam: return update_rows_with<T, Adam<T>>;
+        case Rule::rmsprop: return update_rows_with<T, RmsProp<T>>;
+        case Rule::sgd: break;
+    }
+    return update_rows_with<T, Sgd<T>>;
+}
+
+template <class T>
+void update(std::size_t n, T* w, const T* g, Slots<T> s, const Update<T>* u) {
+    const std::size_t rows = n / kPanel<T>, rest = rows * kPanel<T>;
+    const auto apply = update_rows<T>(u->rule);
+    apply(rows, kTileVectors, w, g, s, *u);
+    if (rest < n) {
+        apply(1, 1, w + rest, g + rest, {s.slot1 ? s.slot1 + rest : nullptr, s.slot2 ? s.slot2 + rest : nullptr}, *u);
+    }
+}
+
+template <class T>
+double sum_squares(std::size_t n, const T* g) {
+    double totals[4] = {};
+    for (std::size_t i = 0; i < n; ++i) totals[i % 4] += double(g[i]) * double(g[i]);
+    return (totals[0] + totals[1]) + (totals[2] + totals[3]);
+}
+
+}  // namespace
+}  // namespace steepest

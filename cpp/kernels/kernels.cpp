@@ -1,0 +1,34 @@
+// One translation unit for each instruction set: the build gives the flags and the name.
+#include "kernels.hpp"
+
+#include "vec.inl"
+#include "elementwise.inl"
+#include "gemm.inl"
+#include "loss.inl"
+#include "norm.inl"
+#include "rows.inl"
+
+#define STEEPEST_JOIN(a, b) a##b
+#define STEEPEST_NAME(a, b) STEEPEST_JOIN(a, b)
+
+namespace steepest {
+namespace {
+
+template <class T>
+constexpr Kernels<T> make_table() {
+    return {kLanes<T>, kPanel<T>, kTileRows, kScratch<T>,
+            forward<T>, input_gradient<T>, weight_gradient<T>,
+            activate<T>, activate_gradient<T>, add<T>,
+            loss<T>, dropout<T>,
+            batch_norm<T>, batch_norm_gradient<T>, layer_norm<T>, layer_norm_gradient<T>, layer_norm_sums<T>,
+            update<T>, sum_squares<T>, gather_row<T>, scatter_row<T>};
+}
+
+}  // namespace
+
+extern const Kernels<float> STEEPEST_NAME(kernels_f32_, STEEPEST_ISA);
+extern const Kernels<double> STEEPEST_NAME(kernels_f64_, STEEPEST_ISA);
+constexpr Kernels<float> STEEPEST_NAME(kernels_f32_, STEEPEST_ISA) = make_table<float>();
+constexpr Kernels<double> STEEPEST_NAME(kernels_f64_, STEEPEST_ISA) = make_table<double>();
+
+}  // namespace steepest

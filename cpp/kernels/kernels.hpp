@@ -1,0 +1,211 @@
+// The table of kernels: what the core may ask of one instruction set.
+//
+// Every matrix is stored in panels: `panel` neighbouring columns stand together, row after row, so that each kernel
+// reads and writes one contiguous stream. Element (r, c) lies at data[c / panel * stride + r * panel + c % panel].
+// The unused columns of the last panel are zero in parameters and gradients, and any finite number in activations.
+// `stride` (elements from one panel to the next) is a multiple of `panel`. Panels start on a cache line where speed
+// matters; no kernel needs it. Ranges are half-open. No pointer may alias another unless it says so.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace steepest {
+
+enum class Activation : std::int32_t {
+    identity, relu, leaky_relu, elu, selu, gelu, silu, sigmoid, tanh, softplus, mish
+};
+
+enum class Loss : std::int32_t { mse, mae, huber, quantile, cross_entropy, binary_cross_entropy, poisson };
+
+enum class Rule : std::int32_t { sgd, adam, rmsprop };
+
+template <class T>
+struct Matrix {
+    T* data;
+    std::size_t stride;
+};
+
+// One optimiser step. The gradient g is scaled, clipped and decayed before the rule sees it:
+// g = clamp(scale * g, +-clip_value) + weight_decay * w, and w shrinks by `shrink` (decoupled decay).
+template <class T>
+struct Update {
+    Rule rule;
+    std::int32_t nesterov;
+    T lr;            // learning rate; for Adam already divided by 1 - beta1^t
+    T momentum;      // SGD and RMSprop
+    T beta1;         // Adam: decay of the first moment
+    T beta2;         // Adam and RMSprop: decay of the second moment
+    T eps;           // added to the root of the second moment
+    T root_scale;    // Adam: 1 / sqrt(1 - beta2^t)
+    T weight_decay;  // L2 in the gradient
+    T shrink;        // 1 - lr * weight_decay where the decay is decoupled, else 1
+    T clip_value;    // 0: no clipping by value
+    T scale;         // clipping by global norm; else 1
+};
+
+// What one parameter is updated with. slot1 and slot2 have the parameter's layout; null where the rule needs none.
+// SGD: slot1 momentum. Adam: slot1 and slot2 the moments. RMSprop: slot1 mean square, slot2 momentum.
+template <class T>
+struct Slots {
+    T* slot1;
+    T* slot2;
+};
+
+// y = activation(x W + b) for rows [row0, row1) and output panels [panel0, panel1).
+template <class T>
+struct ForwardArgs {
+    std::size_t row0, row1, panel0, panel1, n_in, n_out;
+    Matrix<const T> x;       // (rows, n_in)
+    Matrix<const T> weight;  // (n_in, n_out)
+    const T* bias;           // (n_out padded to panels), or null
+    Matrix<T> y;             // (rows, n_out)
+    Matrix<T> z;             // (rows, n_out) before the activation, where its gradient needs it; else data null
+    Activation activation;
+    T alpha;                 // slope or scale of the activation, where it has one
+};
+
+// dx = (dy W^T) * activation'(x) for rows [row0, row1) and input panels [panel0, panel1).
+template <class T>
+struct InputGradientArgs {
+    std::size_t row0, row1, panel0, panel1, n_in, n_out;
+    Matrix<const T> dy;      // (rows, n_out)
+    Matrix<const T> weight;  // (n_in, n_out)
+    Matrix<T> dx;            // (rows, n_in)
+    Matrix<const T> x;       // (rows, n_in), the output of that activation (identity: not read)
+    Matrix<const T> z;       // (rows, n_in), its input, where needed
+    T* scratch;              // Kernels::scratch elements, for this call alone
+    Activation activation;
+    T alpha;
+};
+
+// dW = x^T dy for inputs [in0, in1) and output panels [panel0, panel1); in0 is a multiple of panel.
+// With `update` the gradient goes no further than the registers' tile: W and its slots change on the spot.
+// Without, it is written to `gradient`. The range with in0 == 0 does the bias too.
+template <class T>
+struct WeightGradientArgs {
+    std::size_t in0, in1, panel0, panel1, batch, n_out;
+    Matrix<const T> x;            // (batch, n_in)
+    Matrix<const T> dy;           // (batch, n_out)
+    Matrix<T> weight;             // (n_in, n_out)
+    T* bias;                      // (n_out padded), or null
+    Slots<T> weight_slots, bias_slots;
+    Matrix<T> gradient;           // (n_in, n_out), used where update is null
+    T* bias_gradient;             // (n_out padded)
+    const Update<T>* update;      // for the weight
+    const Update<T>* bias_update; // for the bias: the same without decay
+};
+
+// Elementwise work on rows [row0, row1) and panels [panel0, panel1).
+struct Block {
+    std::size_t row0, row1, panel0, panel1;
+};
+
+// Sum over rows [row0, row1) of weight * loss, in float64; dy = weight * scale * dloss/dy where dy.data is not null.
+// Losses other than cross_entropy average over the n_out columns.
+template <class T>
+struct LossArgs {
+    std::size_t row0, row1, n_out;
+    Matrix<const T> y;             // (rows, n_out): predictions, logits or log rates
+    Matrix<const T> target;        // (rows, n_out), or data null where labels are given
+    const std::int32_t* labels;    // (rows), cross_entropy only
+    const T* weights;              // (rows), or null for 1
+    Matrix<T> dy;                  // (rows, n_out), or data null
+    Loss loss;
+    T parameter;                   // huber: delta; quantile: q
+    T scale;                       // 1 / sum of the batch's weights
+};
+
+// Multiplies by 0 or 1 / (1 - p). Element (r, c) draws word c % 4 of Philox4x32-10 at counter {c / 4, r, step, layer}.
+template <class T>
+struct DropoutArgs {
+    Block block;
+    Matrix<const T> x;
+    Matrix<T> y;  // may be x
+    std::uint64_t seed;
+    std::uint32_t step, layer;
+    T p;
+};
+
+// Batch normalisation of the columns of panels [panel0, panel1) over rows [0, rows).
+template <class T>
+struct BatchNormArgs {
+    std::size_t rows, panel0, panel1;
+    Matrix<const T> x;        // (rows, n)
+    Matrix<T> y;              // (rows, n)
+    const T* weight;          // (n padded)
+    const T* bias;            // (n padded)
+    T* mean;                  // (n padded): of this batch, kept for the backward pass
+    T* inverse_std;           // (n padded)
+    T* running_mean;          // (n padded)
+    T* running_var;           // (n padded)
+    Matrix<const T> dy;       // backward: (rows, n)
+    Matrix<T> dx;             // backward: (rows, n); may be dy
+    T* weight_gradient;       // backward: (n padded)
+    T* bias_gradient;         // backward: (n padded)
+    T momentum, eps;
+    std::int32_t training;    // 0: normalise by the running statistics, as a batch of one row does too
+};
+
+// Layer normalisation of rows [row0, row1) over their n columns.
+template <class T>
+struct LayerNormArgs {
+    std::size_t row0, row1, n;
+    Matrix<const T> x;
+    Matrix<T> y;
+    const T* weight;       // (n padded)
+    const T* bias;         // (n padded)
+    T* mean;               // (rows): kept for the backward pass
+    T* inverse_std;        // (rows)
+    Matrix<const T> dy;    // backward
+    Matrix<T> dx;          // backward; may be dy
+    T eps;
+};
+
+// Gradients of layer normalisation's weight and bias: sums over rows [0, rows) for panels [panel0, panel1).
+template <class T>
+struct LayerNormSumsArgs {
+    std::size_t rows, panel0, panel1;
+    Matrix<const T> x, dy;
+    const T* mean;         // (rows)
+    const T* inverse_std;  // (rows)
+    T* weight_gradient;    // (n padded)
+    T* bias_gradient;      // (n padded)
+};
+
+template <class T>
+struct Kernels {
+    std::size_t lanes;      // elements of a vector
+    std::size_t panel;      // columns of a panel
+    std::size_t tile_rows;  // rows of the largest register tile
+    std::size_t scratch;    // elements of scratch that input_gradient needs
+
+    void (*forward)(const ForwardArgs<T>*);
+    void (*input_gradient)(const InputGradientArgs<T>*);
+    void (*weight_gradient)(const WeightGradientArgs<T>*);
+
+    // y = activation(x), and z = x where z.data is not null; y may be x.
+    void (*activate)(const Block*, Matrix<const T> x, Matrix<T> y, Matrix<T> z, Activation, T alpha);
+    // dy *= activation'; from the output y, or from the input z where the activation needs it.
+    void (*activate_gradient)(const Block*, Matrix<T> dy, Matrix<const T> y, Matrix<const T> z, Activation, T alpha);
+    void (*add)(const Block*, Matrix<const T> a, Matrix<const T> b, Matrix<T> y);  // y = a + b; y may be a or b
+
+    double (*loss)(const LossArgs<T>*);
+    void (*dropout)(const DropoutArgs<T>*);
+    void (*batch_norm)(const BatchNormArgs<T>*);
+    void (*batch_norm_gradient)(const BatchNormArgs<T>*);
+    void (*layer_norm)(const LayerNormArgs<T>*);
+    void (*layer_norm_gradient)(const LayerNormArgs<T>*);
+    void (*layer_norm_sums)(const LayerNormSumsArgs<T>*);
+
+    // n is a multiple of lanes.
+    void (*update)(std::size_t n, T* w, const T* g, Slots<T>, const Update<T>*);
+    double (*sum_squares)(std::size_t n, const T* g);
+
+    // Copies n contiguous numbers into row `row` of y; returns 0 if one of them is not finite.
+    std::int32_t (*gather_row)(const T* x, std::size_t n, std::size_t row, Matrix<T> y);
+    // Copies row `row` of x out to n contiguous numbers.
+    void (*scatter_row)(Matrix<const T> x, std::size_t n, std::size_t row, T* y);
+};
+
+}  // namespace steepest

@@ -1,0 +1,161 @@
+// Losses: value and gradient in one pass over the rows.
+
+namespace steepest {
+namespace {
+
+// f(at, mask) for each vector of row `row` in a matrix of n columns with panels `stride` apart; mask tells its columns.
+template <class T, class F>
+inline void each_vector_of_row(std::size_t row, std::size_t n, F f) {
+    for (std::size_t c = 0; c < n; c += kLanes<T>) {
+        f(c / kPanel<T>, row * kPanel<T> + c % kPanel<T>, first_lanes<T>(n - c < kLanes<T> ? n - c : kLanes<T>));
+    }
+}
+
+// Losses of one number: value(y, t) and its derivative slope(y, t) by y.
+template <class T>
+struct SquaredError {
+    static Vec<T> value(Vec<T> y, Vec<T> t, T) { return (y - t) * (y - t); }
+    static Vec<T> slope(Vec<T> y, Vec<T> t, T) { return T(2) * (y - t); }
+};
+
+template <class T>
+struct AbsoluteError {
+    static Vec<T> value(Vec<T> y, Vec<T> t, T) { return absolute<T>(y - t); }
+    static Vec<T> slope(Vec<T> y, Vec<T> t, T) {
+        return select<T>(y > t, splat<T>(T(1)), select<T>(y < t, splat<T>(T(-1)), y - t));  // y - t: 0, or NaN
+    }
+};
+
+// Half the square inside +-delta, a line outside (Huber, 1964).
+template <class T>
+struct HuberLoss {
+    static Vec<T> value(Vec<T> y, Vec<T> t, T delta) {
+        const Vec<T> e = absolute<T>(y - t);
+        return select<T>(e > delta, delta * (e - T(0.5) * delta), T(0.5) * e * e);
+    }
+    static Vec<T> slope(Vec<T> y, Vec<T> t, T delta) {
+        const Vec<T> e = y - t;
+        return select<T>(e > delta, splat<T>(delta), select<T>(e < -delta, splat<T>(-delta), e));
+    }
+};
+
+// max(q (t - y), (q - 1) (t - y)) (Koenker and Bassett, 1978).
+template <class T>
+struct QuantileLoss {
+    static Vec<T> value(Vec<T> y, Vec<T> t, T q) { return select<T>(y < t, q * (t - y), (T(1) - q) * (y - t)); }
+    static Vec<T> slope(Vec<T> y, Vec<T> t, T q) {
+        return select<T>(y < t, splat<T>(-q), select<T>(y > t, splat<T>(T(1) - q), y - t));
+    }
+};
+
+// From the logit y: softplus(y) - y t, which neither overflows nor clips.
+template <class T>
+struct BinaryCrossEntropy {
+    static Vec<T> value(Vec<T> y, Vec<T> t, T) {
+        return select<T>(y > T(0), y * (T(1) - t), -y * t) + log1p_unit<T>(exp<T>(-absolute<T>(y)));
+    }
+    static Vec<T> slope(Vec<T> y, Vec<T> t, T) { return sigmoid<T>(y) - t; }
+};
+
+// From the logarithm y of the rate; log(t!) is left out.
+template <class T>
+struct PoissonLoss {
+    static Vec<T> value(Vec<T> y, Vec<T> t, T) { return exp<T>(y) - y * t; }
+    static Vec<T> slope(Vec<T> y, Vec<T> t, T) { return exp<T>(y) - t; }
+};
+
+template <class T>
+inline double row_weight(const LossArgs<T>& a, std::size_t row) {
+    return a.weights ? double(a.weights[row]) : 1.0;
+}
+
+template <class T, class Formula>
+double elementwise_loss(const LossArgs<T>& a) {
+    double total = 0;
+    for (std::size_t row = a.row0; row < a.row1; ++row) {
+        const double weight = row_weight(a, row);
+        const T scale = T(weight * double(a.scale) / double(a.n_out));
+        Vec<T> values{};
+        each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            const Vec<T> y = load(a.y.data + p * a.y.stride + at);
+            const Vec<T> t = load(a.target.data + p * a.target.stride + at);
+            values += select<T>(mask, Formula::value(y, t, a.parameter), Vec<T>{});
+            if (a.dy.data) {
+                store<T>(a.dy.data + p * a.dy.stride + at,
+                         select<T>(mask, scale * Formula::slope(y, t, a.parameter), Vec<T>{}));
+            }
+        });
+        // a row of weight 0 counts for nothing, even where its loss is not finite
+        if (weight > 0) total += weight * sum<T>(values) / double(a.n_out);
+    }
+    return total;
+}
+
+// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) - t.y.
+template <class T>
+double cross_entropy(const LossArgs<T>& a) {
+    const T infinity = T(__builtin_inf());
+    double total = 0;
+    for (std::size_t row = a.row0; row < a.row1; ++row) {
+        Vec<T> tops = splat<T>(-infinity);
+        each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            const Vec<T> y = select<T>(mask, load(a.y.data + p * a.y.stride + at), splat<T>(-infinity));
+            tops = select<T>(y > tops, y, tops);
+        });
+        const T top = largest<T>(tops);
+
+        Vec<T> exps{}, mass{}, dot{};
+        each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            const Vec<T> y = load(a.y.data + p * a.y.stride + at) - top;
+            const Vec<T> e = select<T>(mask, exp<T>(y), Vec<T>{});
+            exps += e;
+            if (a.dy.data) store<T>(a.dy.data + p * a.dy.stride + at, e);
+            if (a.labels) return;
+            const Vec<T> t = select<T>(mask, load(a.target.data + p * a.target.stride + at), Vec<T>{});
+            mass += t;
+            dot += select<T>(t == T(0), Vec<T>{}, t * y);  // 0 times infinity is 0 here
+        });
+        const double normalizer = sum<T>(exps);
+        const double weight = row_weight(a, row);
+        double value = __builtin_log(normalizer);
+        if (a.labels) {
+            const std::size_t label = std::size_t(a.labels[row]);
+            value -= double(a.y.data[label / kPanel<T> * a.y.stride + row * kPanel<T> + label % kPanel<T>]) - double(top);
+        } else {
+            value = value * sum<T>(mass) - sum<T>(dot);
+        }
+        if (weight > 0) total += weight * value;
+        if (!a.dy.data) continue;
+
+        const T scale = T(weight * double(a.scale));
+        const T factor = T(double(scale) / normalizer * (a.labels ? 1.0 : sum<T>(mass)));
+        each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            T* dy = a.dy.data + p * a.dy.stride + at;
+            Vec<T> g = factor * load(dy);
+            if (!a.labels) g -= scale * load(a.target.data + p * a.target.stride + at);
+            store<T>(dy, select<T>(mask, g, Vec<T>{}));
+        });
+        if (a.labels) {
+            const std::size_t label = std::size_t(a.labels[row]);
+            a.dy.data[label / kPanel<T> * a.dy.stride + row * kPanel<T> + label % kPanel<T>] -= scale;
+        }
+    }
+    return total;
+}
+
+template <class T>
+double loss(const LossArgs<T>* args) {
+    switch (args->loss) {
+        case Loss::mse: return elementwise_loss<T, SquaredError<T>>(*args);
+        case Loss::mae: return elementwise_loss<T, AbsoluteError<T>>(*args);
+        case Loss::huber: return elementwise_loss<T, HuberLoss<T>>(*args);
+        case Loss::quantile: return elementwise_loss<T, QuantileLoss<T>>(*args);
+        case Loss::binary_cross_entropy: return elementwise_loss<T, BinaryCrossEntropy<T>>(*args);
+        case Loss::poisson: return elementwise_loss<T, PoissonLoss<T>>(*args);
+        case Loss::cross_entropy: break;
+    }
+    return cross_entropy(*args);
+}
+
+}  // namespace
+}  // namespace steepest

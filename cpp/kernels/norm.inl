@@ -1,0 +1,160 @@
+// Batch and layer normalisation, forward and backward.
+
+namespace steepest {
+namespace {
+
+// mean and biased variance of one vector of columns over the rows, by two passes
+template <class T>
+struct ColumnMoments {
+    Vec<T> mean, variance;
+};
+
+// Sum of f(row) over the rows, kNormRows at a time, so that the error grows with the number of blocks only.
+constexpr std::size_t kNormRows = 64;
+
+template <class T, class F>
+inline Vec<T> sum_over_rows(std::size_t rows, F f) {
+    Vec<T> total{};
+    for (std::size_t r = 0; r < rows;) {
+        const std::size_t end = r + kNormRows < rows ? r + kNormRows : rows;
+        Vec<T> part{};
+        for (; r < end; ++r) part += f(r);
+        total += part;
+    }
+    return total;
+}
+
+template <class T>
+ColumnMoments<T> column_moments(std::size_t rows, const T* x) {
+    const T count = T(rows);
+    const Vec<T> mean = sum_over_rows<T>(rows, [=](std::size_t r) { return load(x + r * kPanel<T>); }) / count;
+    const Vec<T> squares = sum_over_rows<T>(rows, [=](std::size_t r) {
+        const Vec<T> d = load(x + r * kPanel<T>) - mean;
+        return d * d;
+    });
+    return {mean, squares / count};
+}
+
+// f(panel, c): each vector of the columns, c counting the columns.
+template <class T, class F>
+inline void each_vector_of_columns(std::size_t panel0, std::size_t panel1, F f) {
+    for (std::size_t c = panel0 * kPanel<T>; c < panel1 * kPanel<T>; c += kLanes<T>) f(c / kPanel<T>, c);
+}
+
+// A batch of one row has no variance: it is normalised by the running statistics, which it leaves alone.
+template <class T>
+inline bool uses_batch(const BatchNormArgs<T>& a) { return a.training && a.rows > 1; }
+
+// Ioffe and Szegedy (2015). Biased variance normalises; the unbiased one enters the running variance, as in PyTorch.
+template <class T>
+void batch_norm(const BatchNormArgs<T>* args) {
+    const BatchNormArgs<T>& a = *args;
+    each_vector_of_columns<T>(a.panel0, a.panel1, [&](std::size_t p, std::size_t c) {
+        const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
+        T* y = a.y.data + p * a.y.stride + c % kPanel<T>;
+        Vec<T> mean = load(a.running_mean + c), variance = load(a.running_var + c);
+        if (uses_batch(a)) {
+            const ColumnMoments<T> m = column_moments(a.rows, x);
+            const T unbiased = T(double(a.rows) / double(a.rows - 1));
+            store<T>(a.running_mean + c, (T(1) - a.momentum) * mean + a.momentum * m.mean);
+            store<T>(a.running_var + c, (T(1) - a.momentum) * variance + a.momentum * unbiased * m.variance);
+            mean = m.mean;
+            variance = m.variance;
+        }
+        const Vec<T> inverse = T(1) / root<T>(variance + a.eps);
+        if (a.training) {
+            store<T>(a.mean + c, mean);
+            store<T>(a.inverse_std + c, inverse);
+        }
+        const Vec<T> scale = inverse * load(a.weight + c), shift = load(a.bias + c);
+        for (std::size_t r = 0; r < a.rows; ++r) {
+            store<T>(y + r * kPanel<T>, (load(x + r * kPanel<T>) - mean) * scale + shift);
+        }
+    });
+}
+
+template <class T>
+void batch_norm_gradient(const BatchNormArgs<T>* args) {
+    const BatchNormArgs<T>& a = *args;
+    each_vector_of_columns<T>(a.panel0, a.panel1, [&](std::size_t p, std::size_t c) {
+        const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
+        const T* dy = a.dy.data + p * a.dy.stride + c % kPanel<T>;
+        T* dx = a.dx.data + p * a.dx.stride + c % kPanel<T>;
+        const Vec<T> mean = load(a.mean + c), inverse = load(a.inverse_std + c);
+        const auto normalised = [=](std::size_t r) { return (load(x + r * kPanel<T>) - mean) * inverse; };
+        const Vec<T> bias = sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>); });
+        const Vec<T> weight = sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>) * normalised(r); });
+        store<T>(a.bias_gradient + c, bias);
+        store<T>(a.weight_gradient + c, weight);
+        const Vec<T> scale = inverse * load(a.weight + c);
+        // where the statistics came from the batch, they carry a gradient too
+        const T share = uses_batch(a) ? T(1) / T(a.rows) : T(0);
+        for (std::size_t r = 0; r < a.rows; ++r) {
+            store<T>(dx + r * kPanel<T>, scale * (load(dy + r * kPanel<T>) - share * (bias + normalised(r) * weight)));
+        }
+    });
+}
+
+// Ba, Kiros and Hinton (2016).
+template <class T>
+void layer_norm(const LayerNormArgs<T>* args) {
+    const LayerNormArgs<T>& a = *args;
+    for (std::size_t row = a.row0; row < a.row1; ++row) {
+        Vec<T> sums{}, squares{};
+        each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            sums += select<T>(mask, load(a.x.data + p * a.x.stride + at), Vec<T>{});
+        });
+        const T mean = T(sum<T>(sums) / double(a.n));
+        each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            const Vec<T> d = select<T>(mask, load(a.x.data + p * a.x.stride + at) - mean, Vec<T>{});
+            squares += d * d;
+        });
+        const T inverse = T(1 / __builtin_sqrt(sum<T>(squares) / double(a.n) + double(a.eps)));
+        a.mean[row] = mean;
+        a.inverse_std[row] = inverse;
+        each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T>) {
+            const std::size_t c = p * kPanel<T> + at % kPanel<T>;
+            const Vec<T> x = load(a.x.data + p * a.x.stride + at);
+            store<T>(a.y.data + p * a.y.stride + at, (x - mean) * inverse * load(a.weight + c) + load(a.bias + c));
+        });
+    }
+}
+
+template <class T>
+void layer_norm_gradient(const LayerNormArgs<T>* args) {
+    const LayerNormArgs<T>& a = *args;
+    for (std::size_t row = a.row0; row < a.row1; ++row) {
+        const T mean = a.mean[row], inverse = a.inverse_std[row];
+        Vec<T> sums{}, dots{};
+        const auto scaled = [&](std::size_t p, std::size_t at) {
+            return load(a.dy.data + p * a.dy.stride + at) * load(a.weight + p * kPanel<T> + at % kPanel<T>);
+        };
+        each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            const Vec<T> g = select<T>(mask, scaled(p, at), Vec<T>{});
+            sums += g;
+            dots += g * ((load(a.x.data + p * a.x.stride + at) - mean) * inverse);
+        });
+        const T mean_sum = T(sum<T>(sums) / double(a.n)), mean_dot = T(sum<T>(dots) / double(a.n));
+        each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
+            const Vec<T> normalised = (load(a.x.data + p * a.x.stride + at) - mean) * inverse;
+            store<T>(a.dx.data + p * a.dx.stride + at,
+                     select<T>(mask, inverse * (scaled(p, at) - mean_sum - normalised * mean_dot), Vec<T>{}));
+        });
+    }
+}
+
+template <class T>
+void layer_norm_sums(const LayerNormSumsArgs<T>* args) {
+    const LayerNormSumsArgs<T>& a = *args;
+    each_vector_of_columns<T>(a.panel0, a.panel1, [&](std::size_t p, std::size_t c) {
+        const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
+        const T* dy = a.dy.data + p * a.dy.stride + c % kPanel<T>;
+        store<T>(a.bias_gradient + c, sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>); }));
+        store<T>(a.weight_gradient + c, sum_over_rows<T>(a.rows, [&](std::size_t r) {
+            return load(dy + r * kPanel<T>) * ((load(x + r * kPanel<T>) - a.mean[r]) * a.inverse_std[r]);
+        }));
+    });
+}
+
+}  // namespace
+}  // namespace steepest

@@ -1,0 +1,90 @@
+// Rows in and out of panels, and dropout, whose random numbers belong to rows and columns.
+
+namespace steepest {
+namespace {
+
+template <class T>
+std::int32_t gather_row(const T* x, std::size_t n, std::size_t row, Matrix<T> y) {
+    constexpr std::size_t P = kPanel<T>;
+    Vec<T> zeros{};  // x * 0 is 0 for every finite x and NaN else
+    T rest = T(0);
+    for (std::size_t c = 0; c < n; c += P) {
+        T* out = y.data + c / P * y.stride + row * P;
+        if (n - c >= P) {
+            for (std::size_t i = 0; i < P; i += kLanes<T>) {
+                const Vec<T> v = load(x + c + i);
+                zeros += v * T(0);
+                store<T>(out + i, v);
+            }
+        } else {
+            for (std::size_t i = 0; i < n - c; ++i) {
+                rest += x[c + i] * T(0);
+                out[i] = x[c + i];
+            }
+        }
+    }
+    return sum<T>(zeros) + double(rest) == 0.0;
+}
+
+template <class T>
+void scatter_row(Matrix<const T> x, std::size_t n, std::size_t row, T* y) {
+    constexpr std::size_t P = kPanel<T>;
+    for (std::size_t c = 0; c < n; c += P) {
+        const T* in = x.data + c / P * x.stride + row * P;
+        for (std::size_t i = 0; i < (n - c < P ? n - c : P); ++i) y[c + i] = in[i];
+    }
+}
+
+// Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011) on kDraws counters side by side.
+constexpr std::size_t kDraws = 16;
+
+struct Counters {
+    std::uint32_t word[4][kDraws];
+};
+
+inline void philox(Counters& c, std::uint64_t seed) {
+    std::uint32_t key0 = std::uint32_t(seed), key1 = std::uint32_t(seed >> 32);
+    for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+        for (std::size_t i = 0; i < kDraws; ++i) {
+            const std::uint64_t a = std::uint64_t{0xD2511F53u} * c.word[0][i];
+            const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * c.word[2][i];
+            c.word[0][i] = std::uint32_t(b >> 32) ^ c.word[1][i] ^ key0;
+            c.word[2][i] = std::uint32_t(a >> 32) ^ c.word[3][i] ^ key1;
+            c.word[1][i] = std::uint32_t(b);
+            c.word[3][i] = std::uint32_t(a);
+        }
+    }
+}
+
+// An element survives if its draw is at least p * 2^32.
+template <class T>
+void dropout(const DropoutArgs<T>* args) {
+    constexpr std::size_t kQuads = kPanel<T> / 4;
+    const DropoutArgs<T>& a = *args;
+    const double bound = double(a.p) * 4294967296.0;
+    const T survivor = T(1 / (1 - double(a.p)));
+    for (std::size_t p = a.block.panel0; p < a.block.panel1; ++p) {
+        const T* x = a.x.data + p * a.x.stride;
+        T* y = a.y.data + p * a.y.stride;
+        const std::size_t end = a.block.row1 * kQuads;
+        for (std::size_t first = a.block.row0 * kQuads; first < end; first += kDraws) {
+            Counters c;
+            for (std::size_t i = 0; i < kDraws; ++i) {
+                c.word[0][i] = std::uint32_t(p * kQuads + (first + i) % kQuads);
+                c.word[1][i] = std::uint32_t((first + i) / kQuads);
+                c.word[2][i] = a.step;
+                c.word[3][i] = a.layer;
+            }
+            philox(c, a.seed);
+            for (std::size_t i = 0; i < kDraws && first + i < end; ++i) {
+                for (std::size_t w = 0; w < 4; ++w) {
+                    const std::size_t at = (first + i) * 4 + w;
+                    y[at] = double(c.word[w][i]) >= bound ? x[at] * survivor : T(0);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace steepest

@@ -1,0 +1,257 @@
+// The vector type, its lanes, loads and stores, and the functions of mathematics that the kernels need.
+// Everything is written in the compiler's vector types, so that one text serves every width.
+
+#if !defined(STEEPEST_VECTOR_BYTES)
+#if defined(__AVX512F__)
+#define STEEPEST_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define STEEPEST_VECTOR_BYTES 32
+#else
+#define STEEPEST_VECTOR_BYTES 16
+#endif
+#endif
+
+namespace steepest {
+namespace {
+
+constexpr std::size_t kVectorBytes = STEEPEST_VECTOR_BYTES;
+
+template <class T>
+struct VecTypes;
+
+template <>
+struct VecTypes<float> {
+    typedef float V __attribute__((vector_size(kVectorBytes)));
+    typedef std::int32_t I __attribute__((vector_size(kVectorBytes)));
+    typedef std::int32_t Bits;
+    static constexpr int kMantissa = 23;
+    static constexpr Bits kBias = 127;
+    static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
+    static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // their sum is ln 2
+    static constexpr float kExpLow = -104.0f, kExpHigh = 89.0f;  // beyond: 0 and infinity
+};
+
+template <>
+struct VecTypes<double> {
+    typedef double V __attribute__((vector_size(kVectorBytes)));
+    typedef std::int64_t I __attribute__((vector_size(kVectorBytes)));
+    typedef std::int64_t Bits;
+    static constexpr int kMantissa = 52;
+    static constexpr Bits kBias = 1023;
+    static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr double kLn2High = 6.93145751953125e-1, kLn2Low = 1.42860682030941723212e-6;
+    static constexpr double kExpLow = -746.0, kExpHigh = 710.0;
+};
+
+template <class T>
+using Vec = typename VecTypes<T>::V;
+template <class T>
+using IntVec = typename VecTypes<T>::I;
+
+template <class T>
+constexpr std::size_t kLanes = kVectorBytes / sizeof(T);
+
+// The register tile: rows x kTileVectors accumulators, the vectors of B and one broadcast of A must fit the registers.
+#if defined(__AVX512F__) || defined(__aarch64__) || STEEPEST_VECTOR_BYTES == 64
+constexpr std::size_t kTileRows = 14;
+#else
+constexpr std::size_t kTileRows = 6;
+#endif
+constexpr std::size_t kTileVectors = 2;
+
+template <class T>
+constexpr std::size_t kPanel = kTileVectors * kLanes<T>;
+
+template <class T>
+inline Vec<T> load(const T* p) {
+    Vec<T> v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v) {
+    __builtin_memcpy(p, &v, sizeof v);
+}
+
+// x - 0 is x for every x, so the compiler leaves nothing but the broadcast.
+template <class T>
+inline Vec<T> splat(T x) {
+    return x - Vec<T>{};
+}
+
+template <class T>
+inline Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<T> no) {
+    return mask ? yes : no;
+}
+
+template <class T>
+inline Vec<T> bits_to_float(IntVec<T> i) {
+    return reinterpret_cast<Vec<T>>(i);
+}
+
+template <class T>
+inline IntVec<T> float_to_bits(Vec<T> v) {
+    return reinterpret_cast<IntVec<T>>(v);
+}
+
+template <class T>
+inline Vec<T> absolute(Vec<T> v) {
+    using Bits = typename VecTypes<T>::Bits;
+    constexpr Bits sign = static_cast<Bits>(Bits{1} << (8 * sizeof(T) - 2));
+    return bits_to_float<T>(float_to_bits<T>(v) & (sign - 1 + sign));
+}
+
+template <class T>
+inline Vec<T> root(Vec<T> v) {
+    for (std::size_t l = 0; l < kLanes<T>; ++l) v[l] = sizeof(T) == 4 ? __builtin_sqrtf(float(v[l])) : T(__builtin_sqrt(double(v[l])));
+    return v;
+}
+
+// All ones in the lanes below n.
+template <class T>
+inline IntVec<T> first_lanes(std::size_t n) {
+    IntVec<T> index{};
+    for (std::size_t l = 0; l < kLanes<T>; ++l) index[l] = static_cast<typename VecTypes<T>::Bits>(l);
+    return index < static_cast<typename VecTypes<T>::Bits>(n);
+}
+
+template <class T>
+inline double sum(Vec<T> v) {
+    double total = 0;
+    for (std::size_t l = 0; l < kLanes<T>; ++l) total += double(v[l]);
+    return total;
+}
+
+template <class T>
+inline T largest(Vec<T> v) {
+    T top = v[0];
+    for (std::size_t l = 1; l < kLanes<T>; ++l) top = v[l] > top ? v[l] : top;
+    return top;
+}
+
+// c[0] + x (c[1] + x (c[2] + ...))
+template <class T, std::size_t N>
+inline Vec<T> horner(Vec<T> x, const T (&c)[N]) {
+    Vec<T> y = splat<T>(c[N - 1]);
+    for (std::size_t i = N - 1; i-- > 0;) y = y * x + c[i];
+    return y;
+}
+
+template <class T>
+struct Series;
+
+// exp: Taylor's series of (e^r - 1 - r) / r^2, enough terms for |r| <= ln(2) / 2.
+// atanh: the series of atanh(s) / s in s^2, enough terms for s <= 1/3.
+// erfcx: e^(x^2) erfc(x) in t = (x - 3.75) / (x + 3.75) (Schonfelder, 1978), a Chebyshev fit written as powers of t.
+template <>
+struct Series<float> {
+    static constexpr float kExp[] = {1.0f / 2, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040};
+    static constexpr float kAtanh[] = {1.0f, 1.0f / 3, 1.0f / 5, 1.0f / 7, 1.0f / 9, 1.0f / 11, 1.0f / 13, 1.0f / 15};
+    static constexpr float kErfcx[] = {
+        0.14558971879211393258f, -0.27342191771728247654f, 0.22600824475040149755f, -0.16357228518902119856f,
+        0.10260225346137466505f, -0.054799165173516423793f, 0.02415189620924506516f, -0.0082316934514621191853f,
+        0.001786630134918221275f, -6.4127908592801802672e-6f, -0.00013874589109132496071f, 0.000031475325646278229873f};
+};
+
+template <>
+struct Series<double> {
+    static constexpr double kExp[] = {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
+                                      1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+    static constexpr double kAtanh[] = {1.0,      1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11, 1.0 / 13, 1.0 / 15,
+                                        1.0 / 17, 1.0 / 19, 1.0 / 21, 1.0 / 23, 1.0 / 25, 1.0 / 27, 1.0 / 29, 1.0 / 31};
+    static constexpr double kErfcx[] = {
+        0.14558972127503853929, -0.27342193149542645857, 0.22600806691662142399, -0.16357189552392636586,
+        0.10260431203219861185, -0.054802326694903613256, 0.024143223972437086606, -0.008220621155199565916,
+        0.0018029624168129709266, -0.000025535322646415706156, -0.00015246266512884466653, 0.000047898741127969708892,
+        3.5837167308804674936e-6, -6.1833079310756642776e-6, 7.4853735848608742916e-7, 6.5919156964145189252e-7,
+        -1.833736144928786673e-7, -7.223831512889502862e-8, 3.143341746897095811e-8, 8.7945118695433559099e-9,
+        -4.8405092750072754708e-9, -1.0766475700209572379e-9, 6.2779693306037303797e-10, 8.778671407822570863e-11,
+        -4.9159788895723309184e-11};
+};
+
+// x = n ln 2 + r with |r| <= ln(2) / 2, and p = e^r - 1; then e^x = 2^n (1 + p).
+template <class T>
+struct Reduced {
+    IntVec<T> n;
+    Vec<T> p;
+};
+
+template <class T>
+inline Reduced<T> reduce_exp(Vec<T> x) {
+    using C = VecTypes<T>;
+    const Vec<T> shifted = x * T(1.44269504088896340736) + C::kRound;
+    const Vec<T> n = shifted - C::kRound;
+    const Vec<T> r = x - n * C::kLn2High - n * C::kLn2Low;
+    return {float_to_bits<T>(shifted) - float_to_bits<T>(splat<T>(C::kRound)), r + r * r * horner<T>(r, Series<T>::kExp)};
+}
+
+// 2^n for a normal result.
+template <class T>
+inline Vec<T> power_of_two(IntVec<T> n) {
+    return bits_to_float<T>((n + VecTypes<T>::kBias) << VecTypes<T>::kMantissa);
+}
+
+// Comparisons are false for NaN, so that a NaN passes through every clamp below.
+template <class T>
+inline Vec<T> exp(Vec<T> x) {
+    using C = VecTypes<T>;
+    x = select<T>(x < C::kExpLow, splat<T>(C::kExpLow), select<T>(x > C::kExpHigh, splat<T>(C::kExpHigh), x));
+    const Reduced<T> reduced = reduce_exp<T>(x);
+    const IntVec<T> half = reduced.n >> 1;  // two factors, for 2^n itself may be subnormal or too large
+    return (reduced.p + T(1)) * power_of_two<T>(half) * power_of_two<T>(reduced.n - half);
+}
+
+// e^x - 1 for x <= 0.
+template <class T>
+inline Vec<T> expm1_negative(Vec<T> x) {
+    const T low = sizeof(T) == 4 ? T(-30) : T(-60);  // e^low is lost beside 1
+    x = select<T>(x < low, splat<T>(low), x);
+    const Reduced<T> reduced = reduce_exp<T>(x);
+    const Vec<T> scale = power_of_two<T>(reduced.n);
+    return scale * reduced.p + (scale - T(1));
+}
+
+// log(1 + u) for 0 <= u <= 1.
+template <class T>
+inline Vec<T> log1p_unit(Vec<T> u) {
+    const Vec<T> s = u / (u + T(2));
+    return T(2) * s * horner<T>(s * s, Series<T>::kAtanh);
+}
+
+template <class T>
+inline Vec<T> sigmoid(Vec<T> x) {
+    const Vec<T> e = exp<T>(-absolute<T>(x));
+    const Vec<T> upper = T(1) / (e + T(1));
+    return select<T>(x < T(0), e * upper, upper);
+}
+
+template <class T>
+inline Vec<T> tanh(Vec<T> x) {
+    const Vec<T> e = expm1_negative<T>(absolute<T>(x) * T(-2));
+    const Vec<T> upper = -e / (e + T(2));
+    return select<T>(x < T(0), -upper, upper);
+}
+
+template <class T>
+inline Vec<T> softplus(Vec<T> x) {
+    return select<T>(x < T(0), Vec<T>{}, x) + log1p_unit<T>(exp<T>(-absolute<T>(x)));
+}
+
+// The normal distribution: its density at x, and the probability of a value below x.
+template <class T>
+struct Normal {
+    Vec<T> density, below;
+};
+
+template <class T>
+inline Normal<T> normal(Vec<T> x) {
+    const Vec<T> density = exp<T>(x * x * T(-0.5));
+    const Vec<T> a = absolute<T>(x) * T(0.70710678118654752440);
+    const Vec<T> t = (a - T(3.75)) / (a + T(3.75));
+    const Vec<T> tail = T(0.5) * density * horner<T>(t, Series<T>::kErfcx);
+    return {density * T(0.39894228040143267794), select<T>(x < T(0), tail, T(1) - tail)};
+}
+
+}  // namespace
+}  // namespace steepest

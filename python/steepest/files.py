@@ -1,0 +1,456 @@
+"""Files: readers for data (IDX, NPZ, CSV, Parquet), and model files, which are safetensors with JSON metadata.
+
+Every reader takes the file for hostile. Memory grows with the bytes that are really there, never with what a header
+claims, nothing is ever unpickled, and whatever is wrong with the contents is a ValueError that names the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+import os
+import shutil
+import uuid
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    import pyarrow
+
+StrPath = str | os.PathLike[str]
+
+MISSING = (
+    "", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "none", "?",
+)  # fmt: skip
+"""What stands for a missing value in a CSV file, in columns whose other values are numbers, dates or true and false."""
+
+_IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_DIMENSIONS = 32
+_PIECE = 1 << 20  # bytes read at a time
+_BLOCK = 1 << 24  # bytes of CSV parsed at a time; no row may be longer
+_LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
+_METADATA_KEY = "steepest"
+_GZIP = b"\x1f\x8b"
+_KNOWN_STARTS = {
+    b"<": "a web page or XML, perhaps an error page saved in place of a download",
+    _GZIP: "gzip",
+    b"PK\x03\x04": "a zip or NPZ archive",
+    b"\x93NUMPY": "a single NumPy array (.npy)",
+    b"PAR1": "Parquet",
+    b"\x89HDF": "HDF5",
+    b"\x80": "a pickle",
+}
+
+
+def read_idx(path: StrPath) -> NDArray[Any]:
+    """Read an array from an IDX file, the format of MNIST, plain or compressed by gzip whatever it is called.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    array
+        Of the shape and type that the file states, in native byte order: uint8, int8, int16, int32, float32 or
+        float64.
+
+    Raises
+    ------
+    ValueError
+        If the contents are not IDX, or are not as long as the header says: the message has both lengths.
+    OSError
+        If the file cannot be opened.
+
+    Notes
+    -----
+    Format: http://yann.lecun.com/exdb/mnist (bytes 0, 0, type, number of dimensions; big-endian sizes; the data).
+    """
+    with _open(path) as stream, _refusing(path, "IDX"):
+        magic = stream.read(4)
+        if len(magic) < 4 or magic[:2] != b"\0\0":
+            raise ValueError(f"expected to start with two zero bytes, found {_describe(magic)}")
+        code, n_dims = magic[2:]
+        if code not in _IDX_TYPES:
+            raise ValueError(f"type code 0x{code:02X}: expected one of {', '.join(f'0x{k:02X}' for k in _IDX_TYPES)}")
+        if n_dims > _MOST_DIMENSIONS:
+            raise ValueError(f"{n_dims} dimensions: expected at most {_MOST_DIMENSIONS}")
+        sizes = stream.read(4 * n_dims)
+        if len(sizes) < 4 * n_dims:
+            raise ValueError(f"expected {4 * n_dims} bytes of sizes, found {len(sizes)}")
+        shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
+        array = _read_array(stream, shape, _IDX_TYPES[code])
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an NPZ file; an array of Python objects is refused, never unpickled.
+
+    Parameters
+    ----------
+    path : path
+        A file that `numpy.savez` or `numpy.savez_compressed` wrote.
+
+    Returns
+    -------
+    dict of str to array
+        The arrays by name.
+
+    Raises
+    ------
+    ValueError
+        If the contents are damaged, are not NPZ, or hold Python objects.
+    OSError
+        If the file cannot be opened.
+    """
+    with open(path, "rb") as file, _refusing(path, "NPZ"):
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            raise ValueError(f"expected a zip archive, found {_describe(file.read(8))}")
+        with zipfile.ZipFile(file) as archive:
+            return {info.filename.removesuffix(".npy"): _read_npy(archive, info) for info in archive.infolist()}
+
+
+def read_csv(
+    path: StrPath, *, header: bool | Literal["auto"] = "auto", delimiter: str = ",", text: Collection[str] = ()
+) -> pyarrow.Table:
+    """Read a table from a CSV file in UTF-8, plain or compressed by gzip.
+
+    Each column becomes whole numbers, numbers, true and false, dates, times or text, whichever fits all its values.
+    `MISSING` lists what stands for a missing value; it counts only in columns that are not text, so that a column of
+    country codes keeps its "NA". Blank lines are skipped. Fields may be quoted, and then hold commas, newlines and
+    doubled quotes. White space around the names is dropped.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    header : bool or "auto"
+        Whether the first row has the names. "auto": it has, unless it holds numbers alone (missing values aside).
+        Without names, the columns are called f0, f1, ...
+    delimiter : str
+        One character between fields.
+    text : collection of str
+        Names of columns to read as text whatever they look like, such as codes with leading zeros.
+
+    Returns
+    -------
+    pyarrow.Table
+        The rows.
+
+    Raises
+    ------
+    ValueError
+        If the contents are not such a table; for a row with too few or too many fields the message has its line.
+    ModuleNotFoundError
+        If pyarrow is not installed.
+    OSError
+        If the file cannot be opened.
+    """
+    if header not in (True, False, "auto"):
+        raise ValueError(f"header is {header!r}: expected True, False or 'auto'")
+    if len(delimiter) != 1:
+        raise ValueError(f"delimiter is {delimiter!r}: expected one character")
+    arrow = import_pyarrow()
+    from pyarrow import csv as arrow_csv
+
+    with _open(path) as stream, _refusing(path, "CSV"):
+        start = stream.read(8)
+        if not start or start.lstrip().startswith(tuple(_KNOWN_STARTS)):
+            raise ValueError(f"expected rows of text, found {_describe(start)}")
+        first, more = _first_row(stream, delimiter)
+        named = not _is_data(first) if header == "auto" else bool(header)
+        names = [field.strip() if named else f"f{i}" for i, field in enumerate(first)]
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"expected a name of its own for each column, found {sorted(repeated)} more than once")
+        if named and not more:
+            return arrow.table({name: arrow.nulls(0) for name in names})
+        stream.seek(0)
+        as_text = {
+            raw if named else name: arrow.string() for raw, name in zip(first, names, strict=True) if name in text
+        }
+        try:
+            table = arrow_csv.read_csv(
+                stream,
+                arrow_csv.ReadOptions(block_size=_BLOCK, autogenerate_column_names=not named),
+                arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                arrow_csv.ConvertOptions(null_values=MISSING, column_types=as_text),
+            )
+        except arrow.ArrowInvalid:
+            _refuse_uneven_rows(stream, delimiter, len(names))
+            raise
+        for name, kind in zip(names, table.schema.types, strict=True):
+            if arrow.types.is_binary(kind):
+                raise ValueError(f"column {name!r} is not UTF-8 text: save the file as UTF-8")
+        return table.rename_columns(names)
+
+
+def read_table(
+    path: StrPath, *, header: bool | Literal["auto"] = "auto", delimiter: str = ",", text: Collection[str] = ()
+) -> pyarrow.Table:
+    """Read a table from a Parquet file, known by its first bytes, or else from a CSV file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    header, delimiter, text
+        For CSV, see `read_csv`.
+
+    Returns
+    -------
+    pyarrow.Table
+        The rows.
+
+    Raises
+    ------
+    ValueError, ModuleNotFoundError, OSError
+        As `read_csv`.
+    """
+    with open(path, "rb") as file:
+        if file.read(4) != b"PAR1":
+            return read_csv(path, header=header, delimiter=delimiter, text=text)
+        import_pyarrow()
+        from pyarrow import parquet
+
+        file.seek(0)
+        with _refusing(path, "Parquet"):
+            return parquet.read_table(file)
+
+
+def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
+    """Write arrays and metadata to one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file to write; one that exists is replaced at the last moment, so that a failure leaves it as it was.
+    tensors : mapping of str to array
+        The arrays by name.
+    metadata : mapping
+        Plain JSON values, with finite numbers only.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `metadata` is not JSON, or is too long; nothing has been written then.
+    OSError
+        If the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    text = json.dumps(metadata, allow_nan=False)
+    data = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, {_METADATA_KEY: text})
+    if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
+        raise ValueError(f"metadata has {len(text)} bytes: expected at most {_LONGEST_HEADER} with the tensors' names")
+    write_atomically(path, data)
+
+
+def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read what `write_model` wrote. Nothing in the file is ever executed.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    tensors : dict of str to array
+        The arrays by name, read-only.
+    metadata : dict
+        The metadata, as written: whoever uses it must check it against the arrays.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or was not written by `write_model`.
+    OSError
+        If the file cannot be opened.
+    """
+    from safetensors.numpy import load
+
+    with open(path, "rb") as file, _refusing(path, "model"):
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
+            raise ValueError(f"expected a safetensors file, found {_describe(start)} in {size} bytes")
+        header = json.loads(file.read(length), object_pairs_hook=_unique)
+        text = header.get("__metadata__", {}).get(_METADATA_KEY)
+        if text is None:
+            raise ValueError("a safetensors file, but no model of this package: its metadata has no entry 'steepest'")
+        metadata = json.loads(text, object_pairs_hook=_unique)
+        if not isinstance(metadata, dict):
+            raise ValueError(f"the metadata is a {type(metadata).__name__}: expected an object")
+        file.seek(0)
+        return load(file.read()), metadata
+
+
+def write_atomically(path: StrPath, data: bytes) -> None:
+    """Write a file whole or not at all: beside `path` first, then renamed.
+
+    Parameters
+    ----------
+    path : path
+        The file; a link is followed, and the permissions of a file that exists are kept.
+    data : bytes
+        Its contents.
+
+    Raises
+    ------
+    ValueError
+        If `path` is a folder or a device.
+    OSError
+        If it cannot be written; an older file is as it was then.
+    """
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise ValueError(f"{path}: exists and is not a file that could be replaced")
+    temporary = os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+@contextmanager
+def _refusing(path: StrPath, kind: str) -> Iterator[None]:
+    """Turn whatever the contents of a file make a parser raise into one ValueError that names the file.
+
+    Parsers raise far more on damaged input than they document: zlib.error, EOFError, RecursionError, MemoryError,
+    NotImplementedError and OSError from a seek to nowhere among them.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {error or type(error).__name__}") from error
+
+
+def _open(path: StrPath) -> io.BufferedReader | gzip.GzipFile:
+    """Open a file for reading, through gzip if its first bytes say so."""
+    with open(path, "rb") as file:
+        compressed = file.read(2) == _GZIP
+    return gzip.open(path, "rb") if compressed else open(path, "rb")
+
+
+def _describe(start: bytes) -> str:
+    """Say what a file with this start seems to be."""
+    for known, kind in _KNOWN_STARTS.items():
+        if start.lstrip().startswith(known):
+            return kind
+    return f"the bytes {start[:8].hex(' ')}" if start else "an empty file"
+
+
+def _read_array(stream: Any, shape: tuple[int, ...], dtype: DTypeLike, order: Literal["C", "F"] = "C") -> NDArray[Any]:
+    """Read an array that must fill the rest of the stream exactly."""
+    expected = math.prod(shape) * np.dtype(dtype).itemsize
+    data = bytearray()
+    try:
+        while len(data) < expected and (piece := stream.read1(min(_PIECE, expected - len(data)))):
+            data += piece
+        surplus = len(stream.read(_PIECE)) if len(data) == expected else 0
+    except EOFError as error:  # gzip without its end
+        raise ValueError(f"cut short: expected {expected} bytes of data, found {len(data)} and no end mark") from error
+    if surplus or len(data) < expected:
+        more = " or more" if surplus == _PIECE else ""
+        raise ValueError(f"expected {expected} bytes of data, found {len(data) + surplus}{more}")
+    array: NDArray[Any] = np.ndarray(shape, dtype, data, order=order)
+    return array
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """Read one array of an NPZ file; `numpy.load` would allocate what the header claims."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        if version not in readers:
+            raise ValueError(f"{info.filename}: version {version} of the npy format: expected one of {list(readers)}")
+        shape, fortran, dtype = readers[version](member)
+        if dtype.hasobject:
+            raise ValueError(f"{info.filename}: holds Python objects, which would have to be unpickled")
+        if any(size < 0 for size in shape):
+            raise ValueError(f"{info.filename}: shape {shape}: expected sizes >= 0")
+        return _read_array(member, shape, dtype, "F" if fortran else "C")
+
+
+def import_pyarrow() -> Any:
+    """Import pyarrow, or say how to get it."""
+    try:
+        import pyarrow
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("reading tables needs pyarrow: pip install 'steepest[tables]'") from error
+    return pyarrow
+
+
+@contextmanager
+def _lines(stream: Any, errors: str = "strict") -> Iterator[io.TextIOWrapper]:
+    """Give the lines of a CSV file from its start."""
+    stream.seek(0)
+    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
+    try:
+        yield lines
+    except UnicodeDecodeError as error:
+        raise ValueError("expected UTF-8 text: save the file as UTF-8") from error
+    finally:
+        lines.detach()
+
+
+def _first_row(stream: Any, delimiter: str) -> tuple[list[str], bool]:
+    """Return the first row that is not blank, and whether anything follows."""
+    with _lines(stream) as lines:
+        for row in csv.reader(lines, delimiter=delimiter):
+            if row:
+                return row, any(line.strip() for line in lines)
+    raise ValueError("expected rows, found blank lines")
+
+
+def _refuse_uneven_rows(stream: Any, delimiter: str, expected: int) -> None:
+    """Raise a ValueError with the line where the first row with a wrong number of fields begins, if there is one."""
+    with _lines(stream, errors="replace") as lines:
+        reader = csv.reader(lines, delimiter=delimiter)
+        line = 1
+        for row in reader:
+            if row and len(row) != expected:
+                raise ValueError(f"line {line}: found {len(row)} fields, expected {expected} as in the first row")
+            line = reader.line_num + 1
+
+
+def _is_data(row: Sequence[str]) -> bool:
+    """Tell whether a first row holds numbers, and nothing but numbers and missing values."""
+    fields = [field.strip() for field in row if field.strip() not in MISSING]
+    return bool(fields) and all(map(_is_number, fields))
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of a JSON object, in which no name may stand twice."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a name stands twice in one JSON object")
+    return result

@@ -1,0 +1,347 @@
+"""The layers of a network, as small values: what they are, not what they have learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _core
+from ._spec import Spec, choice, flag, from_dict, integer, number
+
+ACTIVATIONS = (
+    "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus", "mish",
+)  # fmt: skip
+INITS = (
+    "auto", "he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal", "zeros",
+)  # fmt: skip
+
+_ALPHAS = {"leaky_relu": 0.01, "elu": 1.0}
+_AUTO = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"), "he_uniform")
+_AUTO["selu"] = "lecun_normal"
+_DEEPEST = 64  # residual blocks inside one another that a file may ask for
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _check_activation(name: str, activation: object, alpha: object) -> tuple[str, float | None]:
+    activation = choice(name, activation, ACTIVATIONS)
+    if alpha is None:
+        return activation, None
+    if activation not in _ALPHAS:
+        raise ValueError(f"alpha is {alpha!r}: only {' and '.join(_ALPHAS)} take one, {activation} does not")
+    return activation, number("alpha", alpha, ge=0)
+
+
+def _add_activation(core: _core.Network, activation: str, alpha: float | None) -> None:
+    if activation != "identity":
+        core.add_activation(activation, _ALPHAS.get(activation, 0.0) if alpha is None else alpha)
+
+
+class Layer(Spec):
+    """Base of the layers."""
+
+    def output_size(self, n_in: int) -> int:
+        """Return how many numbers a row has after this layer."""
+        return n_in
+
+    def parameter_shapes(self, n_in: int) -> Shapes:
+        """Return the shapes of what this layer learns."""
+        return {}
+
+    def buffer_shapes(self, n_in: int) -> Shapes:
+        """Return the shapes of what this layer keeps without learning it."""
+        return {}
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add this layer to the compiled network; `following` are the layers after it in the same list."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(Layer):
+    """A dense layer with its activation: ``activation(x @ weight + bias)``.
+
+    Parameters
+    ----------
+    n_out : int
+        Number of outputs.
+    activation : str
+        identity, relu, leaky_relu, elu, selu, gelu (the exact one, by erf), silu, sigmoid, tanh, softplus or mish.
+    alpha : float, optional
+        Slope of leaky_relu below zero (default 0.01) or scale of elu (default 1); other activations take none.
+    bias : bool
+        Whether to add a bias, which starts at zero.
+    init : str or array of shape (n_in, n_out)
+        The first weights: he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal, zeros,
+        the very numbers, or "auto": he_uniform before relu, leaky_relu, elu, gelu, silu, mish and softplus,
+        lecun_normal before selu, glorot_uniform before the rest. If `activation` is identity, the next `Activation`
+        in the same list of layers counts, as long as no `Dense` or `Residual` comes first.
+
+    Notes
+    -----
+    With fan-in i and fan-out o, the uniform bounds are sqrt(6 / i) (He), sqrt(6 / (i + o)) (Glorot) and sqrt(3 / i)
+    (LeCun); the normal forms have the standard deviations sqrt(2 / i), sqrt(2 / (i + o)) and sqrt(1 / i) and are not
+    truncated. These are PyTorch's formulas at gain sqrt(2) for He and 1 for the rest.
+    """
+
+    n_out: int
+    activation: str = "identity"
+    _: KW_ONLY
+    alpha: float | None = None
+    bias: bool = True
+    init: str | ArrayLike = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        n_out = integer("n_out", self.n_out, ge=1)
+        activation, alpha = _check_activation("activation", self.activation, self.alpha)
+        self._set(n_out=n_out, activation=activation, alpha=alpha, bias=flag("bias", self.bias))
+        if isinstance(self.init, str):
+            choice("init", self.init, INITS)
+            return
+        init = np.asarray(self.init)
+        if init.ndim != 2 or init.shape[1] != n_out:
+            raise ValueError(f"init has the shape {init.shape}: expected (n_in, {n_out}) or the name of an initialiser")
+        self._set(init=init)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by value, an array of first weights included."""
+        if not isinstance(other, Dense):
+            return NotImplemented
+        return self.to_dict() == other.to_dict() and np.array_equal(self.init, other.init)
+
+    def output_size(self, n_in: int) -> int:
+        """Return `n_out`."""
+        return self.n_out
+
+    def parameter_shapes(self, n_in: int) -> Shapes:
+        """Return the shapes of weight and bias."""
+        return {"weight": (n_in, self.n_out)} | ({"bias": (self.n_out,)} if self.bias else {})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this layer as plain JSON values; an array of first weights becomes "auto"."""
+        return super().to_dict() | ({} if isinstance(self.init, str) else {"init": "auto"})
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add the dense layer and its activation."""
+        init = self.init if isinstance(self.init, str) else "zeros"
+        core.add_dense(name, self.n_out, self.bias, self._auto_init(following) if init == "auto" else init)
+        _add_activation(core, self.activation, self.alpha)
+
+    def _auto_init(self, following: Sequence[Layer]) -> str:
+        activation = self.activation
+        for layer in following:
+            if activation != "identity" or isinstance(layer, (Dense, Residual)):
+                break
+            if isinstance(layer, Activation):
+                activation = layer.name
+        return _AUTO.get(activation, "glorot_uniform")
+
+
+@dataclass(frozen=True, repr=False)
+class Activation(Layer):
+    """An activation on its own, as after a normalisation: ``[Dense(64), BatchNorm(), Activation("relu")]``.
+
+    Parameters
+    ----------
+    name : str
+        One of the activations of `Dense`.
+    alpha : float, optional
+        As in `Dense`.
+    """
+
+    name: str
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        name, alpha = _check_activation("name", self.name, self.alpha)
+        self._set(name=name, alpha=alpha)
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add the activation."""
+        _add_activation(core, self.name, self.alpha)
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Set a share of the numbers to zero while training, and scale the rest so that the mean stays.
+
+    Parameters
+    ----------
+    p : float
+        Share of the numbers set to zero, 0 <= p < 1; the rest are multiplied by 1 / (1 - p). At inference nothing is
+        changed (Srivastava et al. 2014, "inverted").
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self._set(p=number("p", self.p, ge=0, lt=1))
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add the dropout."""
+        core.add_dropout(self.p)
+
+
+@dataclass(frozen=True, repr=False)
+class BatchNorm(Layer):
+    """Normalise every column over the rows of the batch, then scale and shift it (Ioffe and Szegedy 2015).
+
+    Parameters
+    ----------
+    momentum : float
+        Weight of the new batch in the running mean and variance, 0 <= momentum <= 1.
+    eps : float
+        Added to the variance.
+
+    Notes
+    -----
+    Definitions and defaults are PyTorch's: the batch is normalised by its biased variance, the running variance
+    collects the unbiased one. At inference the running statistics are used, and also in training for a batch of one
+    row, which has no variance.
+    """
+
+    momentum: float = 0.1
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self._set(momentum=number("momentum", self.momentum, ge=0, le=1), eps=number("eps", self.eps, gt=0))
+
+    def parameter_shapes(self, n_in: int) -> Shapes:
+        """Return the shapes of scale and shift."""
+        return {"weight": (n_in,), "bias": (n_in,)}
+
+    def buffer_shapes(self, n_in: int) -> Shapes:
+        """Return the shapes of the running statistics."""
+        return {"running_mean": (n_in,), "running_var": (n_in,)}
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add the normalisation."""
+        core.add_batch_norm(name, self.momentum, self.eps)
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(Layer):
+    """Normalise every row over its columns, then scale and shift each column (Ba et al. 2016).
+
+    Parameters
+    ----------
+    eps : float
+        Added to the (biased) variance; the default is PyTorch's.
+    """
+
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self._set(eps=number("eps", self.eps, gt=0))
+
+    def parameter_shapes(self, n_in: int) -> Shapes:
+        """Return the shapes of scale and shift."""
+        return {"weight": (n_in,), "bias": (n_in,)}
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add the normalisation."""
+        core.add_layer_norm(name, self.eps)
+
+
+@dataclass(frozen=True, repr=False)
+class Residual(Layer):
+    """Layers whose output is added to their input: ``x + layers(x)`` (He et al. 2016).
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        The branch. It must end with as many numbers a row as it starts with.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self._set(layers=check_layers(self.layers))
+
+    def __repr__(self) -> str:
+        """Return the call that makes this block."""
+        return f"Residual({list(self.layers)})"
+
+    def output_size(self, n_in: int) -> int:
+        """Return `n_in`, if the branch keeps it."""
+        n_out = n_in
+        for layer in self.layers:
+            n_out = layer.output_size(n_out)
+        if n_out != n_in:
+            raise ValueError(f"Residual: its layers turn {n_in} numbers a row into {n_out}: expected {n_in} again")
+        return n_in
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this block as plain JSON values."""
+        return {"type": "Residual", "layers": [layer.to_dict() for layer in self.layers]}
+
+    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+        """Add the branch."""
+        core.begin_residual()
+        add_layers(core, self.layers, f"{name}.")
+        core.end_residual()
+
+
+_KINDS: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in (Dense, Activation, Dropout, BatchNorm, LayerNorm, Residual)
+}
+
+
+class Node(NamedTuple):
+    """A layer at its place in a network."""
+
+    name: str  # path: "0", "2.1"
+    layer: Layer
+    n_in: int
+    n_out: int
+
+
+def check_layers(layers: object) -> tuple[Layer, ...]:
+    """Return `layers` as a tuple, or say which of them is no layer."""
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers is {layers!r}: expected a list of layers such as [Dense(64, 'relu'), Dense(1)]")
+    if not layers:
+        raise ValueError("layers is empty: expected at least one layer, such as Dense(1)")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            hint = f"Dense({layer})" if isinstance(layer, (int, np.integer)) else "Dense(64, 'relu')"
+            raise TypeError(f"layers[{i}] is {layer!r}: expected a layer such as {hint}")
+    return tuple(layers)
+
+
+def walk(layers: Sequence[Layer], n_in: int, prefix: str = "") -> Iterator[Node]:
+    """Go through the layers in order, a residual block before the layers inside it."""
+    for i, layer in enumerate(layers):
+        node = Node(f"{prefix}{i}", layer, n_in, layer.output_size(n_in))
+        yield node
+        if isinstance(layer, Residual):
+            yield from walk(layer.layers, n_in, f"{node.name}.")
+        n_in = node.n_out
+
+
+def add_layers(core: _core.Network, layers: Sequence[Layer], prefix: str = "") -> None:
+    """Add the layers to the compiled network."""
+    for i, layer in enumerate(layers):
+        layer.add_to(core, f"{prefix}{i}", layers[i + 1 :])
+
+
+def layers_from_json(data: object, depth: int = 0) -> list[Layer]:
+    """Make the layers that `Layer.to_dict` described, each; ValueError where `data` does not describe layers."""
+    if not isinstance(data, list) or depth > _DEEPEST:
+        raise ValueError(f"expected a list of layers, at most {_DEEPEST} residual blocks deep")
+    result = []
+    for item in data:
+        if isinstance(item, dict) and item.get("type") == "Residual":
+            item = item | {"layers": layers_from_json(item.get("layers"), depth + 1)}
+        result.append(from_dict(item, _KINDS, "layer"))
+    return result

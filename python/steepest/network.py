@@ -1,0 +1,353 @@
+"""The network: layers with their weights."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _core
+from ._spec import choice, integer
+from .layers import Dense, Layer, Shapes, add_layers, check_layers, layers_from_json, walk
+
+N = TypeVar("N", bound="Network")
+
+FORMAT = 1  # of the metadata in model files
+TRAINER_PREFIX = "trainer."  # of the tensors in a checkpoint that are not the network's
+
+
+def bind(target: object, core: object, owner: type, *names: str) -> None:
+    """Let `target` answer these methods of `owner` by the compiled ones, so that a call costs no Python frame.
+
+    A subclass that overrides one of them keeps its own.
+    """
+    for name in names:
+        if getattr(type(target), name) is getattr(owner, name):
+            vars(target)[name] = getattr(core, name)
+
+
+class Network:
+    """A dense network with its weights.
+
+    Parameters
+    ----------
+    n_in : int
+        Numbers in an input row.
+    layers : sequence of layers
+        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm` and `Residual`, in order.
+    seed : int
+        Seed of the first weights and of `forward`'s dropout: the same seed gives the same bits.
+    dtype : {"float32", "float64"}
+        Type of weights and results.
+
+    Attributes
+    ----------
+    preprocessing : dict or None
+        What must be done to raw rows before they come here and to results after, as plain JSON values. `save` writes
+        it and `load` brings it back; nothing here reads it.
+
+    Notes
+    -----
+    Parameters are named after the place of their layer, "0.weight", inside a residual block "2.1.weight". A dense
+    layer computes ``x @ weight + bias`` with weight of shape (n_in, n_out).
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(4, [st.Dense(16, "relu"), st.Dense(3)], seed=0)
+    >>> net.predict([[1, 2, 3, 4]]).shape
+    (1, 3)
+    """
+
+    def __init__(self, n_in: int, layers: Sequence[Layer], *, seed: int = 0, dtype: DTypeLike = "float32") -> None:
+        n_in = integer("n_in", n_in, ge=1)
+        self._layers = check_layers(layers)
+        self._seed = integer("seed", seed, ge=0)
+        self.preprocessing: dict[str, Any] | None = None
+        given: dict[str, ArrayLike] = {}
+        for node in walk(self._layers, n_in):
+            if isinstance(node.layer, Dense) and not isinstance(node.layer.init, str):
+                shape = np.shape(node.layer.init)
+                if shape != (node.n_in, node.n_out):
+                    raise ValueError(f"init of layer {node.name} has the shape {shape}: expected {node[2:]}")
+                given[f"{node.name}.weight"] = node.layer.init
+        self._core = _core.Network(n_in, _dtype_name(dtype), self._seed)
+        add_layers(self._core, self._layers)
+        if given:
+            self._core.set_parameters(given)
+        bind(self, self._core, Network, "predict", "forward", "backward")
+
+    def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Compute the outputs in inference mode: no dropout, running statistics in batch normalisation.
+
+        Many threads may call this at once.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_in)
+            Rows of any real dtype, layout or memory map; n may be 0. Numbers are rounded to the network's dtype, large
+            integers too.
+        out : array of shape (n, n_out), optional
+            C-contiguous array of the network's dtype to write into.
+
+        Returns
+        -------
+        array of shape (n, n_out)
+            Outputs of the last layer: for "cross_entropy" and "binary_cross_entropy" the logits, for "poisson" the log
+            rate. `out`, if given.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, or a number is not finite or too large for the network's dtype.
+        """
+        return self._core.predict(x, out)
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """Compute the outputs in training mode and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_in)
+            One batch.
+
+        Returns
+        -------
+        array of shape (n, n_out)
+            Outputs of the last layer.
+
+        Raises
+        ------
+        ValueError
+            As `predict`, or if there are no rows.
+        """
+        return self._core.forward(x)
+
+    def backward(self, dy: ArrayLike) -> NDArray[Any]:
+        """Carry a gradient back through the last `forward`, and fill `gradients`.
+
+        Parameters
+        ----------
+        dy : array of shape (n, n_out)
+            Derivative of a loss by the outputs of that `forward`.
+
+        Returns
+        -------
+        array of shape (n, n_in)
+            Derivative of the loss by its input.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, a number is not finite, or there was no `forward` since the last `backward`.
+        """
+        return self._core.backward(dy)
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """What the network has learnt, by name, in the order of the layers: read-only copies."""
+        return self._core.parameters()
+
+    @property
+    def buffers(self) -> dict[str, NDArray[Any]]:
+        """The running statistics of batch normalisation, by name: read-only copies."""
+        return self._core.buffers()
+
+    @property
+    def gradients(self) -> dict[str, NDArray[Any]]:
+        """What the last `backward` found, named and shaped as `parameters`: read-only copies."""
+        return self._core.gradients()
+
+    def set_parameters(self, values: Mapping[str, ArrayLike]) -> None:
+        """Replace some or all parameters and buffers.
+
+        Parameters
+        ----------
+        values : mapping of name to array
+            Names and shapes as in `parameters` and `buffers`.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name, a wrong shape or a number that is not finite; nothing has changed then.
+        """
+        self._core.set_parameters(dict(values))
+
+    @property
+    def n_in(self) -> int:
+        """Numbers in an input row."""
+        return self._core.n_in
+
+    @property
+    def n_out(self) -> int:
+        """Numbers in an output row."""
+        return self._core.n_out
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, as given."""
+        return self._layers
+
+    @property
+    def seed(self) -> int:
+        """The seed, as given."""
+        return self._seed
+
+    @property
+    def dtype(self) -> str:
+        """Type of weights and results: "float32" or "float64"."""
+        return self._core.dtype
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the network learns."""
+        return sum(math.prod(shape) for shape in _shapes(self._layers, self.n_in, buffers=False).values())
+
+    def copy(self) -> Network:
+        """Return an independent network with the same layers, weights and running statistics."""
+        return self._from_parts(self._architecture(), self._tensors(), deepcopy(self.preprocessing))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to one safetensors file; `steepest.load` reads it.
+
+        The file is written beside `path` and renamed: a save that fails leaves an older file as it was.
+
+        Parameters
+        ----------
+        path : path
+            File to write.
+        """
+        from . import files
+
+        files.write_model(path, self._tensors(), self._metadata())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by architecture and arrays."""
+        return type(self)._from_parts, (self._architecture(), self._tensors(), self.preprocessing)
+
+    def __repr__(self) -> str:
+        """Return the call that makes this network, weights aside."""
+        dtype = "" if self.dtype == "float32" else f", dtype={self.dtype!r}"
+        return f"{type(self).__name__}({self.n_in}, {list(self._layers)}, seed={self._seed}{dtype})"
+
+    def __str__(self) -> str:
+        """Return a summary: layer, output size, activation, parameters, bytes and FLOPs a row."""
+        itemsize = np.dtype(self.dtype).itemsize
+        rows = [("layer", "output", "activation", "parameters", "bytes", "FLOPs a row")]
+        all_flops = 0
+        for name, layer, n_in, n_out in walk(self._layers, self.n_in):
+            size = sum(math.prod(shape) for shape in layer.parameter_shapes(n_in).values())
+            flops = 2 * n_in * n_out if isinstance(layer, Dense) else 0
+            all_flops += flops
+            activation = getattr(layer, "activation", getattr(layer, "name", ""))
+            title = f"{name} {type(layer).__name__}"
+            rows.append((title, f"{n_out:,}", activation, f"{size:,}", f"{size * itemsize:,}", f"{flops:,}"))
+        size = self.n_parameters
+        rows.append(("total", f"{self.n_out:,}", "", f"{size:,}", f"{size * itemsize:,}", f"{all_flops:,}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(f"{cell:{'<' if i in (0, 2) else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in rows
+        ]
+        rule = "-" * len(lines[0])
+        title = f"{type(self).__name__}: {self.n_in:,} -> {self.n_out:,}, {self.dtype}"
+        return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def _architecture(self) -> dict[str, Any]:
+        layers = [layer.to_dict() for layer in self._layers]
+        return {"n_in": self.n_in, "dtype": self.dtype, "seed": self._seed, "layers": layers}
+
+    def _tensors(self) -> dict[str, NDArray[Any]]:
+        return self.parameters | self.buffers
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": _core.__version__,
+            "architecture": self._architecture(),
+            "preprocessing": self.preprocessing,
+        }
+
+    @classmethod
+    def _from_parts(
+        cls: type[N],
+        architecture: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[Any]],
+        preprocessing: dict[str, Any] | None,
+    ) -> N:
+        """Make a network of `_architecture` and `_tensors`, which a stranger may have written."""
+        layers = layers_from_json(architecture["layers"])
+        n_in = integer("n_in", architecture["n_in"], ge=1)
+        shapes = _shapes(layers, n_in, buffers=True)
+        # Before anything is allocated: the layers may claim any size, but the arrays are really there.
+        for name in sorted(shapes.keys() | tensors.keys()):
+            found = tensors[name].shape if name in tensors else "missing"
+            if found != shapes.get(name):
+                raise ValueError(f"tensor {name} is {found}: the layers expect {shapes.get(name, 'no such tensor')}")
+        if not isinstance(preprocessing, dict | None):
+            raise ValueError(f"preprocessing is {type(preprocessing).__name__}: expected an object or null")
+        network = cls(n_in, layers, seed=architecture["seed"], dtype=architecture["dtype"])
+        network.set_parameters(tensors)
+        network.preprocessing = preprocessing
+        return network
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network that `Network.save` or `Trainer.save` wrote. Nothing in the file is ever executed.
+
+    Parameters
+    ----------
+    path : path
+        A safetensors file.
+
+    Returns
+    -------
+    Network
+        With its `preprocessing`.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, is no model of this package, or was written by a newer version of it.
+    """
+    from . import files
+
+    return from_file(path, *files.read_model(path))
+
+
+def from_file(
+    path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
+) -> Network:
+    """Make the network of a model file or of a trainer's checkpoint from what was read."""
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: model format {metadata.get('format')!r}, written by steepest {metadata.get('version')!r}: "
+            f"this version reads format {FORMAT}"
+        )
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINER_PREFIX)}
+    try:
+        return Network._from_parts(metadata["architecture"], own, metadata.get("preprocessing"))
+    except KeyError as error:
+        raise ValueError(f"{path}: no {error} in the metadata") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:
+    shapes = {}
+    for name, layer, size, _ in walk(layers, n_in):
+        own = layer.parameter_shapes(size) | (layer.buffer_shapes(size) if buffers else {})
+        shapes.update({f"{name}.{key}": shape for key, shape in own.items()})
+    return shapes
+
+
+def _dtype_name(dtype: DTypeLike) -> str:
+    try:
+        name = "None" if dtype is None else np.dtype(dtype).name  # NumPy takes None for float64
+    except TypeError:
+        name = str(dtype)
+    return choice("dtype", name, ("float32", "float64"))

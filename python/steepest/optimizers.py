@@ -1,0 +1,204 @@
+"""The optimisers, as small values; their arithmetic is PyTorch's and is done in the compiled core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+from . import _core
+from ._spec import Spec, flag, from_dict, number
+from .schedules import LearningRate, Schedule, schedule_from_json
+
+
+@dataclass(frozen=True, repr=False)
+class Optimizer(Spec):
+    """Base of the optimisers: what all of them share."""
+
+    rule: ClassVar[str]
+
+    lr: LearningRate = 0.01
+    _: KW_ONLY
+    weight_decay: float = 0.0
+    clip_value: float | None = None
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        if not callable(self.lr):
+            self._set(lr=number("lr", self.lr, ge=0))
+        self._set(weight_decay=number("weight_decay", self.weight_decay, ge=0))
+        for name in ("clip_value", "clip_norm"):
+            if (limit := getattr(self, name)) is not None:
+                self._set(**{name: number(name, limit, gt=0)})
+
+    def settings(self) -> dict[str, Any]:
+        """Return the compiled optimiser's own settings."""
+        return {}
+
+    def to_core(self) -> _core.Optimizer:
+        """Return the compiled optimiser, its learning rate aside."""
+        core = _core.Optimizer(self.rule)
+        core.weight_decay = self.weight_decay
+        core.clip_value = self.clip_value or 0.0
+        core.clip_norm = self.clip_norm or 0.0
+        for name, value in self.settings().items():
+            setattr(core, name, value)
+        return core
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this optimiser as plain JSON values; ValueError where `lr` is a function of the user's own."""
+        data = super().to_dict()
+        if isinstance(self.lr, Schedule):
+            data["lr"] = self.lr.to_dict()
+        elif callable(self.lr):
+            name = getattr(self.lr, "__qualname__", repr(self.lr))
+            raise ValueError(f"cannot save the learning rate {name}: only numbers and steepest.schedules can be saved")
+        return data
+
+
+@dataclass(frozen=True, repr=False)
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum where asked: ``v = momentum * v + g; w -= lr * v``.
+
+    Parameters
+    ----------
+    lr : float or callable
+        Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
+    momentum : float
+        0 <= momentum < 1.
+    nesterov : bool
+        Step by ``g + momentum * v`` instead of v; needs momentum.
+    weight_decay : float
+        Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
+    clip_value : float, optional
+        Clip every number of the gradient to [-clip_value, clip_value].
+    clip_norm : float, optional
+        Scale the whole gradient by ``clip_norm / norm`` where its norm is larger.
+    """
+
+    rule: ClassVar[str] = "sgd"
+
+    _: KW_ONLY
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
+        self._set(momentum=number("momentum", self.momentum, ge=0, lt=1), nesterov=flag("nesterov", self.nesterov))
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov is True: expected a momentum > 0 with it")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the compiled optimiser's own settings."""
+        return {"momentum": self.momentum, "nesterov": self.nesterov}
+
+
+@dataclass(frozen=True, repr=False)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015): ``w -= lr * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + eps)``.
+
+    Parameters
+    ----------
+    lr : float or callable
+        Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
+    beta1, beta2 : float
+        How much of the running mean of the gradient, and of its square, is kept in each step.
+    eps : float
+        Added to the root.
+    weight_decay : float
+        Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
+    clip_value, clip_norm : float, optional
+        As in `SGD`.
+    """
+
+    rule: ClassVar[str] = "adam"
+
+    lr: LearningRate = 1e-3
+    _: KW_ONLY
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
+        self._set(beta1=number("beta1", self.beta1, ge=0, lt=1), beta2=number("beta2", self.beta2, ge=0, lt=1))
+        self._set(eps=number("eps", self.eps, gt=0))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the compiled optimiser's own settings."""
+        return {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+
+
+@dataclass(frozen=True, repr=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): ``w *= 1 - lr * weight_decay`` before the step.
+
+    Parameters
+    ----------
+    lr : float or callable
+        Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
+    beta1, beta2, eps : float
+        As in `Adam`.
+    weight_decay : float
+        As above, for the weights of dense layers alone.
+    clip_value, clip_norm : float, optional
+        As in `SGD`.
+    """
+
+    _: KW_ONLY
+    weight_decay: float = 0.01
+
+    def settings(self) -> dict[str, Any]:
+        """Return the compiled optimiser's own settings."""
+        return super().settings() | {"decoupled": True}
+
+
+@dataclass(frozen=True, repr=False)
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton 2012): ``v = alpha * v + (1 - alpha) * g**2; w -= lr * g / (sqrt(v) + eps)``.
+
+    Parameters
+    ----------
+    lr : float or callable
+        Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
+    alpha : float
+        How much of the running mean of the squares is kept in each step.
+    momentum : float
+        If > 0: ``b = momentum * b + g / (sqrt(v) + eps); w -= lr * b``.
+    eps : float
+        Added to the root.
+    weight_decay : float
+        Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
+    clip_value, clip_norm : float, optional
+        As in `SGD`.
+    """
+
+    rule: ClassVar[str] = "rmsprop"
+
+    _: KW_ONLY
+    alpha: float = 0.99
+    momentum: float = 0.0
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
+        self._set(alpha=number("alpha", self.alpha, ge=0, lt=1), momentum=number("momentum", self.momentum, ge=0, lt=1))
+        self._set(eps=number("eps", self.eps, gt=0))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the compiled optimiser's own settings."""
+        return {"beta2": self.alpha, "momentum": self.momentum, "eps": self.eps}
+
+
+_KINDS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
+
+
+def optimizer_from_json(data: object) -> Optimizer:
+    """Make the optimiser that `to_dict` described; ValueError where `data` describes none."""
+    if isinstance(data, Mapping) and isinstance(data.get("lr"), Mapping):
+        data = {**data, "lr": schedule_from_json(data["lr"])}
+    return from_dict(data, _KINDS, "optimizer")

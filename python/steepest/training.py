@@ -1,0 +1,407 @@
+"""Training: the trainer, which holds an optimiser's state and runs steps and whole fits."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._spec import choice, flag, integer, number
+from .callbacks import Callback, FitState, History, PrintEpochs
+from .network import TRAINER_PREFIX, Network, bind, from_file
+from .optimizers import Adam, Optimizer, optimizer_from_json
+from .schedules import LearningRate, Schedule, constant
+
+T = TypeVar("T", bound="Trainer")
+
+LOSSES = ("mse", "mae", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "poisson")
+
+
+class Trainer:
+    """Trains a network, and keeps the optimiser's state from step to step and from fit to fit.
+
+    Parameters
+    ----------
+    network : Network
+        What to train; its weights change in place.
+    loss : str
+        "mse" (mean over all elements), "mae", "huber", "quantile", "cross_entropy" (softmax over logits),
+        "binary_cross_entropy" (logits) or "poisson" (log rate). Each is a mean over rows, weighted where there are
+        weights, and all but cross_entropy also over the outputs.
+    optimizer : SGD, Adam, AdamW or RMSprop, optional
+        By default ``Adam()``.
+    quantile : float
+        For "quantile": the one to predict, 0 < quantile < 1.
+    delta : float
+        For "huber": where the parabola becomes a line, > 0.
+    seed : int
+        Seed of the shuffling and of dropout: the same seed gives the same bits.
+
+    Attributes
+    ----------
+    network, loss, optimizer, quantile, delta, seed
+        As given.
+    history : History
+        What the last `fit` recorded, even if it was interrupted.
+
+    Notes
+    -----
+    Targets ``y`` are, for cross_entropy, labels 0 to n_out - 1 of shape (n,), or rows of n_out probabilities; for all
+    other losses (n, n_out), or (n,) if there is one output. Nothing is broadcast. binary_cross_entropy wants targets
+    in [0, 1], poisson >= 0.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: str,
+        optimizer: Optimizer | None = None,
+        *,
+        quantile: float = 0.5,
+        delta: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network is {network!r}: expected a steepest.Network")
+        optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer is {optimizer!r}: expected an optimiser such as SGD(0.1, momentum=0.9)")
+        self.network = network
+        self.loss = choice("loss", loss, LOSSES)
+        self.optimizer = optimizer
+        self.quantile = number("quantile", quantile, gt=0, lt=1)
+        self.delta = number("delta", delta, gt=0)
+        self.seed = integer("seed", seed, ge=0)
+        self.history = History()
+        parameter = {"quantile": self.quantile, "huber": self.delta}.get(loss, 0.0)
+        self._core = _core.Trainer(network._core, loss, parameter, optimizer.to_core(), self.seed)
+        self._use(optimizer.lr)
+        bind(self, self._core, Trainer, "step")
+
+    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Take one step of the optimiser on one batch.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_in)
+            The batch.
+        y : array
+            Its targets.
+        sample_weight : array of shape (n,), optional
+            Weights of the rows, >= 0; the loss is ``sum(weight * loss) / sum(weight)``.
+
+        Returns
+        -------
+        float
+            The batch's loss before the step, in training mode.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a value is wrong; nothing has changed then.
+        DivergedError
+            If the loss is not finite; weights and optimiser are as before the step then.
+        """
+        return self._core.step(x, y, sample_weight)
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 10,
+        batch_size: int = 32,
+        validation: Sequence[ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
+        shuffle: bool = True,
+        callbacks: Iterable[Callback] = (),
+        verbose: bool = False,
+    ) -> History:
+        """Train for some epochs; a second fit goes on where the first ended.
+
+        Every epoch uses every row once; the last batch of an epoch may be short. Rows are read in place, batch by
+        batch, whatever their dtype, layout or memory map.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_in)
+            The rows.
+        y : array
+            Their targets, see `Trainer`.
+        epochs : int
+            How many times to go through the rows.
+        batch_size : int
+            Rows in a step; more than n means all.
+        validation : (x, y) or (x, y, sample_weight), optional
+            Rows to evaluate after each epoch.
+        sample_weight : array of shape (n,), optional
+            Weights of the rows, >= 0.
+        shuffle : bool
+            Whether to draw a new order for each epoch.
+        callbacks : iterable of Callback
+            Such as ``EarlyStopping(patience=5)``; called in the order given.
+        verbose : bool
+            Whether to print a line after each epoch.
+
+        Returns
+        -------
+        History
+            The losses of the epochs, and more.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a value is wrong, in the validation rows too; nothing has changed then.
+        DivergedError
+            If the loss or a weight is no longer finite. The network has the weights of the last finite epoch then (or
+            the best, by `EarlyStopping`), and the optimiser's running means are forgotten.
+        KeyboardInterrupt
+            By Ctrl-C: training stops after a whole step, callbacks are ended, and the network stays usable.
+        """
+        epochs = integer("epochs", epochs, ge=1)
+        batch_size = integer("batch_size", batch_size, ge=1)
+        shuffle = flag("shuffle", shuffle)
+        active = _check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
+        x, y, sample_weight = _arrays(x, y, sample_weight)
+        n_rows = self._core.check(x, y, sample_weight, "")
+        held_out = None if validation is None else _validation(validation)
+        metrics = ["loss", "learning_rate", "seconds"]
+        if held_out:
+            self._core.check(*held_out, "validation ")
+            metrics += [f"val_{name}" for name in self._core.evaluate(held_out[0][:1], held_out[1][:1], None)]
+        rate = self._lr
+        if isinstance(rate, Schedule):
+            epoch_steps = math.ceil(n_rows / batch_size)
+            rate = rate.lay_out(self.n_steps, epochs * epoch_steps, epoch_steps, metrics)
+
+        history = History("val_loss" if held_out else "loss")
+        fit = FitState(self, epochs, batch_size, n_rows, tuple(metrics), history)
+        with ExitStack() as endings:
+            for callback in active:
+                callback.on_fit_begin(fit)
+                endings.callback(callback.on_fit_end, fit)
+            self.history = history
+            self._use(rate)
+            for epoch in range(epochs):
+                fit.epoch = epoch
+                start = time.perf_counter()
+                loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active))
+                fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
+                if held_out:
+                    fit.metrics |= {f"val_{name}": value for name, value in self._core.evaluate(*held_out).items()}
+                fit.metrics["seconds"] = time.perf_counter() - start
+                history.append(fit.metrics)
+                if isinstance(self._lr, Schedule):
+                    self._use(self._lr.observe(fit.metrics))
+                for callback in active:
+                    callback.on_epoch_end(fit)
+                if fit.stopped:
+                    break
+        return history
+
+    def evaluate(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:
+        """Compute the loss and other metrics in inference mode.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_in)
+            The rows.
+        y : array
+            Their targets, see `Trainer`.
+        sample_weight : array of shape (n,), optional
+            Weights of the rows, >= 0.
+
+        Returns
+        -------
+        dict of str to float
+            "loss"; "accuracy" for cross_entropy and binary_cross_entropy; "r2", "rmse" and "mae" for mse, mae, huber
+            and quantile.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a value is wrong.
+        """
+        return self._core.evaluate(x, y, sample_weight)
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step. Setting it replaces a schedule for good."""
+        return self._rate(self.n_steps)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._use(number("learning_rate", value, ge=0))
+
+    @property
+    def n_steps(self) -> int:
+        """Steps taken so far, over all fits."""
+        return self._core.n_steps
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write network, optimiser, schedule and counters to one safetensors file.
+
+        `resume` goes on from it bit for bit, and `steepest.load` reads the network alone. The state of callbacks is
+        not in it.
+
+        Parameters
+        ----------
+        path : path
+            File to write; an older one stays as it was if that fails.
+
+        Raises
+        ------
+        ValueError
+            If the learning rate is a function of the user's own, which no file can hold.
+        """
+        from . import files
+
+        metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
+        state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._core.state().items()}
+        files.write_model(path, self.network._tensors() | state, metadata)
+
+    @classmethod
+    def resume(cls: type[T], path: str | os.PathLike[str]) -> T:
+        """Read what `save` wrote, with a network of its own (``trainer.network``), and go on bit for bit.
+
+        Parameters
+        ----------
+        path : path
+            A file that `save` wrote.
+
+        Returns
+        -------
+        Trainer
+            As it was.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or holds no trainer.
+        """
+        from . import files
+
+        tensors, metadata = files.read_model(path)
+        network = from_file(path, tensors, metadata)
+        options = metadata.get("trainer")
+        if not isinstance(options, dict):
+            raise ValueError(f"{path}: a model without a trainer: expected a file of Trainer.save; load reads this one")
+        start = len(TRAINER_PREFIX)
+        state = {name[start:]: array for name, array in tensors.items() if name.startswith(TRAINER_PREFIX)}
+        try:
+            return cls._from_parts(network, options | {"optimizer": optimizer_from_json(options["optimizer"])}, state)
+        except KeyError as error:
+            raise ValueError(f"{path}: no {error} in the metadata") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by network, settings and state."""
+        options = self._options() | {"optimizer": self._optimizer()}
+        return type(self)._from_parts, (self.network, options, self._core.state())
+
+    def __repr__(self) -> str:
+        """Return the call that makes this trainer."""
+        special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(self.loss, "")
+        return f"{type(self).__name__}({self.network!r}, {self.loss!r}, {self.optimizer}{special}, seed={self.seed})"
+
+    @classmethod
+    def _from_parts(cls: type[T], network: Network, options: dict[str, Any], state: dict[str, NDArray[Any]]) -> T:
+        trainer = cls(network, **options)
+        trainer._core.restore(state)
+        return trainer
+
+    def _options(self) -> dict[str, Any]:
+        return {"loss": self.loss, "quantile": self.quantile, "delta": self.delta, "seed": self.seed}
+
+    def _optimizer(self) -> Optimizer:
+        """Return the optimiser with the learning rate or schedule of the moment."""
+        return replace(self.optimizer, lr=self._lr)
+
+    def _use(self, rate: LearningRate) -> None:
+        """Take a learning rate or a schedule from now on."""
+        self._lr = rate.lr if isinstance(rate, constant) else rate
+        if callable(self._lr):
+            self._core.schedule = self._lr
+        else:
+            self._core.schedule = None
+            self._core.learning_rate = self._lr
+
+    def _rate(self, step: int) -> float:
+        return float(self._lr(step)) if callable(self._lr) else self._lr
+
+    def _run_epoch(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: NDArray[Any] | None,
+        batch_size: int,
+        shuffle: bool,
+        wake: Callable[[int, float], None] | None,
+    ) -> float:
+        """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
+        network = self.network._core
+        before = network.state()
+        try:
+            loss = self._core.run_epoch(x, y, sample_weight, batch_size, shuffle, wake)
+            # The last step's loss was taken before its update, so the update itself is still to be judged.
+            if not np.isfinite(network.state()).all():
+                raise self._diverged()
+            return loss
+        except _core.DivergedError as error:
+            network.restore(before)
+            self._core.reset()
+            error.args = (
+                f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
+                f"{error.learning_rate:g}: the loss is {error.loss:g}. The network has its last finite epoch's weights "
+                "again. Scale x (and y) to about -1 to 1, or lower the learning rate.",
+            )
+            raise
+
+    def _diverged(self) -> _core.DivergedError:
+        """Return the error for weights that the epoch's last step has made not finite."""
+        error = _core.DivergedError()
+        error.epoch, error.step, error.loss = self._core.epoch - 1, self.n_steps - 1, math.nan
+        error.learning_rate = self._rate(error.step)
+        return error
+
+
+def _arrays(
+    x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Return what may be lists or frames as arrays, once for all epochs; arrays and memory maps are not copied."""
+    return np.asarray(x), np.asarray(y), None if sample_weight is None else np.asarray(sample_weight)
+
+
+def _validation(parts: Sequence[ArrayLike]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
+        raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
+    return _arrays(*parts, *[None] * (3 - len(parts)))
+
+
+def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    active = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in active:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks contains {callback!r}: expected objects such as EarlyStopping(patience=5)")
+    return active
+
+
+def _waker(fit: FitState, callbacks: list[Callback]) -> Callable[[int, float], None] | None:
+    """Return what the core calls during an epoch, if any callback wants to be woken."""
+    watching = [callback for callback in callbacks if type(callback).wake is not Callback.wake]
+
+    def wake(rows_done: int, running_loss: float) -> None:
+        fit.rows_done, fit.running_loss = rows_done, running_loss
+        for callback in watching:
+            callback.wake(fit)
+
+    return wake if watching else None

@@ -1,0 +1,568 @@
+"""A dense network in plain NumPy: the oracle of the tests, written to be read.
+
+Each formula stands once, in the order of a lesson: activations, losses, layers, the network, optimisers; then the two
+things that only an implementation knows, random numbers and the layout in memory. Nothing here is quick. Every
+function works in the dtype that it is given. A matrix of inputs has one row for each example: (batch, n).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Function = Callable[[Array, float], Array]
+
+
+# --- Activations: a function of z and of one constant `alpha` where it has one, and its derivative at z ---
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + e^-z), written so that e is never raised to a large number."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, np.ones_like(e), e) / (1 + e)
+
+
+def softplus(z: Array) -> Array:
+    """log(1 + e^z), likewise."""
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def normal_cdf(z: Array) -> Array:
+    """The share of a standard normal distribution below z; erfc keeps the digits that 1 + erf loses far below zero."""
+    erfc = np.vectorize(math.erfc, otypes=[np.float64])
+    return np.asarray(0.5 * erfc(-np.asarray(z, np.float64) / math.sqrt(2))).astype(z.dtype)
+
+
+def normal_density(z: Array) -> Array:
+    """The standard normal distribution's density at z."""
+    return np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+
+def elu(z: Array, alpha: float) -> Array:
+    """z above zero, alpha (e^z - 1) below."""
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def elu_slope(z: Array, alpha: float) -> Array:
+    """The derivative of `elu`."""
+    return np.where(z > 0, np.ones_like(z), alpha * np.exp(np.minimum(z, 0)))
+
+
+def silu_slope(z: Array) -> Array:
+    """The derivative of z sigmoid(z)."""
+    s = sigmoid(z)
+    return s * (1 + z * (1 - s))
+
+
+def mish_slope(z: Array) -> Array:
+    """The derivative of z tanh(softplus(z))."""
+    t = np.tanh(softplus(z))
+    return t + z * sigmoid(z) * (1 - t * t)
+
+
+# The constants at which layer after layer keeps mean 0 and variance 1 (Klambauer and others, 2017).
+SELU_SCALE = 1.0507009873554804934
+SELU_ALPHA = 1.6732632423543772848
+
+# In the order of the core's enumeration.
+ACTIVATIONS: dict[str, tuple[Function, Function]] = {
+    "identity": (lambda z, _: z, lambda z, _: np.ones_like(z)),
+    "relu": (lambda z, _: np.maximum(z, 0), lambda z, _: (z > 0).astype(z.dtype)),
+    "leaky_relu": (
+        lambda z, alpha: np.where(z > 0, z, alpha * z),
+        lambda z, alpha: np.where(z > 0, np.ones_like(z), np.full_like(z, alpha)),
+    ),
+    "elu": (elu, elu_slope),
+    "selu": (lambda z, _: SELU_SCALE * elu(z, SELU_ALPHA), lambda z, _: SELU_SCALE * elu_slope(z, SELU_ALPHA)),
+    "gelu": (lambda z, _: z * normal_cdf(z), lambda z, _: normal_cdf(z) + z * normal_density(z)),
+    "silu": (lambda z, _: z * sigmoid(z), lambda z, _: silu_slope(z)),
+    "sigmoid": (lambda z, _: sigmoid(z), lambda z, _: sigmoid(z) * sigmoid(-z)),
+    "tanh": (lambda z, _: np.tanh(z), lambda z, _: 1 - np.tanh(z) ** 2),
+    "softplus": (lambda z, _: softplus(z), lambda z, _: sigmoid(z)),
+    "mish": (lambda z, _: z * np.tanh(softplus(z)), lambda z, _: mish_slope(z)),
+}
+
+# The constant of those that have one, unless the user says otherwise.
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+
+
+# --- Losses: from the network's output y and the target t, one loss for each row (n,) and its derivative (n, n_out) ---
+
+
+def one_hot(labels: Array, n_classes: int, dtype: Any) -> Array:
+    """Rows of zeros with a one at the label."""
+    return (np.asarray(labels)[:, None] == np.arange(n_classes)).astype(dtype)
+
+
+def mse(y: Array, t: Array, _: float) -> tuple[Array, Array]:
+    """Squared error."""
+    return (y - t) ** 2, 2 * (y - t)
+
+
+def mae(y: Array, t: Array, _: float) -> tuple[Array, Array]:
+    """Absolute error."""
+    return np.abs(y - t), np.sign(y - t)
+
+
+def huber(y: Array, t: Array, delta: float) -> tuple[Array, Array]:
+    """Half the squared error up to delta, a straight line beyond."""
+    e = np.abs(y - t)
+    return np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta)), np.clip(y - t, -delta, delta)
+
+
+def quantile(y: Array, t: Array, q: float) -> tuple[Array, Array]:
+    """Weighs a target above the prediction q, one below 1 - q: the best constant is the q-quantile."""
+    e = t - y
+    return np.maximum(q * e, (q - 1) * e), np.where(e > 0, -q, np.where(e < 0, 1 - q, 0.0)).astype(y.dtype)
+
+
+def binary_cross_entropy(z: Array, t: Array, _: float) -> tuple[Array, Array]:
+    """-t log(p) - (1 - t) log(1 - p) with p = sigmoid(z)."""
+    return softplus(z) - t * z, sigmoid(z) - t
+
+
+def poisson(z: Array, t: Array, _: float) -> tuple[Array, Array]:
+    """The Poisson distribution's -log likelihood at rate e^z, without the part that depends on t alone."""
+    return np.exp(z) - t * z, np.exp(z) - t
+
+
+ELEMENT_LOSSES = {
+    "mse": mse,
+    "mae": mae,
+    "huber": huber,
+    "quantile": quantile,
+    "binary_cross_entropy": binary_cross_entropy,
+    "poisson": poisson,
+}
+
+# In the order of the core's enumeration.
+LOSSES = ("mse", "mae", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "poisson")
+
+
+def row_losses(name: str, y: Array, target: Array, parameter: float = 1.0) -> tuple[Array, Array]:
+    """One loss for each row, and its derivative; all but cross_entropy are means over the row's outputs."""
+    if name == "cross_entropy":
+        t = one_hot(target, y.shape[1], y.dtype) if target.ndim == 1 else target
+        z = y - y.max(axis=1, keepdims=True)
+        log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return -(t * log_p).sum(axis=1), np.exp(log_p) - t
+    loss, slope = ELEMENT_LOSSES[name](y, target.reshape(y.shape), parameter)
+    return loss.mean(axis=1), slope / y.shape[1]
+
+
+def mean_loss(
+    name: str, y: Array, target: Array, weight: Array | None = None, parameter: float = 1.0
+) -> tuple[float, Array]:
+    """The weighted mean of the rows' losses, sum(w l) / sum(w), and its derivative (n, n_out)."""
+    loss, slope = row_losses(name, y, target, parameter)
+    w = np.ones(len(y), y.dtype) if weight is None else np.asarray(weight, y.dtype)
+    share = w / w.sum()
+    return float((share * loss).sum()), share[:, None] * slope
+
+
+# --- Layers: forward keeps what backward needs; backward takes dloss/dy, sets `gradients`, returns dloss/dx ---
+
+
+class Layer:
+    """Something with a forward and a backward pass; `path` is the place in the network that names its parameters."""
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path
+        self.parameters: dict[str, Array] = {}
+        self.gradients: dict[str, Array] = {}
+        self.buffers: dict[str, Array] = {}  # what is remembered but not learnt
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """The layer's output."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient of the layer's input from that of its output."""
+        raise NotImplementedError
+
+    def leaves(self) -> Iterator[Layer]:
+        """The layer, or the layers that it is made of."""
+        yield self
+
+
+class Dense(Layer):
+    """y = x W + b."""
+
+    def __init__(self, path: str, n_in: int, n_out: int, bias: bool, dtype: Any) -> None:
+        super().__init__(path)
+        self.parameters["weight"] = np.zeros((n_in, n_out), dtype)
+        if bias:
+            self.parameters["bias"] = np.zeros(n_out, dtype)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x = x
+        return np.asarray(x @ self.parameters["weight"] + self.parameters.get("bias", 0))
+
+    def backward(self, dy: Array) -> Array:
+        self.gradients["weight"] = self.x.T @ dy
+        if "bias" in self.parameters:
+            self.gradients["bias"] = dy.sum(axis=0)
+        return np.asarray(dy @ self.parameters["weight"].T)
+
+
+class Activation(Layer):
+    """One function applied to every number."""
+
+    def __init__(self, name: str, alpha: float | None = None) -> None:
+        super().__init__()
+        self.function, self.derivative = ACTIVATIONS[name]
+        self.alpha = DEFAULT_ALPHA.get(name, 0.0) if alpha is None else alpha
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x = x
+        return self.function(x, self.alpha)
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.derivative(self.x, self.alpha)
+
+
+class Dropout(Layer):
+    """Drops a share p of the numbers in training and scales up the rest, so that the mean stays."""
+
+    def __init__(self, p: float, seed: int, layer: int) -> None:
+        super().__init__()
+        self.p, self.seed, self.layer = p, seed, layer
+        self.step = 0  # training passes so far
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.mask = np.ones_like(x)
+        if training:
+            self.mask = dropout_mask(x.shape, self.p, self.seed, self.step, self.layer).astype(x.dtype)
+            self.step += 1
+        return x * self.mask
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.mask
+
+
+class BatchNorm(Layer):
+    """Shifts and scales each column to mean 0 and variance 1 over the batch, then by learnt numbers.
+
+    Inference uses running means of the statistics, and so does training on a batch of one row, which has no variance.
+    """
+
+    def __init__(self, path: str, n: int, momentum: float, eps: float, dtype: Any) -> None:
+        super().__init__(path)
+        self.momentum, self.eps = momentum, eps
+        self.parameters = {"weight": np.ones(n, dtype), "bias": np.zeros(n, dtype)}
+        self.buffers = {"running_mean": np.zeros(n, dtype), "running_var": np.ones(n, dtype)}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        n = len(x)
+        self.from_batch = training and n > 1
+        if self.from_batch:
+            mean, var = x.mean(axis=0), x.var(axis=0)  # the biased variance, sum / n
+            self.remember("running_mean", mean)
+            self.remember("running_var", var * (n / (n - 1)))  # the unbiased one, sum / (n - 1)
+        else:
+            mean, var = self.buffers["running_mean"], self.buffers["running_var"]
+        self.inverse_std = 1 / np.sqrt(var + self.eps)
+        self.x_hat = (x - mean) * self.inverse_std
+        return self.parameters["weight"] * self.x_hat + self.parameters["bias"]
+
+    def remember(self, name: str, new: Array) -> None:
+        """Move a running mean towards the new value; momentum is the weight of the new."""
+        self.buffers[name][...] = (1 - self.momentum) * self.buffers[name] + self.momentum * new
+
+    def backward(self, dy: Array) -> Array:
+        self.gradients = {"weight": (dy * self.x_hat).sum(axis=0), "bias": dy.sum(axis=0)}
+        d_hat = dy * self.parameters["weight"]
+        if self.from_batch:  # the batch's mean and variance depend on x as well
+            d_hat = d_hat - d_hat.mean(axis=0) - self.x_hat * (d_hat * self.x_hat).mean(axis=0)
+        return d_hat * self.inverse_std
+
+
+class LayerNorm(Layer):
+    """Shifts and scales each row to mean 0 and (biased) variance 1 over its columns, then by learnt numbers."""
+
+    def __init__(self, path: str, n: int, eps: float, dtype: Any) -> None:
+        super().__init__(path)
+        self.eps = eps
+        self.parameters = {"weight": np.ones(n, dtype), "bias": np.zeros(n, dtype)}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.inverse_std = 1 / np.sqrt(x.var(axis=1, keepdims=True) + self.eps)
+        self.x_hat = (x - x.mean(axis=1, keepdims=True)) * self.inverse_std
+        return self.parameters["weight"] * self.x_hat + self.parameters["bias"]
+
+    def backward(self, dy: Array) -> Array:
+        self.gradients = {"weight": (dy * self.x_hat).sum(axis=0), "bias": dy.sum(axis=0)}
+        d_hat = dy * self.parameters["weight"]
+        d_hat = (
+            d_hat - d_hat.mean(axis=1, keepdims=True) - self.x_hat * (d_hat * self.x_hat).mean(axis=1, keepdims=True)
+        )
+        return d_hat * self.inverse_std
+
+
+class Chain(Layer):
+    """Layers one after another."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Array, training: bool) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+    def leaves(self) -> Iterator[Layer]:
+        for layer in self.layers:
+            yield from layer.leaves()
+
+
+class Residual(Chain):
+    """Layers whose output is added to their input."""
+
+    def forward(self, x: Array, training: bool) -> Array:
+        return x + super().forward(x, training)
+
+    def backward(self, dy: Array) -> Array:
+        return dy + super().backward(dy)
+
+
+# --- The network ---
+
+
+class ReferenceNetwork:
+    """The layers of a `steepest.Network`, with its parameters, in plain NumPy.
+
+    `parameters`, `buffers` and `gradients` are dicts by path, such as "0.weight"; the first two hold the layers' very
+    arrays, so changing one in place changes the network.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.chain = Chain(layers)
+
+    def _collect(self, kind: str) -> dict[str, Array]:
+        return {
+            f"{layer.path}.{name}": value
+            for layer in self.chain.leaves()
+            for name, value in getattr(layer, kind).items()
+        }
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """What is learnt."""
+        return self._collect("parameters")
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What is remembered: the running statistics of batch normalisation."""
+        return self._collect("buffers")
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """The gradient of each parameter, from the last backward pass."""
+        return self._collect("gradients")
+
+    def set_parameters(self, values: dict[str, Array]) -> None:
+        """Copy parameters and buffers in, by path."""
+        mine = self.parameters | self.buffers
+        for name, value in values.items():
+            mine[name][...] = value
+
+    def predict(self, x: Array) -> Array:
+        """The output in inference mode."""
+        return self.chain.forward(x, training=False)
+
+    def forward(self, x: Array) -> Array:
+        """The output in training mode."""
+        return self.chain.forward(x, training=True)
+
+    def backward(self, dy: Array) -> Array:
+        """Set `gradients` and return that of the input, from that of the last forward pass's output."""
+        return self.chain.backward(dy)
+
+    def step(
+        self,
+        x: Array,
+        y: Array,
+        loss: str,
+        optimizer: Optimizer,
+        sample_weight: Array | None = None,
+        parameter: float = 1.0,
+    ) -> float:
+        """One step of gradient descent on one batch; returns the loss before it."""
+        value, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
+        self.backward(dy)
+        optimizer.step(self.parameters, self.gradients)
+        return value
+
+
+# --- Optimisers ---
+
+
+class Optimizer:
+    """Clips the gradient, decays the weights, and goes against the `direction` that each rule makes of the gradient.
+
+    Decay acts on the matrices alone: the weights of dense layers. It is either part of the gradient (L2) or, decoupled,
+    a shrinking of its own. A zero switches decay or clipping off.
+    """
+
+    def __init__(
+        self,
+        lr: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        clip_value: float = 0.0,
+        clip_norm: float = 0.0,
+    ) -> None:
+        self.lr, self.weight_decay, self.decoupled = lr, weight_decay, decoupled
+        self.clip_value, self.clip_norm = clip_value, clip_norm
+        self.t = 0  # steps taken
+        self.memory: dict[tuple[str, str], Array] = {}
+
+    def step(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
+        """Change the parameters in place."""
+        self.t += 1
+        scale = 1.0
+        if self.clip_norm > 0:
+            norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients.values()))
+            scale = min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
+        for name, w in parameters.items():
+            g = scale * gradients[name]
+            if self.clip_value > 0:
+                g = np.clip(g, -self.clip_value, self.clip_value)
+            decay = self.weight_decay if w.ndim == 2 else 0.0
+            if self.decoupled:
+                w *= 1 - self.lr * decay
+            else:
+                g = g + decay * w
+            w -= self.lr * self.direction(name, g)
+
+    def recall(self, kind: str, name: str, g: Array) -> Array:
+        """What the rule remembers of this parameter: zeros at first."""
+        return self.memory.setdefault((kind, name), np.zeros_like(g))
+
+    def direction(self, name: str, g: Array) -> Array:
+        """The step to take, before the learning rate."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum as PyTorch defines it: v = momentum v + g."""
+
+    def __init__(self, lr: float, momentum: float = 0.0, nesterov: bool = False, **shared: Any) -> None:
+        super().__init__(lr, **shared)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def direction(self, name: str, g: Array) -> Array:
+        v = self.recall("momentum", name, g)
+        v[...] = self.momentum * v + g
+        return g + self.momentum * v if self.nesterov else v
+
+
+class Adam(Optimizer):
+    """Adam, algorithm 1 of Kingma and Ba (2015). AdamW is this with decoupled decay."""
+
+    def __init__(
+        self, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, **shared: Any
+    ) -> None:
+        super().__init__(lr, **shared)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def direction(self, name: str, g: Array) -> Array:
+        m = self.recall("mean", name, g)
+        v = self.recall("mean square", name, g)
+        m[...] = self.beta1 * m + (1 - self.beta1) * g
+        v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+        unbiased_m = m / (1 - self.beta1**self.t)
+        unbiased_v = v / (1 - self.beta2**self.t)
+        return unbiased_m / (np.sqrt(unbiased_v) + self.eps)
+
+
+class RMSprop(Optimizer):
+    """RMSprop as PyTorch defines it: eps outside the root, momentum before the learning rate."""
+
+    def __init__(
+        self, lr: float, beta2: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, **shared: Any
+    ) -> None:
+        super().__init__(lr, **shared)
+        self.beta2, self.eps, self.momentum = beta2, eps, momentum
+
+    def direction(self, name: str, g: Array) -> Array:
+        v = self.recall("mean square", name, g)
+        b = self.recall("momentum", name, g)
+        v[...] = self.beta2 * v + (1 - self.beta2) * g * g
+        b[...] = self.momentum * b + g / (np.sqrt(v) + self.eps)
+        return b
+
+
+# --- Random numbers: Philox4x32-10 (Salmon and others, 2011) turns a counter and a key into four 32-bit words ---
+
+
+def philox(counter: Sequence[Any], key: tuple[int, int]) -> list[Array]:
+    """The four words at each counter; its four words may be arrays that broadcast."""
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * c0  # of two 32-bit words: no overflow
+        product1 = np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (product1 >> half) ^ c1 ^ np.uint64(k0),
+            product1 & low,
+            (product0 >> half) ^ c3 ^ np.uint64(k1),
+            product0 & low,
+        )
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return [c0, c1, c2, c3]
+
+
+def dropout_mask(shape: tuple[int, int], p: float, seed: int, step: int, layer: int) -> Array:
+    """0 with probability p, else 1 / (1 - p), in float64.
+
+    Element (r, c) draws word c % 4 at counter (c // 4, r, step, layer) with the seed as key.
+    """
+    rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+    words = philox((columns // 4, rows, step, layer), (seed % 2**32, seed >> 32))
+    word = np.choose(columns % 4, words)
+    return np.where(word >= p * 2.0**32, 1 / (1 - p), 0.0)
+
+
+# --- The layout in memory: `panel` neighbouring columns stand together, row after row ---
+
+
+def place(rows: int, columns: int, panel: int, stride: int) -> Array:
+    """Where each element of a matrix (rows, columns) lies: (rows, columns)."""
+    r, c = np.arange(rows)[:, None], np.arange(columns)[None, :]
+    return np.asarray(c // panel * stride + r * panel + c % panel)
+
+
+def to_panels(
+    matrix: Array, panel: int, stride: int | None = None, padding: float = 0.0, gap: float = 0.0
+) -> Array:
+    """The flat memory of a matrix, up to the last panel's last row.
+
+    `stride` is the distance from one panel to the next, rows * panel where they stand close; `padding` fills the unused
+    columns of the last panel, `gap` what lies between panels.
+    """
+    rows, columns = matrix.shape
+    stride = rows * panel if stride is None else stride
+    used = place(rows, -(-columns // panel) * panel, panel, stride)
+    flat = np.full(used.max(initial=-1) + 1, gap, matrix.dtype)
+    flat[used] = padding
+    flat[used[:, :columns]] = matrix
+    return flat
+
+
+def from_panels(flat: Array, rows: int, columns: int, panel: int, stride: int | None = None) -> Array:
+    """The matrix (rows, columns) that `to_panels` laid out."""
+    return np.asarray(flat[place(rows, columns, panel, rows * panel if stride is None else stride)])
