@@ -72,7 +72,11 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
     rows_ = 0;  // until all went well
     const Replay<T> replay{x.rows, passes_};
     pass<T>(network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
-            [&](Share share) { plan_->forward(replay, share); }, plan_->output(), network_.n_out(), out);
+            [&](Share share) {
+                plan_->forward(replay, share);
+                plan_->settle(replay, share);
+            },
+            plan_->output(), network_.n_out(), out);
     rows_ = x.rows;
     ++passes_;
 }

@@ -1,5 +1,6 @@
 #include "plan.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -93,6 +94,12 @@ template <class T>
 Matrix<T> Plan<T>::allocate(std::size_t columns) {
     memory_.emplace_back(capacity_, columns, k_.panel);
     return memory_.back().matrix();
+}
+
+template <class T>
+T* Plan<T>::allocate_vector(std::size_t columns) {
+    memory_.emplace_back(1, columns, k_.panel);
+    return memory_.back().matrix().data;
 }
 
 template <class T>
@@ -222,9 +229,7 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
 template <class T>
 T* Plan<T>::vector_gradient(std::size_t parameter) {
     const Parameter<T>& p = *network_.parameters()[parameter];
-    if (purpose_ == Purpose::gradients) return p.gradient.matrix().data;
-    memory_.emplace_back(1, p.columns, k_.panel);
-    return memory_.back().matrix().data;
+    return purpose_ == Purpose::gradients ? p.gradient.matrix().data : allocate_vector(p.columns);
 }
 
 template <class T>
@@ -261,10 +266,10 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
     args.dy = constant(y.gradient);
     args.dx = y.gradient;
     if (trains()) {
-        memory_.emplace_back(1, layer.n_out, k_.panel);
-        args.mean = memory_.back().matrix().data;
-        memory_.emplace_back(1, layer.n_out, k_.panel);
-        args.inverse_std = memory_.back().matrix().data;
+        args.mean = allocate_vector(layer.n_out);
+        args.inverse_std = allocate_vector(layer.n_out);
+        args.new_running_mean = allocate_vector(layer.n_out);
+        args.new_running_var = allocate_vector(layer.n_out);
         args.weight_gradient = vector_gradient(layer.weight);
         args.bias_gradient = vector_gradient(layer.bias);
     }
@@ -278,6 +283,11 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
     };
     forward_.push_back(item(k_.batch_norm));
     if (!trains()) return;
+    settle_.push_back([args, mean = vector(layer.mean), variance = vector(layer.variance), n = layer.n_out](const Replay<T>&, Share share) {
+        if (!share.leads()) return;
+        std::copy_n(args.new_running_mean, n, mean);
+        std::copy_n(args.new_running_var, n, variance);
+    });
     List items{item(k_.batch_norm_gradient), update_vectors(layer, args.weight_gradient, args.bias_gradient)};
     if (wants_gradient(x_index)) add_slope(items, x_index);
     prepend(std::move(items));
@@ -288,10 +298,8 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     const std::size_t x_index = values_.size() - 1, n = layer.n_out;
     const Value x = values_.back();
     Value& y = add_value(n, true);
-    memory_.emplace_back(1, capacity_, k_.panel);
-    T* const mean = memory_.back().matrix().data;
-    memory_.emplace_back(1, capacity_, k_.panel);
-    T* const inverse_std = memory_.back().matrix().data;
+    T* const mean = allocate_vector(capacity_);
+    T* const inverse_std = allocate_vector(capacity_);
     const LayerNormArgs<T> args{0, 0, n, constant(x.data), y.data,
                                 network_.parameters()[layer.weight]->value.matrix().data,
                                 network_.parameters()[layer.bias]->value.matrix().data,

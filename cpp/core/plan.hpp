@@ -44,6 +44,8 @@ public:
 
     // Each member of a team calls these with its share; the team meets after every item of the list.
     void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }
+    // After a forward pass that counts: running statistics take in its batch.
+    void settle(const Replay<T>& replay, Share share) const { run(settle_, replay, share); }
     void backward(const Replay<T>& replay, Share share) const { run(backward_, replay, share); }
 
 private:
@@ -63,6 +65,7 @@ private:
     static void run(const List& list, const Replay<T>& replay, Share share);
 
     Matrix<T> allocate(std::size_t columns);
+    T* allocate_vector(std::size_t columns);
     T* vector_gradient(std::size_t parameter);
     Value& add_value(std::size_t columns, bool shares_gradient);
     void add_dense(const Layer& layer, const Layer* activation);
@@ -93,7 +96,7 @@ private:
         Matrix<T> gradient;  // of the sum
     };
     std::vector<Branch> open_;
-    List forward_, backward_;
+    List forward_, settle_, backward_;
     double flops_per_row_ = 0;
 };
 

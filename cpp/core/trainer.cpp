@@ -104,13 +104,15 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
     const Matrix<T> y = plan.output();
     Outcome outcome{};
     with_batch(batch, data, rows, [&](Share share) {
-        plan.forward(replay, share);
         const double weights = batch.targets.weight_sum(rows.count);
+        if (!(weights > 0)) return;  // rows that count for nothing are no batch
+        plan.forward(replay, share);
         batch.targets.loss({y.data, y.stride}, plan.output_gradient(), rows.count, weights, share);
         share.sync();
         if (share.leads()) outcome = {batch.targets.sum_of_parts(rows.count), weights};
         share.sync();
         if (!std::isfinite(outcome.loss_sum)) return;
+        plan.settle(replay, share);
         plan.backward(replay, share);
         if (!stored) return;
         square_gradients(share);
@@ -123,7 +125,8 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
         share.sync();
         update_stored(decaying, other, share);
     });
-    const double loss = outcome.weight_sum > 0 ? outcome.loss_sum / outcome.weight_sum : 0;
+    if (outcome.weight_sum == 0) return outcome;
+    const double loss = outcome.loss_sum / outcome.weight_sum;
     if (!std::isfinite(loss)) throw Diverged(epoch, n_steps, learning_rate, loss);
     ++n_steps;
     return outcome;
@@ -186,7 +189,8 @@ template <class T>
 double Trainer<T>::step(const Data& data) {
     expect(data);
     const Outcome outcome = step_on(training_batch(data.x.rows), data, {nullptr, 0, data.x.rows});
-    return outcome.weight_sum > 0 ? outcome.loss_sum / outcome.weight_sum : 0;
+    expect_positive(outcome.weight_sum, data);
+    return outcome.loss_sum / outcome.weight_sum;
 }
 
 template <class T>

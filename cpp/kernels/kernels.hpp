@@ -137,8 +137,10 @@ struct BatchNormArgs {
     const T* bias;            // (n padded)
     T* mean;                  // (n padded): of this batch, kept for the backward pass
     T* inverse_std;           // (n padded)
-    T* running_mean;          // (n padded)
-    T* running_var;           // (n padded)
+    const T* running_mean;    // (n padded)
+    const T* running_var;     // (n padded)
+    T* new_running_mean;      // training, (n padded): what they are after this batch
+    T* new_running_var;       // training, (n padded)
     Matrix<const T> dy;       // backward: (rows, n)
     Matrix<T> dx;             // backward: (rows, n); may be dy
     T* weight_gradient;       // backward: (n padded)

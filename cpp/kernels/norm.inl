@@ -53,11 +53,12 @@ void batch_norm(const BatchNormArgs<T>* args) {
         const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
         T* y = a.y.data + p * a.y.stride + c % kPanel<T>;
         Vec<T> mean = load(a.running_mean + c), variance = load(a.running_var + c);
+        Vec<T> new_mean = mean, new_variance = variance;
         if (uses_batch(a)) {
             const ColumnMoments<T> m = column_moments(a.rows, x);
             const T unbiased = T(double(a.rows) / double(a.rows - 1));
-            store<T>(a.running_mean + c, (T(1) - a.momentum) * mean + a.momentum * m.mean);
-            store<T>(a.running_var + c, (T(1) - a.momentum) * variance + a.momentum * unbiased * m.variance);
+            new_mean = (T(1) - a.momentum) * mean + a.momentum * m.mean;
+            new_variance = (T(1) - a.momentum) * variance + a.momentum * unbiased * m.variance;
             mean = m.mean;
             variance = m.variance;
         }
@@ -65,6 +66,8 @@ void batch_norm(const BatchNormArgs<T>* args) {
         if (a.training) {
             store<T>(a.mean + c, mean);
             store<T>(a.inverse_std + c, inverse);
+            store<T>(a.new_running_mean + c, new_mean);
+            store<T>(a.new_running_var + c, new_variance);
         }
         const Vec<T> scale = inverse * load(a.weight + c), shift = load(a.bias + c);
         for (std::size_t r = 0; r < a.rows; ++r) {
