@@ -87,11 +87,26 @@ E choose(const std::string& name, const char* what, std::initializer_list<std::p
     throw py::value_error("unknown " + std::string(what) + " '" + name + "', expected one of " + known);
 }
 
+// `out` where it is such an array, or a new one where it is None.
+template <class T>
+py::array_t<T> output_array(std::size_t rows, std::size_t columns, const py::object& out) {
+    if (out.is_none()) return new_array<T>({rows, columns});
+    if (!py::isinstance<py::array_t<T>>(out)) throw py::value_error("out has another dtype than the network");
+    auto array = py::reinterpret_borrow<py::array_t<T>>(out);
+    if (array.ndim() != 2 || static_cast<std::size_t>(array.shape(0)) != rows ||
+        static_cast<std::size_t>(array.shape(1)) != columns || !(array.flags() & py::array::c_style) || !array.writeable()) {
+        throw py::value_error("out is not a writeable C-contiguous array of shape (" + std::to_string(rows) + ", " +
+                              std::to_string(columns) + ")");
+    }
+    return array;
+}
+
 // ---- networks --------------------------------------------------------------------------------------------------
 
 template <class T>
 struct NetworkParts {
-    explicit NetworkParts(std::size_t n_in, std::uint64_t seed) : network(n_in, seed), predictor(network), differentiator(network) {}
+    explicit NetworkParts(std::size_t n_in, std::uint64_t seed)
+        : network(n_in, seed), predictor(network), differentiator(network) {}
     Network<T> network;
     Predictor<T> predictor;
     Differentiator<T> differentiator;
@@ -134,7 +149,8 @@ public:
     py::object predict(py::handle x_object, const py::object& out) {
         const Array x = read_array(x_object, "x");
         return visit([&](auto& parts) -> py::object {
-            auto y = output_array(parts.network, x.view.rows, parts.network.n_out(), out);
+            auto y =
+                output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(), out);
             auto* to = y.mutable_data();
             {
                 const py::gil_scoped_release release;
@@ -147,7 +163,8 @@ public:
     py::object forward(py::handle x_object) {
         const Array x = read_array(x_object, "x");
         return visit([&](auto& parts) -> py::object {
-            auto y = output_array(parts.network, x.view.rows, parts.network.n_out(), py::none());
+            auto y = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(),
+                                                                                          py::none());
             auto* to = y.mutable_data();
             const py::gil_scoped_release release;
             const Turn turn(busy_);
@@ -159,7 +176,8 @@ public:
     py::object backward(py::handle dy_object) {
         const Array dy = read_array(dy_object, "dy");
         return visit([&](auto& parts) -> py::object {
-            auto dx = output_array(parts.network, parts.differentiator.rows(), parts.network.n_in(), py::none());
+            auto dx = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(parts.differentiator.rows(),
+                                                                                           parts.network.n_in(), py::none());
             auto* to = dx.mutable_data();
             const py::gil_scoped_release release;
             const Turn turn(busy_);
@@ -190,7 +208,20 @@ public:
     }
 
     void set_parameters(const py::dict& values) {
-        core([&](auto& network) { assign(network, values); });
+        core([&](auto& network) {
+            using T = typename std::decay_t<decltype(network)>::Scalar;
+            std::vector<std::pair<const Parameter<T>*, std::vector<T>>> checked;
+            for (const auto& [key, value] : values) {
+                const std::string name = py::cast<std::string>(key);
+                const Parameter<T>* found = nullptr;
+                for (const auto& p : network.parameters()) {
+                    if (p->name == name) found = p.get();
+                }
+                if (!found) throw py::value_error("the network has no parameter '" + name + "'");
+                checked.emplace_back(found, values_for(network, *found, value, name));
+            }
+            for (const auto& [parameter, numbers] : checked) network.write(*parameter, numbers.data(), parameter->value);
+        });
     }
 
     py::object state() {
@@ -209,7 +240,8 @@ public:
     void restore(const py::array& state) {
         core([&](auto& network) {
             using T = typename std::decay_t<decltype(network)>::Scalar;
-            if (!state.dtype().is(py::dtype::of<T>()) || state.ndim() != 1 || static_cast<std::size_t>(state.size()) != network.state_size()) {
+            if (!state.dtype().is(py::dtype::of<T>()) || state.ndim() != 1 ||
+                static_cast<std::size_t>(state.size()) != network.state_size()) {
                 throw py::value_error("state is not one of this network's");
             }
             const T* from = static_cast<const T*>(state.data());
@@ -231,7 +263,8 @@ public:
 
     // The numbers of one array for a parameter, checked.
     template <class N, class P>
-    static std::vector<typename N::Scalar> values_for(const N&, const P& parameter, py::handle source, const std::string& name) {
+    static std::vector<typename N::Scalar> values_for(const N&, const P& parameter, py::handle source,
+                                                      const std::string& name) {
         using T = typename N::Scalar;
         const Array array = read_array(source, name);
         const auto text = [](std::size_t rows, std::size_t columns, bool flat) {
@@ -254,36 +287,6 @@ public:
     }
 
 private:
-    template <class N>
-    static py::array_t<typename N::Scalar> output_array(const N&, std::size_t rows, std::size_t columns, const py::object& out) {
-        using T = typename N::Scalar;
-        if (out.is_none()) return new_array<T>({rows, columns});
-        if (!py::isinstance<py::array_t<T>>(out)) throw py::value_error("out has another dtype than the network");
-        auto array = py::reinterpret_borrow<py::array_t<T>>(out);
-        if (array.ndim() != 2 || static_cast<std::size_t>(array.shape(0)) != rows || static_cast<std::size_t>(array.shape(1)) != columns ||
-            !(array.flags() & py::array::c_style) || !array.writeable()) {
-            throw py::value_error("out is not a writeable C-contiguous array of shape (" + std::to_string(rows) + ", " +
-                                  std::to_string(columns) + ")");
-        }
-        return array;
-    }
-
-    template <class N>
-    static void assign(N& network, const py::dict& values) {
-        using T = typename N::Scalar;
-        std::vector<std::pair<const Parameter<T>*, std::vector<T>>> checked;
-        for (const auto& [key, value] : values) {
-            const std::string name = py::cast<std::string>(key);
-            const Parameter<T>* found = nullptr;
-            for (const auto& p : network.parameters()) {
-                if (p->name == name) found = p.get();
-            }
-            if (!found) throw py::value_error("the network has no parameter '" + name + "'");
-            checked.emplace_back(found, values_for(network, *found, value, name));
-        }
-        for (const auto& [parameter, numbers] : checked) network.write(*parameter, numbers.data(), parameter->value);
-    }
-
     std::variant<std::unique_ptr<NetworkParts<float>>, std::unique_ptr<NetworkParts<double>>> parts_;
     std::atomic<bool> busy_{false};
 };
@@ -310,8 +313,12 @@ class PyTrainer {
 public:
     PyTrainer(PyNetwork& network, const std::string& loss, double parameter, const Optimizer& optimizer, std::uint64_t seed) {
         const LossSpec spec{choose<Loss>(loss, "loss",
-                                         {{"mse", Loss::mse}, {"mae", Loss::mae}, {"huber", Loss::huber}, {"quantile", Loss::quantile},
-                                          {"cross_entropy", Loss::cross_entropy}, {"binary_cross_entropy", Loss::binary_cross_entropy},
+                                         {{"mse", Loss::mse},
+                                          {"mae", Loss::mae},
+                                          {"huber", Loss::huber},
+                                          {"quantile", Loss::quantile},
+                                          {"cross_entropy", Loss::cross_entropy},
+                                          {"binary_cross_entropy", Loss::binary_cross_entropy},
                                           {"poisson", Loss::poisson}}),
                             parameter};
         network.core([&](auto& core) {
@@ -344,7 +351,8 @@ public:
         return arguments.data.x.rows;
     }
 
-    double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle, const py::object& wake) {
+    double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
+                     const py::object& wake) {
         const Arguments arguments(x, y, weights);
         const auto on_wake = [&](std::size_t rows, double loss) {
             const py::gil_scoped_acquire acquire;
@@ -507,7 +515,8 @@ PYBIND11_MODULE(_core, m) {
 
     static py::handle diverged = PyErr_NewExceptionWithDoc(
         "steepest.DivergedError",
-        "Training met a loss that is not finite; `epoch`, `step`, `learning_rate` and `loss` say where.", PyExc_ArithmeticError, nullptr);
+        "Training met a loss that is not finite; `epoch`, `step`, `learning_rate` and `loss` say where.", PyExc_ArithmeticError,
+        nullptr);
     m.attr("DivergedError") = diverged;
     py::register_exception_translator([](std::exception_ptr error) {
         try {
@@ -521,42 +530,73 @@ PYBIND11_MODULE(_core, m) {
     m.def("get_num_threads", &get_num_threads);
     m.def("set_isa", &set_isa, py::arg("name"));
     m.def("build_info", &build_info);
-    m.def("philox", [](const Words& counter, const std::array<std::uint32_t, 2>& key) {
-        const Words words = philox(counter, std::uint64_t{key[1]} << 32 | key[0]);
-        return py::make_tuple(words[0], words[1], words[2], words[3]);
-    }, py::arg("counter"), py::arg("key"));
+    m.def(
+        "philox",
+        [](const Words& counter, const std::array<std::uint32_t, 2>& key) {
+            const Words words = philox(counter, std::uint64_t{key[1]} << 32 | key[0]);
+            return py::make_tuple(words[0], words[1], words[2], words[3]);
+        },
+        py::arg("counter"), py::arg("key"));
     m.def("kernel_table", &kernel_table, py::arg("isa"), py::arg("dtype"));
 
     py::class_<PyNetwork>(m, "Network")
         .def(py::init<std::size_t, const std::string&, std::uint64_t>(), py::arg("n_in"), py::arg("dtype"), py::arg("seed"))
-        .def("add_dense", [](PyNetwork& self, const std::string& name, std::size_t n_out, bool bias, const std::string& init) {
-            const Init scheme = choose<Init>(init, "init", {{"zeros", Init::zeros}, {"he_uniform", Init::he_uniform},
-                {"he_normal", Init::he_normal}, {"glorot_uniform", Init::glorot_uniform}, {"glorot_normal", Init::glorot_normal},
-                {"lecun_uniform", Init::lecun_uniform}, {"lecun_normal", Init::lecun_normal}});
-            self.core([&](auto& n) { n.add_dense(name, n_out, bias, scheme); });
-        }, py::arg("name"), py::arg("n_out"), py::arg("bias"), py::arg("init"))
-        .def("add_activation", [](PyNetwork& self, const std::string& activation, double alpha) {
-            const Activation kind = choose<Activation>(activation, "activation", {{"identity", Activation::identity},
-                {"relu", Activation::relu}, {"leaky_relu", Activation::leaky_relu}, {"elu", Activation::elu},
-                {"selu", Activation::selu}, {"gelu", Activation::gelu}, {"silu", Activation::silu},
-                {"sigmoid", Activation::sigmoid}, {"tanh", Activation::tanh}, {"softplus", Activation::softplus},
-                {"mish", Activation::mish}});
-            self.core([&](auto& n) { n.add_activation(kind, alpha); });
-        }, py::arg("activation"), py::arg("alpha"))
-        .def("add_dropout", [](PyNetwork& self, double p) { self.core([&](auto& n) { n.add_dropout(p); }); }, py::arg("p"))
-        .def("add_batch_norm", [](PyNetwork& self, const std::string& name, double momentum, double eps) {
-            self.core([&](auto& n) { n.add_batch_norm(name, momentum, eps); });
-        }, py::arg("name"), py::arg("momentum"), py::arg("eps"))
-        .def("add_layer_norm", [](PyNetwork& self, const std::string& name, double eps) {
-            self.core([&](auto& n) { n.add_layer_norm(name, eps); });
-        }, py::arg("name"), py::arg("eps"))
+        .def(
+            "add_dense",
+            [](PyNetwork& self, const std::string& name, std::size_t n_out, bool bias, const std::string& init) {
+                const Init scheme = choose<Init>(init, "init",
+                                                 {{"zeros", Init::zeros},
+                                                  {"he_uniform", Init::he_uniform},
+                                                  {"he_normal", Init::he_normal},
+                                                  {"glorot_uniform", Init::glorot_uniform},
+                                                  {"glorot_normal", Init::glorot_normal},
+                                                  {"lecun_uniform", Init::lecun_uniform},
+                                                  {"lecun_normal", Init::lecun_normal}});
+                self.core([&](auto& n) { n.add_dense(name, n_out, bias, scheme); });
+            },
+            py::arg("name"), py::arg("n_out"), py::arg("bias"), py::arg("init"))
+        .def(
+            "add_activation",
+            [](PyNetwork& self, const std::string& activation, double alpha) {
+                const Activation kind = choose<Activation>(activation, "activation",
+                                                           {{"identity", Activation::identity},
+                                                            {"relu", Activation::relu},
+                                                            {"leaky_relu", Activation::leaky_relu},
+                                                            {"elu", Activation::elu},
+                                                            {"selu", Activation::selu},
+                                                            {"gelu", Activation::gelu},
+                                                            {"silu", Activation::silu},
+                                                            {"sigmoid", Activation::sigmoid},
+                                                            {"tanh", Activation::tanh},
+                                                            {"softplus", Activation::softplus},
+                                                            {"mish", Activation::mish}});
+                self.core([&](auto& n) { n.add_activation(kind, alpha); });
+            },
+            py::arg("activation"), py::arg("alpha"))
+        .def(
+            "add_dropout", [](PyNetwork& self, double p) { self.core([&](auto& n) { n.add_dropout(p); }); }, py::arg("p"))
+        .def(
+            "add_batch_norm",
+            [](PyNetwork& self, const std::string& name, double momentum, double eps) {
+                self.core([&](auto& n) { n.add_batch_norm(name, momentum, eps); });
+            },
+            py::arg("name"), py::arg("momentum"), py::arg("eps"))
+        .def(
+            "add_layer_norm",
+            [](PyNetwork& self, const std::string& name, double eps) {
+                self.core([&](auto& n) { n.add_layer_norm(name, eps); });
+            },
+            py::arg("name"), py::arg("eps"))
         .def("begin_residual", [](PyNetwork& self) { self.core([](auto& n) { n.begin_residual(); }); })
         .def("end_residual", [](PyNetwork& self) { self.core([](auto& n) { n.end_residual(); }); })
         .def_property_readonly("n_in", [](PyNetwork& self) { return self.core([](auto& n) { return n.n_in(); }); })
         .def_property_readonly("n_out", [](PyNetwork& self) { return self.core([](auto& n) { return n.n_out(); }); })
-        .def_property_readonly("dtype", [](PyNetwork& self) {
-            return self.core([](auto& n) { return sizeof(typename std::decay_t<decltype(n)>::Scalar) == 4 ? "float32" : "float64"; });
-        })
+        .def_property_readonly("dtype",
+                               [](PyNetwork& self) {
+                                   return self.core([](auto& n) {
+                                       return sizeof(typename std::decay_t<decltype(n)>::Scalar) == 4 ? "float32" : "float64";
+                                   });
+                               })
         .def_property_readonly("isa", [](PyNetwork& self) { return self.core([](auto& n) { return n.isa().name; }); })
         .def("predict", &PyNetwork::predict, py::arg("x"), py::arg("out") = py::none())
         .def("forward", &PyNetwork::forward, py::arg("x"))
@@ -570,10 +610,12 @@ PYBIND11_MODULE(_core, m) {
 
     py::class_<Optimizer>(m, "Optimizer")
         .def(py::init([](const std::string& rule) {
-            Optimizer optimizer;
-            optimizer.rule = choose<Rule>(rule, "rule", {{"sgd", Rule::sgd}, {"adam", Rule::adam}, {"rmsprop", Rule::rmsprop}});
-            return optimizer;
-        }), py::arg("rule"))
+                 Optimizer optimizer;
+                 optimizer.rule =
+                     choose<Rule>(rule, "rule", {{"sgd", Rule::sgd}, {"adam", Rule::adam}, {"rmsprop", Rule::rmsprop}});
+                 return optimizer;
+             }),
+             py::arg("rule"))
         .def_readwrite("lr", &Optimizer::lr)
         .def_readwrite("momentum", &Optimizer::momentum)
         .def_readwrite("nesterov", &Optimizer::nesterov)
@@ -587,12 +629,14 @@ PYBIND11_MODULE(_core, m) {
 
     const auto none = py::none();
     py::class_<PyTrainer>(m, "Trainer")
-        .def(py::init<PyNetwork&, const std::string&, double, const Optimizer&, std::uint64_t>(), py::arg("network"), py::arg("loss"),
-             py::arg("parameter"), py::arg("optimizer"), py::arg("seed"), py::keep_alive<1, 2>())
-        .def_property("learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.learning_rate; }); },
-                      [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.learning_rate = rate; }); })
-        .def_property("epoch", [](PyTrainer& self) { return self.visit([](auto& t) { return t.epoch; }); },
-                      [](PyTrainer& self, std::uint32_t epoch) { self.visit([&](auto& t) { t.epoch = epoch; }); })
+        .def(py::init<PyNetwork&, const std::string&, double, const Optimizer&, std::uint64_t>(), py::arg("network"),
+             py::arg("loss"), py::arg("parameter"), py::arg("optimizer"), py::arg("seed"), py::keep_alive<1, 2>())
+        .def_property(
+            "learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.learning_rate; }); },
+            [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.learning_rate = rate; }); })
+        .def_property(
+            "epoch", [](PyTrainer& self) { return self.visit([](auto& t) { return t.epoch; }); },
+            [](PyTrainer& self, std::uint32_t epoch) { self.visit([&](auto& t) { t.epoch = epoch; }); })
         .def_property("schedule", &PyTrainer::schedule, &PyTrainer::set_schedule)
         .def_property_readonly("n_steps", [](PyTrainer& self) { return self.visit([](auto& t) { return t.n_steps; }); })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)

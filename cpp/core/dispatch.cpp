@@ -5,7 +5,7 @@
 
 namespace steepest {
 
-#define STEEPEST_DECLARE(id)                     \
+#define STEEPEST_DECLARE(id)                      \
     extern const Kernels<float> kernels_f32_##id; \
     extern const Kernels<double> kernels_f64_##id;
 STEEPEST_DECLARE(baseline)
@@ -85,8 +85,12 @@ const Isa& find_isa(const std::string& name) {
 void set_isa(const std::string& name) { chosen() = &find_isa(name); }
 
 template <>
-const Kernels<float>& kernels_of(const Isa& isa) { return *isa.f32; }
+const Kernels<float>& kernels_of(const Isa& isa) {
+    return *isa.f32;
+}
 template <>
-const Kernels<double>& kernels_of(const Isa& isa) { return *isa.f64; }
+const Kernels<double>& kernels_of(const Isa& isa) {
+    return *isa.f64;
+}
 
 }  // namespace steepest

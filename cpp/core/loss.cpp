@@ -108,7 +108,8 @@ void Targets<T>::refuse(const ArrayView& y, const ArrayView& weights, Rows rows)
         const double weight = weights.at(rows[i], 0);
         if (!std::isfinite(static_cast<T>(weight))) steepest::refuse<T>(weights, {rows.order, rows.first + i, 1});
         if (weight < 0) {
-            throw std::invalid_argument(weights.name + " has " + number_text(weight) + row + ", expected weights of at least 0");
+            throw std::invalid_argument(weights.name + " has " + number_text(weight) + row +
+                                        ", expected weights of at least 0");
         }
     }
     throw std::logic_error(y.name + " changed while it was read");
@@ -125,8 +126,17 @@ double Targets<T>::weight_sum(std::size_t rows) const {
 template <class T>
 void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double weight_sum, Share share) {
     const Range part = share.split(rows, kChunk);
-    LossArgs<T> args{0, 0, n_out_, y, rows_.view(), labelled_ ? labels_.data() : nullptr, weighted_ ? weights_.data() : nullptr,
-                     dy, spec_.loss, static_cast<T>(spec_.parameter), static_cast<T>(weight_sum > 0 ? 1 / weight_sum : 0)};
+    LossArgs<T> args{0,
+                     0,
+                     n_out_,
+                     y,
+                     rows_.view(),
+                     labelled_ ? labels_.data() : nullptr,
+                     weighted_ ? weights_.data() : nullptr,
+                     dy,
+                     spec_.loss,
+                     static_cast<T>(spec_.parameter),
+                     static_cast<T>(weight_sum > 0 ? 1 / weight_sum : 0)};
     for (std::size_t row = part.begin; row < part.end; row += kChunk) {
         args.row0 = row;
         args.row1 = row + kChunk < part.end ? row + kChunk : part.end;

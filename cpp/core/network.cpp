@@ -17,7 +17,8 @@ std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows,
     auto parameter = std::make_unique<Parameter<T>>(
         Parameter<T>{name, rows, columns, is_vector, true, false, PanelMatrix<T>(rows, columns, kernels().panel), {}});
     if (fill != T(0)) {
-        for (std::size_t c = 0; c < columns; ++c) parameter->value.matrix().data[c / kernels().panel * parameter->value.matrix().stride + c % kernels().panel] = fill;
+        for (std::size_t c = 0; c < columns; ++c)
+            parameter->value.matrix().data[c / kernels().panel * parameter->value.matrix().stride + c % kernels().panel] = fill;
     }
     parameters_.push_back(std::move(parameter));
     return parameters_.size() - 1;
@@ -28,7 +29,8 @@ void Network<T>::add_dense(const std::string& name, std::size_t n_out, bool bias
     if (n_out == 0) throw std::invalid_argument("n_out is 0, expected at least 1");
     constexpr std::size_t limit = static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T) / 2;
     if (n_out + kernels().panel > limit / (n_out_ + 1)) {
-        throw std::invalid_argument("a weight of (" + std::to_string(n_out_) + ", " + std::to_string(n_out) + ") is too large for memory");
+        throw std::invalid_argument("a weight of (" + std::to_string(n_out_) + ", " + std::to_string(n_out) +
+                                    ") is too large for memory");
     }
     Layer layer{LayerKind::dense, n_out_, n_out};
     layer.weight = add_parameter(name + ".weight", n_out_, n_out, false, T(0));
@@ -106,7 +108,8 @@ void Network<T>::initialise(Parameter<T>& weight, Init init) {
     Random random(seed_, Stream::weights, static_cast<std::uint32_t>(parameters_.size()));
     std::vector<T> row(weight.columns);
     for (std::size_t r = 0; r < weight.rows; ++r) {
-        for (T& value : row) value = static_cast<T>(is_uniform ? bound * (2 * random.uniform() - 1) : deviation * random.normal());
+        for (T& value : row)
+            value = static_cast<T>(is_uniform ? bound * (2 * random.uniform() - 1) : deviation * random.normal());
         kernels().gather_row(row.data(), row.size(), r, weight.value.matrix());
     }
 }

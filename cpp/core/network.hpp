@@ -31,9 +31,9 @@ struct Layer {
     LayerKind kind;
     std::size_t n_in, n_out;
     Activation activation = Activation::identity;
-    double alpha = 0;           // of the activation
-    double p = 0;               // dropout
-    double momentum = 0, eps = 0;  // normalisation
+    double alpha = 0;                                                          // of the activation
+    double p = 0;                                                              // dropout
+    double momentum = 0, eps = 0;                                              // normalisation
     std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone;  // indices of parameters
 };
 

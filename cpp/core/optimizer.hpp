@@ -11,10 +11,10 @@ namespace steepest {
 struct Optimizer {
     Rule rule = Rule::sgd;
     double lr = 0.01;
-    double momentum = 0;     // SGD, RMSprop
-    bool nesterov = false;   // SGD
-    double beta1 = 0.9;      // Adam
-    double beta2 = 0.999;    // Adam, RMSprop (there called alpha)
+    double momentum = 0;    // SGD, RMSprop
+    bool nesterov = false;  // SGD
+    double beta1 = 0.9;     // Adam
+    double beta2 = 0.999;   // Adam, RMSprop (there called alpha)
     double eps = 1e-8;
     double weight_decay = 0;
     bool decoupled = false;  // AdamW: the decay does not pass through the moments

@@ -57,8 +57,9 @@ void Predictor<T>::predict(const ArrayView& x, T* out) {
     std::unique_ptr<Plan<T>> plan = borrow(std::min(x.rows, kPredictRows));
     for (std::size_t first = 0; first < x.rows; first += plan->capacity()) {
         const Rows rows{nullptr, first, std::min(plan->capacity(), x.rows - first)};
-        pass<T>(network_.kernels(), plan->threads(rows.count), x, rows, plan->input(),
-                [&](Share share) { plan->forward({rows.count, 0}, share); }, plan->output(), n_out, out + first * n_out);
+        pass<T>(
+            network_.kernels(), plan->threads(rows.count), x, rows, plan->input(),
+            [&](Share share) { plan->forward({rows.count, 0}, share); }, plan->output(), n_out, out + first * n_out);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(plan));
@@ -71,12 +72,13 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
     if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(network_, x.rows, Purpose::gradients);
     rows_ = 0;  // until all went well
     const Replay<T> replay{x.rows, passes_};
-    pass<T>(network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
-            [&](Share share) {
-                plan_->forward(replay, share);
-                plan_->settle(replay, share);
-            },
-            plan_->output(), network_.n_out(), out);
+    pass<T>(
+        network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
+        [&](Share share) {
+            plan_->forward(replay, share);
+            plan_->settle(replay, share);
+        },
+        plan_->output(), network_.n_out(), out);
     rows_ = x.rows;
     ++passes_;
 }
@@ -86,8 +88,9 @@ void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     if (rows_ == 0) throw std::invalid_argument("backward needs a forward pass before it");
     expect_shape(dy, rows_, network_.n_out());
     const Replay<T> replay{rows_, passes_ - 1};
-    pass<T>(network_.kernels(), plan_->threads(rows_), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
-            [&](Share share) { plan_->backward(replay, share); }, plan_->input_gradient(), network_.n_in(), dx);
+    pass<T>(
+        network_.kernels(), plan_->threads(rows_), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
+        [&](Share share) { plan_->backward(replay, share); }, plan_->input_gradient(), network_.n_in(), dx);
     rows_ = 0;  // the gradients were changed in place: another backward needs another forward
 }
 

@@ -32,9 +32,9 @@ class Differentiator {
 public:
     explicit Differentiator(Network<T>& network) : network_(network) {}
 
-    void forward(const ArrayView& x, T* out);    // (x.rows, n_out)
-    void backward(const ArrayView& dy, T* dx);   // (rows of the last forward, n_in); fills the parameters' gradients
-    std::size_t rows() const { return rows_; }   // of the last forward; 0 before it
+    void forward(const ArrayView& x, T* out);   // (x.rows, n_out)
+    void backward(const ArrayView& dy, T* dx);  // (rows of the last forward, n_in); fills the parameters' gradients
+    std::size_t rows() const { return rows_; }  // of the last forward; 0 before it
 
 private:
     Network<T>& network_;

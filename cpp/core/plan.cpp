@@ -11,11 +11,11 @@ namespace {
 constexpr double kFlopsWorthThreads = 1e6;
 
 template <class T>
-Matrix<const T> constant(Matrix<T> m) { return {m.data, m.stride}; }
-
-bool slope_needs_input(Activation a) {
-    return a == Activation::gelu || a == Activation::silu || a == Activation::mish;
+Matrix<const T> constant(Matrix<T> m) {
+    return {m.data, m.stride};
 }
+
+bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
 
 // A member's part of rows x panels: panels where there are enough to share them evenly, else rows.
 Block split_block(Share share, std::size_t rows, std::size_t panels) {
@@ -156,18 +156,45 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
 
     List items;
     if (whole) {
-        const InputGradientArgs<T> g{0, 0, 0, 0, n_in, n_out, constant(y.gradient), constant(w), x.gradient,
-                                     constant(x.data), constant(x.z), nullptr, x.activation, x.alpha};
-        items.push_back([=, run = k_.input_gradient, size = k_.scratch, n = panels(n_in)](const Replay<T>& replay, Share share) {
-            InputGradientArgs<T> args = g;
-            const Block block = split_block(share, replay.rows, n);
-            args.row0 = block.row0, args.row1 = block.row1, args.panel0 = block.panel0, args.panel1 = block.panel1;
-            args.scratch = scratch<T>(size);
-            run(&args);
-        });
+        const InputGradientArgs<T> g{0,
+                                     0,
+                                     0,
+                                     0,
+                                     n_in,
+                                     n_out,
+                                     constant(y.gradient),
+                                     constant(w),
+                                     x.gradient,
+                                     constant(x.data),
+                                     constant(x.z),
+                                     nullptr,
+                                     x.activation,
+                                     x.alpha};
+        items.push_back(
+            [=, run = k_.input_gradient, size = k_.scratch, n = panels(n_in)](const Replay<T>& replay, Share share) {
+                InputGradientArgs<T> args = g;
+                const Block block = split_block(share, replay.rows, n);
+                args.row0 = block.row0, args.row1 = block.row1, args.panel0 = block.panel0, args.panel1 = block.panel1;
+                args.scratch = scratch<T>(size);
+                run(&args);
+            });
     }
-    WeightGradientArgs<T> g{0, 0, 0, 0, 0, n_out, constant(x.data), constant(y.gradient), w, b,
-                            slots_[layer.weight], {}, weight.gradient.matrix(), nullptr, nullptr, nullptr};
+    WeightGradientArgs<T> g{0,
+                            0,
+                            0,
+                            0,
+                            0,
+                            n_out,
+                            constant(x.data),
+                            constant(y.gradient),
+                            w,
+                            b,
+                            slots_[layer.weight],
+                            {},
+                            weight.gradient.matrix(),
+                            nullptr,
+                            nullptr,
+                            nullptr};
     if (b) {
         g.bias_slots = slots_[layer.bias];
         g.bias_gradient = network_.parameters()[layer.bias]->gradient.matrix().data;
@@ -241,7 +268,9 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
         if (!replay.other_update) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
-        const auto offset = [at](Slots<T> s) { return Slots<T>{s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr}; };
+        const auto offset = [at](Slots<T> s) {
+            return Slots<T>{s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
+        };
         run(size, weight + at, weight_gradient + at, offset(weight_slots), replay.other_update);
         run(size, bias + at, bias_gradient + at, offset(bias_slots), replay.other_update);
     };
@@ -283,11 +312,12 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
     };
     forward_.push_back(item(k_.batch_norm));
     if (!trains()) return;
-    settle_.push_back([args, mean = vector(layer.mean), variance = vector(layer.variance), n = layer.n_out](const Replay<T>&, Share share) {
-        if (!share.leads()) return;
-        std::copy_n(args.new_running_mean, n, mean);
-        std::copy_n(args.new_running_var, n, variance);
-    });
+    settle_.push_back(
+        [args, mean = vector(layer.mean), variance = vector(layer.variance), n = layer.n_out](const Replay<T>&, Share share) {
+            if (!share.leads()) return;
+            std::copy_n(args.new_running_mean, n, mean);
+            std::copy_n(args.new_running_var, n, variance);
+        });
     List items{item(k_.batch_norm_gradient), update_vectors(layer, args.weight_gradient, args.bias_gradient)};
     if (wants_gradient(x_index)) add_slope(items, x_index);
     prepend(std::move(items));
@@ -300,10 +330,18 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     Value& y = add_value(n, true);
     T* const mean = allocate_vector(capacity_);
     T* const inverse_std = allocate_vector(capacity_);
-    const LayerNormArgs<T> args{0, 0, n, constant(x.data), y.data,
+    const LayerNormArgs<T> args{0,
+                                0,
+                                n,
+                                constant(x.data),
+                                y.data,
                                 network_.parameters()[layer.weight]->value.matrix().data,
                                 network_.parameters()[layer.bias]->value.matrix().data,
-                                mean, inverse_std, constant(y.gradient), y.gradient, static_cast<T>(layer.eps)};
+                                mean,
+                                inverse_std,
+                                constant(y.gradient),
+                                y.gradient,
+                                static_cast<T>(layer.eps)};
     const auto item = [args](void (*run)(const LayerNormArgs<T>*)) -> Item {
         return [=](const Replay<T>& replay, Share share) {
             LayerNormArgs<T> a = args;
@@ -314,8 +352,15 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     };
     forward_.push_back(item(k_.layer_norm));
     if (!trains()) return;
-    const LayerNormSumsArgs<T> sums{0, 0, 0, constant(x.data), constant(y.gradient), mean, inverse_std,
-                                    vector_gradient(layer.weight), vector_gradient(layer.bias)};
+    const LayerNormSumsArgs<T> sums{0,
+                                    0,
+                                    0,
+                                    constant(x.data),
+                                    constant(y.gradient),
+                                    mean,
+                                    inverse_std,
+                                    vector_gradient(layer.weight),
+                                    vector_gradient(layer.bias)};
     List items;
     items.push_back([=, run = k_.layer_norm_sums, count = panels(n)](const Replay<T>& replay, Share share) {
         LayerNormSumsArgs<T> a = sums;

@@ -21,7 +21,7 @@ enum class Purpose {
 template <class T>
 struct Replay {
     std::size_t rows;
-    std::uint32_t draw;            // number of this training pass, for dropout
+    std::uint32_t draw;                        // number of this training pass, for dropout
     const Update<T>* weight_update = nullptr;  // train: for parameters that decay
     const Update<T>* other_update = nullptr;   // train: for those that do not
 };
@@ -39,8 +39,8 @@ public:
 
     Matrix<T> input() const { return values_.front().data; }
     Matrix<T> output() const { return values_.back().data; }
-    Matrix<T> input_gradient() const { return values_.front().gradient; }    // gradients only
-    Matrix<T> output_gradient() const { return values_.back().gradient; }    // gradients and train
+    Matrix<T> input_gradient() const { return values_.front().gradient; }  // gradients only
+    Matrix<T> output_gradient() const { return values_.back().gradient; }  // gradients and train
 
     // Each member of a team calls these with its share; the team meets after every item of the list.
     void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }

@@ -22,9 +22,9 @@ public:
     Random(std::uint64_t seed, Stream stream, std::uint32_t number);
 
     std::uint32_t bits();
-    double uniform();                       // in (0, 1)
-    double normal();                        // mean 0, standard deviation 1
-    std::size_t below(std::size_t bound);   // in [0, bound)
+    double uniform();                      // in (0, 1)
+    double normal();                       // mean 0, standard deviation 1
+    std::size_t below(std::size_t bound);  // in [0, bound)
 
 private:
     std::uint64_t seed_;

@@ -89,7 +89,8 @@ template <class T>
 bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
             Matrix<T> out) {
     const bool direct = view.type == kNumber<T> && !view.swapped && (view.column_stride == sizeof(T) || view.columns == 1) &&
-                        reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 && view.row_stride % static_cast<std::ptrdiff_t>(alignof(T)) == 0;
+                        reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 &&
+                        view.row_stride % static_cast<std::ptrdiff_t>(alignof(T)) == 0;
     bool finite = true;
     for (std::size_t i = begin; i < end; ++i) {
         const T* row = reinterpret_cast<const T*>(view.row(rows[i]));
@@ -118,8 +119,11 @@ void refuse(const ArrayView& view, Rows rows) {
             if (std::isfinite(value)) {
                 throw std::invalid_argument(view.name + " has a value too large for float32" + place);
             }
-            throw std::invalid_argument(view.name + " has " + (std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf") + place +
-                                        ", expected finite numbers");
+            throw std::invalid_argument(view.name + " has " +
+                                        (std::isnan(value) ? "nan"
+                                         : value > 0       ? "inf"
+                                                           : "-inf") +
+                                        place + ", expected finite numbers");
         }
     }
     throw std::logic_error(view.name + " changed while it was read");
@@ -129,12 +133,13 @@ void expect_shape(const ArrayView& view, std::size_t rows, std::size_t columns) 
     const bool flat_is_fine = view.flat && columns == 1 && rows != kAnyRows;
     if ((flat_is_fine || !view.flat) && view.columns == columns && (rows == kAnyRows || view.rows == rows)) return;
     throw std::invalid_argument(view.name + " has shape " + shape_text(view.rows, view.columns, view.flat) + ", expected " +
-                                shape_text(rows, columns, false) + (columns == 1 && rows != kAnyRows ? " or " + shape_text(rows, 1, true) : ""));
+                                shape_text(rows, columns, false) +
+                                (columns == 1 && rows != kAnyRows ? " or " + shape_text(rows, 1, true) : ""));
 }
 
-#define STEEPEST_INSTANTIATE(T)                                                                                         \
-    template void read_row<T>(const ArrayView&, std::size_t, T*);                                                       \
-    template bool gather<T>(const Kernels<T>&, const ArrayView&, Rows, std::size_t, std::size_t, T*, Matrix<T>);        \
+#define STEEPEST_INSTANTIATE(T)                                                                                  \
+    template void read_row<T>(const ArrayView&, std::size_t, T*);                                                \
+    template bool gather<T>(const Kernels<T>&, const ArrayView&, Rows, std::size_t, std::size_t, T*, Matrix<T>); \
     template void refuse<T>(const ArrayView&, Rows);
 STEEPEST_INSTANTIATE(float)
 STEEPEST_INSTANTIATE(double)

@@ -8,9 +8,9 @@
 namespace steepest {
 namespace {
 
-constexpr std::size_t kReadRows = 512;                        // rows that check and evaluate read at a time
+constexpr std::size_t kReadRows = 512;                         // rows that check and evaluate read at a time
 constexpr auto kWakeInterval = std::chrono::milliseconds(50);  // between two calls of wake
-constexpr double kFlopsPerClock = 2e6;                        // work between two looks at the clock: tens of microseconds
+constexpr double kFlopsPerClock = 2e6;                         // work between two looks at the clock: tens of microseconds
 
 std::string divergence_text(std::uint32_t epoch, std::uint64_t step, double rate, double loss) {
     return "the loss is " + number_text(loss) + " in epoch " + std::to_string(epoch) + ", step " + std::to_string(step) +
@@ -24,7 +24,8 @@ void expect_positive(double weight_sum, const Data& data) {
 }  // namespace
 
 Diverged::Diverged(std::uint32_t epoch_, std::uint64_t step_, double rate, double loss_)
-    : std::runtime_error(divergence_text(epoch_, step_, rate, loss_)), epoch(epoch_), step(step_), learning_rate(rate), loss(loss_) {}
+    : std::runtime_error(divergence_text(epoch_, step_, rate, loss_)), epoch(epoch_), step(step_), learning_rate(rate),
+      loss(loss_) {}
 
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, std::uint64_t seed)
@@ -59,8 +60,8 @@ typename Trainer<T>::Batch& Trainer<T>::batch_for(std::size_t rows, Purpose purp
     slot.reset();  // its memory first: two plans of a wide network need not fit side by side
     std::vector<Slots<T>> slots;
     for (std::size_t i = 0; i < slots1_.size(); ++i) slots.push_back({slots1_[i].matrix().data, slots2_[i].matrix().data});
-    slot.reset(new Batch{Plan<T>(network_, rows, purpose, slots),
-                         Targets<T>(network_.kernels(), loss_, rows, network_.n_out())});
+    slot.reset(
+        new Batch{Plan<T>(network_, rows, purpose, slots), Targets<T>(network_.kernels(), loss_, rows, network_.n_out())});
     return *slot;
 }
 
@@ -94,7 +95,9 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
                                         std::to_string(n_steps) + ", expected a finite number of at least 0");
         }
     }
-    const auto update = [&](bool decays, double scale) { return make_update<T>(optimizer_, learning_rate, n_steps, decays, scale); };
+    const auto update = [&](bool decays, double scale) {
+        return make_update<T>(optimizer_, learning_rate, n_steps, decays, scale);
+    };
     Update<T> decaying = update(true, 1), other = update(false, 1);
     const bool stored = optimizer_.clip_norm > 0;
     Replay<T> replay{rows.count, static_cast<std::uint32_t>(n_steps)};
@@ -276,7 +279,8 @@ Metrics Trainer<T>::evaluate(const Data& data) {
                 const double value = at(y, row, c), target = batch.targets.labelled() ? 0 : at(t, row, c);
                 if (value > at(y, row, best)) best = c;
                 if (!batch.targets.labelled() && target > at(t, row, wanted)) wanted = c;
-                if (loss_.loss == Loss::binary_cross_entropy && (value > 0) == (target > 0.5)) correct += weight / static_cast<double>(n_out);
+                if (loss_.loss == Loss::binary_cross_entropy && (value > 0) == (target > 0.5))
+                    correct += weight / static_cast<double>(n_out);
                 ColumnSums& sums = columns[c];
                 if (first) sums.origin = target;
                 const double offset = target - sums.origin, error = value - target;
@@ -298,7 +302,10 @@ Metrics Trainer<T>::evaluate(const Data& data) {
     double error_squares = 0;
     for (const ColumnSums& sums : columns) {
         const double total = sums.target_squares - sums.target * sums.target / weight_sum;
-        metrics.r2 += (total > 0 ? 1 - sums.error_squares / total : sums.error_squares > 0 ? 0 : 1) / static_cast<double>(n_out);
+        metrics.r2 += (total > 0                ? 1 - sums.error_squares / total
+                       : sums.error_squares > 0 ? 0
+                                                : 1) /
+                      static_cast<double>(n_out);
         metrics.mae += sums.errors / weight_sum / static_cast<double>(n_out);
         error_squares += sums.error_squares / weight_sum / static_cast<double>(n_out);
     }

@@ -28,8 +28,8 @@ struct Diverged : std::runtime_error {
 
 struct Metrics {
     double loss = 0;
-    double accuracy = 0;                // cross_entropy and binary_cross_entropy
-    double r2 = 0, rmse = 0, mae = 0;   // mse, mae, huber, quantile
+    double accuracy = 0;               // cross_entropy and binary_cross_entropy
+    double r2 = 0, rmse = 0, mae = 0;  // mse, mae, huber, quantile
 };
 
 template <class T>

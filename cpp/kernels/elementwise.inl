@@ -41,9 +41,7 @@ struct Selu {
     static constexpr T kScale = T(1.0507009873554804934193349852946);
     static constexpr T kAlpha = T(1.6732632423543772848170429916717);
     static Vec<T> value(Vec<T> z, T) { return kScale * Elu<T>::value(z, kAlpha); }
-    static Vec<T> slope(Vec<T> y, Vec<T>, T) {
-        return select<T>(y > T(0), splat<T>(kScale), y + kScale * kAlpha);
-    }
+    static Vec<T> slope(Vec<T> y, Vec<T>, T) { return select<T>(y > T(0), splat<T>(kScale), y + kScale * kAlpha); }
 };
 
 template <class T>

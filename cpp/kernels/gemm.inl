@@ -72,9 +72,9 @@ struct Tiles {
     static_assert(kTileRows == 6 || kTileRows == 14, "one line below for each number of rows");
 #define STEEPEST_TILES(N, R) tile<T, R, N, kAcross>, tile<T, R + 1, N, kAcross>
 #if STEEPEST_VECTOR_BYTES == 64 || defined(__aarch64__)
-#define STEEPEST_ROW_OF_TILES(N)                                                                                  \
-    {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3), STEEPEST_TILES(N, 5), STEEPEST_TILES(N, 7), STEEPEST_TILES(N, 9), \
-     STEEPEST_TILES(N, 11), STEEPEST_TILES(N, 13)}
+#define STEEPEST_ROW_OF_TILES(N)                                                              \
+    {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3),  STEEPEST_TILES(N, 5), STEEPEST_TILES(N, 7), \
+     STEEPEST_TILES(N, 9), STEEPEST_TILES(N, 11), STEEPEST_TILES(N, 13)}
 #else
 #define STEEPEST_ROW_OF_TILES(N) {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3), STEEPEST_TILES(N, 5)}
 #endif

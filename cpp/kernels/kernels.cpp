@@ -16,12 +16,27 @@ namespace {
 
 template <class T>
 constexpr Kernels<T> make_table() {
-    return {kLanes<T>, kPanel<T>, kTileRows, kScratch<T>,
-            forward<T>, input_gradient<T>, weight_gradient<T>,
-            activate<T>, activate_gradient<T>, add<T>,
-            loss<T>, dropout<T>,
-            batch_norm<T>, batch_norm_gradient<T>, layer_norm<T>, layer_norm_gradient<T>, layer_norm_sums<T>,
-            update<T>, sum_squares<T>, gather_row<T>, scatter_row<T>};
+    return {kLanes<T>,
+            kPanel<T>,
+            kTileRows,
+            kScratch<T>,
+            forward<T>,
+            input_gradient<T>,
+            weight_gradient<T>,
+            activate<T>,
+            activate_gradient<T>,
+            add<T>,
+            loss<T>,
+            dropout<T>,
+            batch_norm<T>,
+            batch_norm_gradient<T>,
+            layer_norm<T>,
+            layer_norm_gradient<T>,
+            layer_norm_sums<T>,
+            update<T>,
+            sum_squares<T>,
+            gather_row<T>,
+            scatter_row<T>};
 }
 
 }  // namespace

@@ -12,9 +12,7 @@
 
 namespace steepest {
 
-enum class Activation : std::int32_t {
-    identity, relu, leaky_relu, elu, selu, gelu, silu, sigmoid, tanh, softplus, mish
-};
+enum class Activation : std::int32_t { identity, relu, leaky_relu, elu, selu, gelu, silu, sigmoid, tanh, softplus, mish };
 
 enum class Loss : std::int32_t { mse, mae, huber, quantile, cross_entropy, binary_cross_entropy, poisson };
 
@@ -62,7 +60,7 @@ struct ForwardArgs {
     Matrix<T> y;             // (rows, n_out)
     Matrix<T> z;             // (rows, n_out) before the activation, where its gradient needs it; else data null
     Activation activation;
-    T alpha;                 // slope or scale of the activation, where it has one
+    T alpha;  // slope or scale of the activation, where it has one
 };
 
 // dx = (dy W^T) * activation'(x) for rows [row0, row1) and input panels [panel0, panel1).
@@ -85,15 +83,15 @@ struct InputGradientArgs {
 template <class T>
 struct WeightGradientArgs {
     std::size_t in0, in1, panel0, panel1, batch, n_out;
-    Matrix<const T> x;            // (batch, n_in)
-    Matrix<const T> dy;           // (batch, n_out)
-    Matrix<T> weight;             // (n_in, n_out)
-    T* bias;                      // (n_out padded), or null
+    Matrix<const T> x;   // (batch, n_in)
+    Matrix<const T> dy;  // (batch, n_out)
+    Matrix<T> weight;    // (n_in, n_out)
+    T* bias;             // (n_out padded), or null
     Slots<T> weight_slots, bias_slots;
-    Matrix<T> gradient;           // (n_in, n_out), used where update is null
-    T* bias_gradient;             // (n_out padded)
-    const Update<T>* update;      // for the weight
-    const Update<T>* bias_update; // for the bias: the same without decay
+    Matrix<T> gradient;            // (n_in, n_out), used where update is null
+    T* bias_gradient;              // (n_out padded)
+    const Update<T>* update;       // for the weight
+    const Update<T>* bias_update;  // for the bias: the same without decay
 };
 
 // Elementwise work on rows [row0, row1) and panels [panel0, panel1).
@@ -106,14 +104,14 @@ struct Block {
 template <class T>
 struct LossArgs {
     std::size_t row0, row1, n_out;
-    Matrix<const T> y;             // (rows, n_out): predictions, logits or log rates
-    Matrix<const T> target;        // (rows, n_out), or data null where labels are given
-    const std::int32_t* labels;    // (rows), cross_entropy only
-    const T* weights;              // (rows), or null for 1
-    Matrix<T> dy;                  // (rows, n_out), or data null
+    Matrix<const T> y;           // (rows, n_out): predictions, logits or log rates
+    Matrix<const T> target;      // (rows, n_out), or data null where labels are given
+    const std::int32_t* labels;  // (rows), cross_entropy only
+    const T* weights;            // (rows), or null for 1
+    Matrix<T> dy;                // (rows, n_out), or data null
     Loss loss;
-    T parameter;                   // huber: delta; quantile: q
-    T scale;                       // 1 / sum of the batch's weights
+    T parameter;  // huber: delta; quantile: q
+    T scale;      // 1 / sum of the batch's weights
 };
 
 // Multiplies by 0 or 1 / (1 - p). Element (r, c) draws word c % 4 of Philox4x32-10 at counter {c / 4, r, step, layer}.
@@ -131,22 +129,22 @@ struct DropoutArgs {
 template <class T>
 struct BatchNormArgs {
     std::size_t rows, panel0, panel1;
-    Matrix<const T> x;        // (rows, n)
-    Matrix<T> y;              // (rows, n)
-    const T* weight;          // (n padded)
-    const T* bias;            // (n padded)
-    T* mean;                  // (n padded): of this batch, kept for the backward pass
-    T* inverse_std;           // (n padded)
-    const T* running_mean;    // (n padded)
-    const T* running_var;     // (n padded)
-    T* new_running_mean;      // training, (n padded): what they are after this batch
-    T* new_running_var;       // training, (n padded)
-    Matrix<const T> dy;       // backward: (rows, n)
-    Matrix<T> dx;             // backward: (rows, n); may be dy
-    T* weight_gradient;       // backward: (n padded)
-    T* bias_gradient;         // backward: (n padded)
+    Matrix<const T> x;      // (rows, n)
+    Matrix<T> y;            // (rows, n)
+    const T* weight;        // (n padded)
+    const T* bias;          // (n padded)
+    T* mean;                // (n padded): of this batch, kept for the backward pass
+    T* inverse_std;         // (n padded)
+    const T* running_mean;  // (n padded)
+    const T* running_var;   // (n padded)
+    T* new_running_mean;    // training, (n padded): what they are after this batch
+    T* new_running_var;     // training, (n padded)
+    Matrix<const T> dy;     // backward: (rows, n)
+    Matrix<T> dx;           // backward: (rows, n); may be dy
+    T* weight_gradient;     // backward: (n padded)
+    T* bias_gradient;       // backward: (n padded)
     T momentum, eps;
-    std::int32_t training;    // 0: normalise by the running statistics, as a batch of one row does too
+    std::int32_t training;  // 0: normalise by the running statistics, as a batch of one row does too
 };
 
 // Layer normalisation of rows [row0, row1) over their n columns.
@@ -155,12 +153,12 @@ struct LayerNormArgs {
     std::size_t row0, row1, n;
     Matrix<const T> x;
     Matrix<T> y;
-    const T* weight;       // (n padded)
-    const T* bias;         // (n padded)
-    T* mean;               // (rows): kept for the backward pass
-    T* inverse_std;        // (rows)
-    Matrix<const T> dy;    // backward
-    Matrix<T> dx;          // backward; may be dy
+    const T* weight;     // (n padded)
+    const T* bias;       // (n padded)
+    T* mean;             // (rows): kept for the backward pass
+    T* inverse_std;      // (rows)
+    Matrix<const T> dy;  // backward
+    Matrix<T> dx;        // backward; may be dy
     T eps;
 };
 

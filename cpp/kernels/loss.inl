@@ -90,7 +90,8 @@ double elementwise_loss(const LossArgs<T>& a) {
     return total;
 }
 
-// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) - t.y.
+// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) -
+// t.y.
 template <class T>
 double cross_entropy(const LossArgs<T>& a) {
     const T infinity = T(__builtin_inf());

@@ -43,7 +43,9 @@ inline void each_vector_of_columns(std::size_t panel0, std::size_t panel1, F f) 
 
 // A batch of one row has no variance: it is normalised by the running statistics, which it leaves alone.
 template <class T>
-inline bool uses_batch(const BatchNormArgs<T>& a) { return a.training && a.rows > 1; }
+inline bool uses_batch(const BatchNormArgs<T>& a) {
+    return a.training && a.rows > 1;
+}
 
 // Ioffe and Szegedy (2015). Biased variance normalises; the unbiased one enters the running variance, as in PyTorch.
 template <class T>
@@ -154,8 +156,8 @@ void layer_norm_sums(const LayerNormSumsArgs<T>* args) {
         const T* dy = a.dy.data + p * a.dy.stride + c % kPanel<T>;
         store<T>(a.bias_gradient + c, sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>); }));
         store<T>(a.weight_gradient + c, sum_over_rows<T>(a.rows, [&](std::size_t r) {
-            return load(dy + r * kPanel<T>) * ((load(x + r * kPanel<T>) - a.mean[r]) * a.inverse_std[r]);
-        }));
+                     return load(dy + r * kPanel<T>) * ((load(x + r * kPanel<T>) - a.mean[r]) * a.inverse_std[r]);
+                 }));
     });
 }
 

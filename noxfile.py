@@ -1,0 +1,48 @@
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `bench`."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+CPP = [str(path) for path in sorted(Path().glob("*/**/*")) if path.suffix in {".cpp", ".hpp", ".inl"} and path.parts[0] in {"cpp", "bench"}]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting, lint and types, and a build in which a warning is an error."""
+    session.install(".[test,lint]", "-Ccmake.define.STEEPEST_WERROR=ON")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("clang-format", "--dry-run", "--Werror", *CPP)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests, once for each instruction set of this machine as the one in use."""
+    session.install(".[test]")
+    script = "import steepest; print(*steepest.build_info()['available_isas'])"
+    isas = session.run("python", "-c", script, silent=True)
+    for isa in str(isas).split():
+        session.run("pytest", *session.posargs, env={"STEEPEST_ISA": isa})
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The tests with the address and undefined-behaviour sanitizers in the compiled core."""
+    session.install(".[test]", "-Ccmake.define.STEEPEST_SANITIZE=ON", "-Ccmake.build-type=RelWithDebInfo")
+    runtime = subprocess.run(["c++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    # Python itself is not built for the leak check; and a refused allocation must come back as an error.
+    options = {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1", "LD_PRELOAD": runtime.stdout.strip()}
+    session.run("pytest", "-p", "no:cacheprovider", *session.posargs, env=options)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmark against every peer; `nox -s bench -- --threads 2 --write` renews bench/README.md."""
+    session.install(".[bench]")
+    session.run("python", "bench/run.py", *session.posargs)
