@@ -1,0 +1,38 @@
+"""The machine's own limits, measured by a small C++ program that is compiled here and now."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+
+def measure(threads: int, rounds: int = 5) -> dict[str, float]:
+    """Return FLOP/s of one and of `threads` threads, and bytes a second read and updated by `threads`: the best of rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "limits.so"
+        source = Path(__file__).with_name("limits.cpp")
+        compiler = os.environ.get("CXX", "c++")
+        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-std=c++17", "-shared", "-fPIC", "-pthread"]
+        subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
+        limits = ctypes.CDLL(str(library))
+        limits.limits_flops.restype = limits.limits_bandwidth.restype = ctypes.c_double
+        calls = {
+            "flops_one": lambda: limits.limits_flops(1),
+            "flops": lambda: limits.limits_flops(threads),
+            "read": lambda: limits.limits_bandwidth(threads, 0),
+            "update": lambda: limits.limits_bandwidth(threads, 1),
+        }
+        # A neighbour on the machine can only slow these down, so the best is the limit.
+        return {name: max(call() for _ in range(rounds)) for name, call in calls.items()}
+
+
+def spread(values: list[float]) -> float:
+    """Half the range between the quartiles, as a share of the median."""
+    if len(values) < 3:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4)
+    return (high - low) / 2 / middle

@@ -1,0 +1,38 @@
+"""This project."""
+
+from __future__ import annotations
+
+import steepest as st
+from works import Work
+
+
+class Peer:
+    def __init__(self, work: Work, threads: int) -> None:
+        st.set_num_threads(threads)
+        weights = work.weights()
+        layers: list[st.Dense] = [st.Dense(w.shape[1], work.activation) for w, _ in weights[:-1]]
+        self.net = st.Network(work.sizes[0], [*layers, st.Dense(work.sizes[-1])])
+        self.net.set_parameters(
+            {f"{i}.{name}": array for i, pair in enumerate(weights) for name, array in zip(("weight", "bias"), pair)}
+        )
+        optimizer = {
+            "sgd": st.SGD(work.lr),
+            "momentum": st.SGD(work.lr, momentum=0.9),
+            "adam": st.Adam(work.lr),
+        }[work.optimizer]
+        self.trainer = st.Trainer(self.net, work.loss, optimizer)
+        self.x, self.y = work.data()
+        self.out = self.net.predict(self.x[: work.batch])
+        self.batch = work.batch
+
+    def step(self) -> None:
+        self.trainer.step(self.x, self.y)
+
+    def infer(self) -> None:
+        self.net.predict(self.x, self.out)
+
+    def epoch(self) -> None:
+        self.trainer.fit(self.x, self.y, epochs=1, batch_size=self.batch)
+
+    def outputs(self):
+        return self.net.predict(self.x[: self.batch])

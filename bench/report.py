@@ -1,0 +1,75 @@
+"""Tables of what the benchmark found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from works import WORKS, Work
+
+TITLES = {
+    "step": "One training step, with its Python call",
+    "infer": "One inference call",
+    "epoch": "One step of a whole epoch (shuffled minibatches, data in memory)",
+}
+README = Path(__file__).with_name("README.md")
+
+
+def heading(result: dict[str, Any]) -> str:
+    """Name the machine, its limits and the libraries."""
+    found = result["limits"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return (
+        f"{result['machine']}, {result['threads']} thread{'s' if result['threads'] > 1 else ''}, kernels for {result['isa']}. "
+        f"Limits in the same run: {found['flops_one'] / 1e9:.0f} GFLOP/s float32 on one core, {found['flops'] / 1e9:.0f} "
+        f"on all; {found['read'] / 1e9:.1f} GB/s read, {found['update'] / 1e9:.1f} GB/s updated; an empty call "
+        f"{found['call'] * 1e9:.0f} ns. {versions}."
+    )
+
+
+def share(work: Work, seconds: float, limits: dict[str, float]) -> str:
+    """Return what part of the machine's limit is used."""
+    if work.limit == "flops":
+        best, unit = work.flops / limits["flops"], "FMA"
+    elif work.limit == "call":
+        return "-"
+    else:
+        best, unit = work.bytes / limits[work.limit], work.limit
+    return f"{100 * best / seconds:.0f}% {unit}"
+
+
+def table_head(table: str, peers: list[str]) -> list[str]:
+    """Return the first lines of a Markdown table."""
+    columns = ["work", "sizes", "batch", *(f"{peer}, us" for peer in peers), "times faster", "share of limit"]
+    return [f"### {TITLES[table]}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+
+
+def row(work: Work, found: dict[str, Any], limits: dict[str, float], peers: list[str]) -> str:
+    """Return one row: microseconds of each library, and how far ahead of the fastest of the others we are."""
+    seconds = found["seconds"]
+    cells = [f"{work.name} ({work.activation}, {work.loss}, {work.optimizer})", "-".join(map(str, work.sizes)), str(work.batch)]
+    cells += [f"{1e6 * seconds[peer]:.4g}" if peer in seconds else "" for peer in peers]
+    others = [seconds[peer] for peer in peers if peer != "steepest" and peer in seconds]
+    cells += [f"{min(others) / seconds['steepest']:.3g}" if others else "", share(work, seconds["steepest"], limits)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def write(result: dict[str, Any]) -> None:
+    """Put the tables into README.md, in the place kept for this number of threads."""
+    peers = list(result["versions"])
+    lines = [heading(result)]
+    for table in TITLES:
+        rows = [
+            row(next(w for w in WORKS if (w.table, w.name) == (table, found["name"])), found, result["limits"], peers)
+            for found in result["works"]
+            if found["table"] == table
+        ]
+        if rows:
+            lines += ["", *table_head(table, peers), *rows]
+    start, end = (f"<!-- {edge} {result['threads']} -->" for edge in ("begin", "end"))
+    text = README.read_text()
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"{README} keeps no place for {result['threads']} threads: {start} ... {end}")
+    README.write_text(pattern.sub(lambda _: "\n".join([start, *lines, end]), text))
