@@ -16,65 +16,91 @@ constexpr std::size_t kPackedPanels = 8;
 template <class T>
 constexpr std::size_t kScratch = kDepth * kPanel<T> * kPackedPanels;
 
-template <class T, std::size_t R, std::size_t N>
-using Tile = Vec<T>[R][N];
+// Accumulators of M panels, R rows each, N vectors a row.
+template <class T, std::size_t M, std::size_t R, std::size_t N>
+using Tile = Vec<T>[M][R][N];
 
-// acc[r][n] += A[r, k] * B[k, n] for `depth` values of k. Down: A[r, k] at a[r * panel + k]. Across: at a[k * panel + r].
-template <class T, std::size_t R, std::size_t N, bool kAcross>
-inline void accumulate(std::size_t depth, const T* a, const T* b, Tile<T, R, N>& acc) {
+// acc[m][r][n] += A[r, k] * B[k, n] for `depth` values of k, where panel m of B lies m * b_stride further on.
+// Down: A[r, k] at a[r * panel + k]. Across: at a[k * panel + r].
+template <class T, std::size_t M, std::size_t R, std::size_t N, bool kAcross>
+inline void accumulate(std::size_t depth, const T* a, const T* b, std::size_t b_stride, Tile<T, M, R, N>& acc) {
     for (std::size_t k = 0; k < depth; ++k, b += kPanel<T>) {
-        Vec<T> bv[N];
 #pragma GCC unroll 4
-        for (std::size_t n = 0; n < N; ++n) bv[n] = load(b + n * kLanes<T>);
+        for (std::size_t m = 0; m < M; ++m) {
+            Vec<T> bv[N];
+#pragma GCC unroll 4
+            for (std::size_t n = 0; n < N; ++n) bv[n] = load(b + m * b_stride + n * kLanes<T>);
 #pragma GCC unroll 16
-        for (std::size_t r = 0; r < R; ++r) {
-            const T ar = kAcross ? a[k * kPanel<T> + r] : a[r * kPanel<T> + k];
+            for (std::size_t r = 0; r < R; ++r) {
+                const T ar = kAcross ? a[k * kPanel<T> + r] : a[r * kPanel<T> + k];
 #pragma GCC unroll 4
-            for (std::size_t n = 0; n < N; ++n) acc[r][n] += ar * bv[n];
+                for (std::size_t n = 0; n < N; ++n) acc[m][r][n] += ar * bv[n];
+            }
         }
     }
 }
 
-// One register tile: c (R rows of a panel) = start + A B over `depth` numbers from A, whose panels are a_stride apart.
-// It starts from `bias`, which every row shares, from what c holds (more), or from zero.
-template <class T, std::size_t R, std::size_t N, bool kAcross>
-void tile(std::size_t depth, const T* a, std::size_t a_stride, const T* b, const T* bias, bool more, T* c) {
-    Tile<T, R, N> acc;
-#pragma GCC unroll 16
-    for (std::size_t r = 0; r < R; ++r) {
+// What a register tile works on. A's panels are a_stride apart, B's b_stride, C's c_stride.
+template <class T>
+struct TileArgs {
+    std::size_t depth;
+    const T* a;
+    std::size_t a_stride;
+    const T* b;
+    std::size_t b_stride;
+    const T* bias;  // a row to start from, panel after panel, or null
+    bool more;      // start from what c holds
+    T* c;
+    std::size_t c_stride;
+};
+
+// One register tile: C (R rows of M panels) = start + A B over `depth` numbers from A.
+template <class T, std::size_t M, std::size_t R, std::size_t N, bool kAcross>
+void tile(const TileArgs<T>& t) {
+    constexpr std::size_t P = kPanel<T>;
+    Tile<T, M, R, N> acc;
 #pragma GCC unroll 4
-        for (std::size_t n = 0; n < N; ++n) {
-            acc[r][n] = more ? load(c + r * kPanel<T> + n * kLanes<T>) : bias ? load(bias + n * kLanes<T>) : Vec<T>{};
+    for (std::size_t m = 0; m < M; ++m) {
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+            for (std::size_t n = 0; n < N; ++n) {
+                acc[m][r][n] = t.more   ? load(t.c + m * t.c_stride + r * P + n * kLanes<T>)
+                               : t.bias ? load(t.bias + m * P + n * kLanes<T>)
+                                        : Vec<T>{};
+            }
         }
     }
+    const T *a = t.a, *b = t.b;
     if (kAcross) {
-        accumulate<T, R, N, true>(depth, a, b, acc);
+        accumulate<T, M, R, N, true>(t.depth, a, b, t.b_stride, acc);
     } else {
-        std::size_t left = depth;
-        for (; left > kPanel<T>; left -= kPanel<T>, a += a_stride, b += kPanel<T> * kPanel<T>) {
-            accumulate<T, R, N, false>(kPanel<T>, a, b, acc);
-        }
-        accumulate<T, R, N, false>(left, a, b, acc);
+        std::size_t left = t.depth;
+        for (; left > P; left -= P, a += t.a_stride, b += P * P) accumulate<T, M, R, N, false>(P, a, b, t.b_stride, acc);
+        accumulate<T, M, R, N, false>(left, a, b, t.b_stride, acc);
     }
-#pragma GCC unroll 16
-    for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-        for (std::size_t n = 0; n < N; ++n) store<T>(c + r * kPanel<T> + n * kLanes<T>, acc[r][n]);
+    for (std::size_t m = 0; m < M; ++m) {
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+            for (std::size_t n = 0; n < N; ++n) store<T>(t.c + m * t.c_stride + r * P + n * kLanes<T>, acc[m][r][n]);
+        }
     }
 }
 
 template <class T>
-using TileFunction = void (*)(std::size_t depth, const T* a, std::size_t a_stride, const T* b, const T* bias, bool more, T* c);
+using TileFunction = void (*)(const TileArgs<T>&);
 
-// tiles[vectors - 1][rows - 1]
+// kOf[vectors - 1][rows - 1]: tiles of one panel.
 template <class T, bool kAcross>
 struct Tiles {
     static_assert(kTileRows == 6 || kTileRows == 14, "one line below for each number of rows");
-#define STEEPEST_TILES(N, R) tile<T, R, N, kAcross>, tile<T, R + 1, N, kAcross>
+#define STEEPEST_TILES(N, R) tile<T, 1, R, N, kAcross>, tile<T, 1, R + 1, N, kAcross>
 #if STEEPEST_VECTOR_BYTES == 64 || defined(__aarch64__)
-#define STEEPEST_ROW_OF_TILES(N)                                                              \
-    {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3),  STEEPEST_TILES(N, 5), STEEPEST_TILES(N, 7), \
-     STEEPEST_TILES(N, 9), STEEPEST_TILES(N, 11), STEEPEST_TILES(N, 13)}
+#define STEEPEST_ROW_OF_TILES(N)                                                                                   \
+    {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3), STEEPEST_TILES(N, 5), STEEPEST_TILES(N, 7), STEEPEST_TILES(N, 9), \
+     STEEPEST_TILES(N, 11), STEEPEST_TILES(N, 13)}
 #else
 #define STEEPEST_ROW_OF_TILES(N) {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3), STEEPEST_TILES(N, 5)}
 #endif
@@ -82,6 +108,26 @@ struct Tiles {
 #undef STEEPEST_ROW_OF_TILES
 #undef STEEPEST_TILES
 };
+
+// A tile of one to three rows in one panel has too few accumulators to hide the latency of a multiply-add (4 cycles,
+// two a cycle): it takes several panels at once.
+constexpr std::size_t kFewRows = 3;
+
+template <class T>
+struct WideTile {
+    std::size_t panels;
+    TileFunction<T> run;
+};
+
+// The widest tile for `rows` <= kFewRows of at most `panels` full panels.
+template <class T>
+inline WideTile<T> wide_tile(std::size_t rows, std::size_t panels) {
+    if (rows == 1 && panels >= 4) return {4, tile<T, 4, 1, kTileVectors, false>};
+    if (panels < 2) return {1, Tiles<T, false>::kOf[kTileVectors - 1][rows - 1]};
+    if (rows == 1) return {2, tile<T, 2, 1, kTileVectors, false>};
+    if (rows == 2) return {2, tile<T, 2, 2, kTileVectors, false>};
+    return {2, tile<T, 2, 3, kTileVectors, false>};
+}
 
 // f(first, count) for tiles of nearly equal height: 32 rows by 14 become 11, 11, 10 and not 14, 14, 4, for a small tile
 // has too few accumulators to hide the latency of its multiply-adds.
@@ -99,80 +145,103 @@ inline void each_tile(std::size_t row0, std::size_t row1, F f) {
 
 inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
-// y = x W + b and the activation, for a block of rows and panels. The sum runs in blocks of kDepth, for which y holds
-// the partial sums; after the last one the activation is applied to each tile while it is hot.
-template <class T>
-void forward(const ForwardArgs<T>* args) {
-    const ForwardArgs<T>& f = *args;
-    const auto activate_tile = activate_rows<T>(f.activation);
-    const bool plain = f.activation == Activation::identity && !f.z.data;
-    for (std::size_t k = 0; k < f.n_in || k == 0; k += kDepth) {
-        const std::size_t depth = smaller(kDepth, f.n_in - k);
-        const bool last = k + depth == f.n_in;
-        const T* x = f.x.data + k / kPanel<T> * f.x.stride;
-        for (std::size_t row = f.row0; row < f.row1; row += kBlockRows) {
-            for (std::size_t p = f.panel0; p < f.panel1; ++p) {
-                const std::size_t vectors = vectors_used<T>(f.n_out, p);
-                const T* w = f.weight.data + p * f.weight.stride + k * kPanel<T>;
-                const T* bias = f.bias ? f.bias + p * kPanel<T> : nullptr;
-                T* y = f.y.data + p * f.y.stride;
-                T* z = f.z.data ? f.z.data + p * f.z.stride : nullptr;
-                each_tile(row, smaller(row + kBlockRows, f.row1), [&](std::size_t r, std::size_t count) {
-                    const std::size_t at = r * kPanel<T>;
-                    Tiles<T, false>::kOf[vectors - 1][count - 1](depth, x + at, f.x.stride, w, bias, k > 0, y + at);
-                    if (last && !plain) activate_tile(count, vectors, y + at, y + at, z ? z + at : nullptr, f.alpha);
-                });
+// C = start + A B for rows [row0, row1) and panels [panel0, panel1) of C's `columns`, over a sum of `depth` numbers from
+// A. `t` holds the pointers for row 0, the first number and panel 0. The sum runs in blocks of kDepth, for which C holds
+// the partial sums. finish(panel, vectors, row, rows) gets each tile of C that is complete, while it is hot.
+template <class T, class F>
+void multiply(std::size_t row0, std::size_t row1, std::size_t panel0, std::size_t panel1, std::size_t columns,
+              std::size_t depth, TileArgs<T> t, F finish) {
+    constexpr std::size_t P = kPanel<T>;
+    const TileArgs<T> whole = t;
+    // One block of rows uses each number of B once: B is then read panel by panel from end to end.
+    const std::size_t stretch = row1 - row0 <= kBlockRows || depth == 0 ? depth + 1 : kDepth;
+    for (std::size_t k0 = 0; k0 < depth + (depth == 0); k0 += stretch) {
+        const std::size_t k1 = smaller(k0 + stretch, depth);
+        for (std::size_t block = row0; block < row1; block += kBlockRows) {
+            const std::size_t block_end = smaller(block + kBlockRows, row1);
+            for (std::size_t p = panel0, step = 1; p < panel1; p += step) {
+                const std::size_t vectors = vectors_used<T>(columns, p);
+                WideTile<T> wide{1, nullptr};
+                if (block_end - block <= kFewRows && vectors == kTileVectors) {
+                    wide = wide_tile<T>(block_end - block, smaller(panel1, columns / P) - p);
+                }
+                step = wide.panels;
+                for (std::size_t k = k0; k < k1 || k == k0; k += kDepth) {
+                    t.depth = smaller(kDepth, k1 - k);
+                    t.more = whole.more || k > 0;
+                    t.b = whole.b + p * t.b_stride + k * P;
+                    t.bias = whole.bias ? whole.bias + p * P : nullptr;
+                    each_tile(block, block_end, [&](std::size_t row, std::size_t rows) {
+                        t.a = whole.a + k / P * t.a_stride + row * P;
+                        t.c = whole.c + p * t.c_stride + row * P;
+                        (wide.run ? wide.run : Tiles<T, false>::kOf[vectors - 1][rows - 1])(t);
+                        if (k + t.depth < depth) return;
+                        for (std::size_t m = 0; m < step; ++m) finish(p + m, vectors, row, rows);
+                    });
+                }
             }
         }
     }
 }
 
-// out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T.
+// y = x W + b and the activation, for a block of rows and panels.
+template <class T>
+void forward(const ForwardArgs<T>* args) {
+    const ForwardArgs<T>& f = *args;
+    const auto activate_tile = activate_rows<T>(f.activation);
+    const bool plain = f.activation == Activation::identity && !f.z.data;
+    const TileArgs<T> t{0, f.x.data, f.x.stride, f.weight.data, f.weight.stride, f.bias, false, f.y.data, f.y.stride};
+    multiply<T>(f.row0, f.row1, f.panel0, f.panel1, f.n_out, f.n_in, t,
+                [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
+                    if (plain) return;
+                    const std::size_t at = row * kPanel<T>;
+                    T* y = f.y.data + p * f.y.stride + at;
+                    activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + at : nullptr, f.alpha);
+                });
+}
+
+// out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T. What
+// stands beyond `depth` and beyond n_in is zero, or is not read.
 template <class T>
 void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size_t k0, std::size_t depth, T* out) {
-    constexpr std::size_t P = kPanel<T>;
+    constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     const std::size_t inputs = smaller(P, g.n_in - panel * P);
-    for (std::size_t k = 0; k < depth; k += P) {
-        const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P;
-        const std::size_t outputs = smaller(P, depth - k);
-        for (std::size_t c = 0; c < inputs; ++c) {
-            for (std::size_t o = 0; o < outputs; ++o) out[(k + o) * P + c] = w[c * P + o];
-        }
-        for (std::size_t o = 0; o < outputs; ++o) {
-            for (std::size_t c = inputs; c < P; ++c) out[(k + o) * P + c] = T(0);
+    for (std::size_t k = 0; k < depth; k += L) {
+        const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P + k % P;
+        for (std::size_t c = 0; c < P; c += L) {
+            Vec<T> rows[L];
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < L; ++i) rows[i] = c + i < inputs ? load(w + (c + i) * P) : Vec<T>{};
+            transpose<T>(rows);
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < L; ++i) store<T>(out + (k + i) * P + c, rows[i]);
         }
     }
 }
 
 template <class T>
 void input_gradient(const InputGradientArgs<T>* args) {
+    constexpr std::size_t P = kPanel<T>;
     const InputGradientArgs<T>& g = *args;
     const auto slope_tile = slope_rows<T>(g.activation);
-    const bool plain = g.activation == Activation::identity;
     for (std::size_t k = 0; k < g.n_out || k == 0; k += kDepth) {
         const std::size_t depth = smaller(kDepth, g.n_out - k);
-        const bool last = k + depth == g.n_out;
-        const T* dy = g.dy.data + k / kPanel<T> * g.dy.stride;
+        const bool plain = g.activation == Activation::identity || k + depth < g.n_out;
         for (std::size_t group = g.panel0; group < g.panel1; group += kPackedPanels) {
             const std::size_t group_end = smaller(group + kPackedPanels, g.panel1);
             for (std::size_t p = group; p < group_end; ++p) {
-                pack_transposed(g, p, k, depth, g.scratch + (p - group) * kDepth * kPanel<T>);
+                pack_transposed(g, p, k, depth, g.scratch + (p - group) * kDepth * P);
             }
-            for (std::size_t row = g.row0; row < g.row1; row += kBlockRows) {
-                for (std::size_t p = group; p < group_end; ++p) {
-                    const std::size_t vectors = vectors_used<T>(g.n_in, p);
-                    const T* w = g.scratch + (p - group) * kDepth * kPanel<T>;
-                    T* dx = g.dx.data + p * g.dx.stride;
-                    each_tile(row, smaller(row + kBlockRows, g.row1), [&](std::size_t r, std::size_t count) {
-                        const std::size_t at = r * kPanel<T>;
-                        Tiles<T, false>::kOf[vectors - 1][count - 1](depth, dy + at, g.dy.stride, w, nullptr, k > 0, dx + at);
-                        if (last && !plain) {
-                            slope_tile(count, vectors, dx + at, g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
+            const TileArgs<T> t{0, g.dy.data + k / P * g.dy.stride, g.dy.stride, g.scratch, kDepth * P, nullptr, k > 0,
+                                g.dx.data + group * g.dx.stride, g.dx.stride};
+            multiply<T>(g.row0, g.row1, 0, group_end - group, g.n_in - group * P, depth, t,
+                        [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
+                            if (plain) return;
+                            const std::size_t p = group + panel, at = row * P;
+                            slope_tile(rows, vectors, g.dx.data + p * g.dx.stride + at,
+                                       g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
                                        g.z.data ? g.z.data + p * g.z.stride + at : nullptr, g.alpha);
-                        }
-                    });
-                }
-            }
+                        });
         }
     }
 }
@@ -201,32 +270,39 @@ Slots<T> slots_at(Slots<T> s, std::size_t at) {
 template <class T>
 void weight_gradient(const WeightGradientArgs<T>* args) {
     constexpr std::size_t P = kPanel<T>;
-    constexpr std::size_t kInputs = 4 * P;  // a block's part of x, kDepth rows deep, fits L2
+    constexpr std::size_t kInputs = 4 * P;        // a block's part of x, kDepth rows deep, fits L2
+    constexpr std::size_t kSmall = 1 << 18;       // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
     const auto update_tile = g.update ? update_rows<T>(g.update->rule) : nullptr;
+    const std::size_t in_blocks = (g.in1 - g.in0 + kInputs - 1) / kInputs, panels = g.panel1 - g.panel0;
+    // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
+    const bool down = g.batch * (g.in1 - g.in0) * sizeof(T) <= kSmall;
 
-    for (std::size_t in = g.in0; in < g.in1; in += kInputs) {
+    for (std::size_t block = 0; block < in_blocks * panels; ++block) {
+        const std::size_t in = g.in0 + (down ? block % in_blocks : block / panels) * kInputs;
+        const std::size_t p = g.panel0 + (down ? block / in_blocks : block % panels);
         const std::size_t inputs = smaller(kInputs, g.in1 - in);
-        for (std::size_t p = g.panel0; p < g.panel1; ++p) {
-            const std::size_t vectors = vectors_used<T>(g.n_out, p);
-            const T* dy = g.dy.data + p * g.dy.stride;
-            const std::size_t at = p * g.weight.stride + in * P;
-            T block[kInputs * P];
-            T* sums = g.update ? block : g.gradient.data + p * g.gradient.stride + in * P;
-            for (std::size_t row = 0; row < g.batch || row == 0; row += kDepth) {
-                const std::size_t depth = smaller(kDepth, g.batch - row);
-                const bool last = row + depth == g.batch;
-                for (std::size_t i = 0; i < inputs; i += P) {
-                    const T* x = g.x.data + (in + i) / P * g.x.stride + row * P;
-                    each_tile(0, smaller(P, inputs - i), [&](std::size_t r, std::size_t count) {
-                        T* c = sums + (i + r) * P;
-                        Tiles<T, true>::kOf[vectors - 1][count - 1](depth, x + r, P, dy + row * P, nullptr, row > 0, c);
-                        if (last && g.update) {
-                            const std::size_t w = at + (i + r) * P;
-                            update_tile(count, vectors, g.weight.data + w, c, slots_at(g.weight_slots, w), *g.update);
-                        }
-                    });
-                }
+        const std::size_t vectors = vectors_used<T>(g.n_out, p);
+        const std::size_t at = p * g.weight.stride + in * P;
+        T tiles[kInputs * P];
+        T* sums = g.update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
+        TileArgs<T> t{0, nullptr, 0, nullptr, 0, nullptr, false, nullptr, 0};
+        for (std::size_t row = 0; row < g.batch || row == 0; row += kDepth) {
+            t.depth = smaller(kDepth, g.batch - row);
+            t.b = g.dy.data + p * g.dy.stride + row * P;
+            t.more = row > 0;
+            const bool last = row + t.depth == g.batch;
+            for (std::size_t i = 0; i < inputs; i += P) {
+                const T* x = g.x.data + (in + i) / P * g.x.stride + row * P;
+                each_tile(0, smaller(P, inputs - i), [&](std::size_t r, std::size_t count) {
+                    t.a = x + r;
+                    t.c = sums + (i + r) * P;
+                    Tiles<T, true>::kOf[vectors - 1][count - 1](t);
+                    if (last && g.update) {
+                        const std::size_t w = at + (i + r) * P;
+                        update_tile(count, vectors, g.weight.data + w, t.c, slots_at(g.weight_slots, w), *g.update);
+                    }
+                });
             }
         }
     }

@@ -85,17 +85,44 @@ double elementwise_loss(const LossArgs<T>& a) {
                      select<T>(mask, scale * Formula::slope(y, t, a.parameter), Vec<T>{}));
         });
         // a row of weight 0 counts for nothing, even where its loss is not finite
-        if (weight > 0) total += weight * sum<T>(values) / double(a.n_out);
+        if (weight > 0) total += weight * double(sum<T>(values)) / double(a.n_out);
     }
     return total;
 }
 
-// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) -
-// t.y.
+// The sum of logarithms, taken of products: kFactors numbers up to 2^31 stay below the largest double.
+class LogSum {
+public:
+    void add(double x) {
+        product_ *= x;
+        if (++factors_ == kFactors) flush();
+    }
+    double value() {
+        flush();
+        return total_;
+    }
+
+private:
+    static constexpr int kFactors = 16;
+    void flush() {
+        total_ += __builtin_log(product_);
+        product_ = 1;
+        factors_ = 0;
+    }
+    double total_ = 0, product_ = 1;
+    int factors_ = 0;
+};
+
+// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) - t.y.
 template <class T>
 double cross_entropy(const LossArgs<T>& a) {
     const T infinity = T(__builtin_inf());
+    const auto label_of = [&](Matrix<const T> m, std::size_t row) {
+        const std::size_t label = std::size_t(a.labels[row]);
+        return label / kPanel<T> * m.stride + row * kPanel<T> + label % kPanel<T>;
+    };
     double total = 0;
+    LogSum logs;  // of the rows that count 1
     for (std::size_t row = a.row0; row < a.row1; ++row) {
         Vec<T> tops = splat<T>(-infinity);
         each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
@@ -115,32 +142,27 @@ double cross_entropy(const LossArgs<T>& a) {
             mass += t;
             dot += select<T>(t == T(0), Vec<T>{}, t * y);  // 0 times infinity is 0 here
         });
-        const double normalizer = sum<T>(exps);
-        const double weight = row_weight(a, row);
-        double value = __builtin_log(normalizer);
-        if (a.labels) {
-            const std::size_t label = std::size_t(a.labels[row]);
-            value -= double(a.y.data[label / kPanel<T> * a.y.stride + row * kPanel<T> + label % kPanel<T>]) - double(top);
-        } else {
-            value = value * sum<T>(mass) - sum<T>(dot);
+        const double normalizer = double(sum<T>(exps)), weight = row_weight(a, row);
+        const double share = a.labels ? 1.0 : double(sum<T>(mass));
+        const double linear = a.labels ? double(a.y.data[label_of(a.y, row)]) - double(top) : double(sum<T>(dot));
+        if (weight == 1 && share == 1) {
+            logs.add(normalizer);
+            total -= linear;
+        } else if (weight > 0) {
+            total += weight * (share * __builtin_log(normalizer) - linear);
         }
-        if (weight > 0) total += weight * value;
         if (!a.dy.data) continue;
 
-        const T scale = T(weight * double(a.scale));
-        const T factor = T(double(scale) / normalizer * (a.labels ? 1.0 : sum<T>(mass)));
+        const T scale = T(weight * double(a.scale)), factor = T(double(scale) / normalizer * share);
         each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             T* dy = a.dy.data + p * a.dy.stride + at;
             Vec<T> g = factor * load(dy);
             if (!a.labels) g -= scale * load(a.target.data + p * a.target.stride + at);
             store<T>(dy, select<T>(mask, g, Vec<T>{}));
         });
-        if (a.labels) {
-            const std::size_t label = std::size_t(a.labels[row]);
-            a.dy.data[label / kPanel<T> * a.dy.stride + row * kPanel<T> + label % kPanel<T>] -= scale;
-        }
+        if (a.labels) a.dy.data[label_of({a.dy.data, a.dy.stride}, row)] -= scale;
     }
-    return total;
+    return total + logs.value();
 }
 
 template <class T>

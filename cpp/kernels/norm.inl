@@ -109,12 +109,12 @@ void layer_norm(const LayerNormArgs<T>* args) {
         each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             sums += select<T>(mask, load(a.x.data + p * a.x.stride + at), Vec<T>{});
         });
-        const T mean = T(sum<T>(sums) / double(a.n));
+        const T mean = T(double(sum<T>(sums)) / double(a.n));
         each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             const Vec<T> d = select<T>(mask, load(a.x.data + p * a.x.stride + at) - mean, Vec<T>{});
             squares += d * d;
         });
-        const T inverse = T(1 / __builtin_sqrt(sum<T>(squares) / double(a.n) + double(a.eps)));
+        const T inverse = T(1 / __builtin_sqrt(double(sum<T>(squares)) / double(a.n) + double(a.eps)));
         a.mean[row] = mean;
         a.inverse_std[row] = inverse;
         each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T>) {
@@ -139,7 +139,7 @@ void layer_norm_gradient(const LayerNormArgs<T>* args) {
             sums += g;
             dots += g * ((load(a.x.data + p * a.x.stride + at) - mean) * inverse);
         });
-        const T mean_sum = T(sum<T>(sums) / double(a.n)), mean_dot = T(sum<T>(dots) / double(a.n));
+        const T mean_sum = T(double(sum<T>(sums)) / double(a.n)), mean_dot = T(double(sum<T>(dots)) / double(a.n));
         each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             const Vec<T> normalised = (load(a.x.data + p * a.x.stride + at) - mean) * inverse;
             store<T>(a.dx.data + p * a.dx.stride + at,

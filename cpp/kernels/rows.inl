@@ -23,7 +23,7 @@ std::int32_t gather_row(const T* x, std::size_t n, std::size_t row, Matrix<T> y)
             }
         }
     }
-    return sum<T>(zeros) + double(rest) == 0.0;
+    return sum<T>(zeros) + rest == T(0);
 }
 
 template <class T>

@@ -117,18 +117,65 @@ inline IntVec<T> first_lanes(std::size_t n) {
     return index < static_cast<typename VecTypes<T>::Bits>(n);
 }
 
+// The numbers 0 to N - 1, for shuffles.
+template <std::size_t... I>
+struct Indices {};
+template <std::size_t N, std::size_t... I>
+struct FirstIndices : FirstIndices<N - 1, N - 1, I...> {};
+template <std::size_t... I>
+struct FirstIndices<0, I...> {
+    using Type = Indices<I...>;
+};
 template <class T>
-inline double sum(Vec<T> v) {
-    double total = 0;
-    for (std::size_t l = 0; l < kLanes<T>; ++l) total += double(v[l]);
-    return total;
+using LaneIndices = typename FirstIndices<kLanes<T>>::Type;
+
+// Lane i <- lane i xor K.
+template <std::size_t K, class T, std::size_t... I>
+inline Vec<T> swap_lanes(Vec<T> v, Indices<I...>) {
+    return __builtin_shufflevector(v, v, int(I ^ K)...);
 }
 
-template <class T>
+// Sum of the lanes, in pairs.
+template <class T, std::size_t K = kLanes<T> / 2>
+inline T sum(Vec<T> v) {
+    v += swap_lanes<K, T>(v, LaneIndices<T>{});
+    if constexpr (K > 1) return sum<T, K / 2>(v);
+    return v[0];
+}
+
+template <class T, std::size_t K = kLanes<T> / 2>
 inline T largest(Vec<T> v) {
-    T top = v[0];
-    for (std::size_t l = 1; l < kLanes<T>; ++l) top = v[l] > top ? v[l] : top;
-    return top;
+    const Vec<T> other = swap_lanes<K, T>(v, LaneIndices<T>{});
+    v = select<T>(v > other, v, other);
+    if constexpr (K > 1) return largest<T, K / 2>(v);
+    return v[0];
+}
+
+// a and b in turns: their first halves, and their second halves.
+template <class T, std::size_t... I>
+inline Vec<T> interleave_low(Vec<T> a, Vec<T> b, Indices<I...>) {
+    return __builtin_shufflevector(a, b, int(I % 2 * kLanes<T> + I / 2)...);
+}
+template <class T, std::size_t... I>
+inline Vec<T> interleave_high(Vec<T> a, Vec<T> b, Indices<I...>) {
+    return __builtin_shufflevector(a, b, int(I % 2 * kLanes<T> + I / 2 + kLanes<T> / 2)...);
+}
+
+// A square of numbers, transposed by perfect shuffles: each moves one bit of the row's index into the column's.
+template <class T>
+inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+    constexpr std::size_t L = kLanes<T>;
+    Vec<T> other[L];
+#pragma GCC unroll 4
+    for (std::size_t step = 1; step < L; step *= 2) {
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < L / 2; ++i) {
+            other[2 * i] = interleave_low<T>(rows[i], rows[i + L / 2], LaneIndices<T>{});
+            other[2 * i + 1] = interleave_high<T>(rows[i], rows[i + L / 2], LaneIndices<T>{});
+        }
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < L; ++i) rows[i] = other[i];
+    }
 }
 
 // c[0] + x (c[1] + x (c[2] + ...))
