@@ -237,50 +237,74 @@ struct RmsProp {
     }
 };
 
-// The compiler sees `w`, `g` and the slots once for each rule; everything in u but the rule is a loop invariant.
+// Where the gradient of an element comes from: memory laid out like the parameter, or for a batch of one row the product
+// of its input and the gradient of its output.
 template <class T>
-using UpdateRows = void (*)(std::size_t rows, std::size_t vectors, T* w, const T* g, Slots<T> s, const Update<T>& u);
+struct Stored {
+    const T* g;
+    Vec<T> operator()(std::size_t, std::size_t, std::size_t i) const { return load(g + i); }
+};
 
-template <class T, class Optimizer>
-void update_rows_with(std::size_t rows, std::size_t vectors, T* w, const T* g, Slots<T> s, const Update<T>& update) {
+template <class T>
+struct OuterProduct {
+    const T *x, *dy;
+    Vec<T> operator()(std::size_t row, std::size_t n, std::size_t) const { return x[row] * load(dy + n); }
+};
+
+// Updates `rows` rows of a panel, of which `vectors` are in use. Everything in u but the rule is a loop invariant.
+template <class T, class Source, class Optimizer>
+void update_rows_with(std::size_t rows, std::size_t vectors, T* w, Source source, Slots<T> s, const Update<T>& update) {
     const Update<T> u = update;
-    each_vector<T>(rows, vectors, [=](std::size_t i) {
-        Vec<T> gradient = load(g + i) * u.scale;
-        if (u.clip_value > T(0)) {
-            const Vec<T> bound = splat<T>(u.clip_value);
-            gradient = select<T>(gradient > bound, bound, select<T>(gradient < -bound, -bound, gradient));
+    for (std::size_t r = 0; r < rows; ++r) {
+        for (std::size_t n = 0; n < vectors * kLanes<T>; n += kLanes<T>) {
+            const std::size_t i = r * kPanel<T> + n;
+            Vec<T> gradient = source(r, n, i) * u.scale;
+            if (u.clip_value > T(0)) {
+                const Vec<T> bound = splat<T>(u.clip_value);
+                gradient = select<T>(gradient > bound, bound, select<T>(gradient < -bound, -bound, gradient));
+            }
+            const Vec<T> weight = load(w + i);
+            gradient += u.weight_decay * weight;
+            store<T>(w + i, u.shrink * weight - u.lr * Optimizer::direction(gradient, i, s, u));
         }
-        const Vec<T> weight = load(w + i);
-        gradient += u.weight_decay * weight;
-        store<T>(w + i, u.shrink * weight - u.lr * Optimizer::direction(gradient, i, s, u));
-    });
+    }
+}
+
+template <class T, class Source = Stored<T>>
+using UpdateRows = void (*)(std::size_t rows, std::size_t vectors, T* w, Source source, Slots<T> s, const Update<T>& u);
+
+template <class T, class Source = Stored<T>>
+UpdateRows<T, Source> update_rows(Rule rule) {
+    switch (rule) {
+        case Rule::adam: return update_rows_with<T, Source, Adam<T>>;
+        case Rule::rmsprop: return update_rows_with<T, Source, RmsProp<T>>;
+        case Rule::sgd: break;
+    }
+    return update_rows_with<T, Source, Sgd<T>>;
 }
 
 template <class T>
-UpdateRows<T> update_rows(Rule rule) {
-    switch (rule) {
-        case Rule::adam: return update_rows_with<T, Adam<T>>;
-        case Rule::rmsprop: return update_rows_with<T, RmsProp<T>>;
-        case Rule::sgd: break;
-    }
-    return update_rows_with<T, Sgd<T>>;
+Slots<T> slots_at(Slots<T> s, std::size_t at) {
+    return {s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
 }
 
 template <class T>
 void update(std::size_t n, T* w, const T* g, Slots<T> s, const Update<T>* u) {
     const std::size_t rows = n / kPanel<T>, rest = rows * kPanel<T>;
     const auto apply = update_rows<T>(u->rule);
-    apply(rows, kTileVectors, w, g, s, *u);
-    if (rest < n) {
-        apply(1, 1, w + rest, g + rest, {s.slot1 ? s.slot1 + rest : nullptr, s.slot2 ? s.slot2 + rest : nullptr}, *u);
-    }
+    apply(rows, kTileVectors, w, {g}, s, *u);
+    if (rest < n) apply(1, 1, w + rest, {g + rest}, slots_at(s, rest), *u);
 }
 
 template <class T>
 double sum_squares(std::size_t n, const T* g) {
-    double totals[4] = {};
-    for (std::size_t i = 0; i < n; ++i) totals[i % 4] += double(g[i]) * double(g[i]);
-    return (totals[0] + totals[1]) + (totals[2] + totals[3]);
+    double totals[kLanes<T>] = {};  // one for each lane, so that they can be summed side by side
+    for (std::size_t i = 0; i < n; i += kLanes<T>) {
+        for (std::size_t l = 0; l < kLanes<T>; ++l) totals[l] += double(g[i + l]) * double(g[i + l]);
+    }
+    double total = 0;
+    for (const double part : totals) total += part;
+    return total;
 }
 
 }  // namespace

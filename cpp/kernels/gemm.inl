@@ -219,11 +219,48 @@ void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size
     }
 }
 
+// dx of R rows for one panel of inputs: squares of W are transposed in registers and used there. Each sum runs as in the
+// packed way, so that the bits are the same however the rows are shared out.
+template <class T, std::size_t R>
+void input_gradient_rows(const InputGradientArgs<T>& g, std::size_t row, std::size_t panel) {
+    constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
+    const std::size_t inputs = smaller(P, g.n_in - panel * P);
+    for (std::size_t c = 0; c < inputs; c += L) {
+        Vec<T> sums[R] = {};
+        for (std::size_t k = 0; k < g.n_out; k += L) {
+            const T* w = g.weight.data + k / P * g.weight.stride + (panel * P + c) * P + k % P;
+            const T* dy = g.dy.data + k / P * g.dy.stride + row * P + k % P;
+            Vec<T> square[L];
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < L; ++i) square[i] = c + i < inputs ? load(w + i * P) : Vec<T>{};
+            transpose<T>(square);
+            const std::size_t outputs = smaller(L, g.n_out - k);
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < L; ++i) {
+                if (i >= outputs) break;
+                for (std::size_t r = 0; r < R; ++r) sums[r] += dy[r * P + i] * square[i];
+            }
+        }
+        for (std::size_t r = 0; r < R; ++r) store<T>(g.dx.data + panel * g.dx.stride + (row + r) * P + c, sums[r]);
+    }
+}
+
 template <class T>
 void input_gradient(const InputGradientArgs<T>* args) {
     constexpr std::size_t P = kPanel<T>;
     const InputGradientArgs<T>& g = *args;
     const auto slope_tile = slope_rows<T>(g.activation);
+    if (const std::size_t rows = g.row1 - g.row0; rows == 1 || rows == 2) {
+        for (std::size_t p = g.panel0; p < g.panel1; ++p) {
+            (rows == 1 ? input_gradient_rows<T, 1> : input_gradient_rows<T, 2>)(g, g.row0, p);
+            if (g.activation == Activation::identity) continue;
+            const std::size_t at = g.row0 * P;
+            slope_tile(rows, vectors_used<T>(g.n_in, p), g.dx.data + p * g.dx.stride + at,
+                       g.x.data ? g.x.data + p * g.x.stride + at : nullptr, g.z.data ? g.z.data + p * g.z.stride + at : nullptr,
+                       g.alpha);
+        }
+        return;
+    }
     for (std::size_t k = 0; k < g.n_out || k == 0; k += kDepth) {
         const std::size_t depth = smaller(kDepth, g.n_out - k);
         const bool plain = g.activation == Activation::identity || k + depth < g.n_out;
@@ -260,9 +297,23 @@ void column_sums(std::size_t batch, const T* dy, T* sums) {
     }
 }
 
+// The update by a batch of one row, whose gradient is an outer product that no memory needs to hold.
 template <class T>
-Slots<T> slots_at(Slots<T> s, std::size_t at) {
-    return {s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
+void update_by_row(const WeightGradientArgs<T>& g) {
+    constexpr std::size_t P = kPanel<T>;
+    const auto update = update_rows<T, OuterProduct<T>>(g.update->rule);
+    const T one = T(1);
+    for (std::size_t p = g.panel0; p < g.panel1; ++p) {
+        const std::size_t vectors = vectors_used<T>(g.n_out, p);
+        const T* dy = g.dy.data + p * g.dy.stride;
+        for (std::size_t in = g.in0; in < g.in1; in += P) {
+            const std::size_t w = p * g.weight.stride + in * P;
+            update(smaller(P, g.in1 - in), vectors, g.weight.data + w, {g.x.data + in / P * g.x.stride, dy},
+                   slots_at(g.weight_slots, w), *g.update);
+        }
+        if (g.in0 > 0 || !g.bias) continue;
+        update(1, vectors, g.bias + p * P, {&one, dy}, slots_at(g.bias_slots, p * P), *g.bias_update);
+    }
 }
 
 // dW = x^T dy. A block of inputs meets one panel of dy at a time, kDepth rows of the batch after kDepth rows: the sums
@@ -278,6 +329,10 @@ void weight_gradient(const WeightGradientArgs<T>* args) {
     // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
     const bool down = g.batch * (g.in1 - g.in0) * sizeof(T) <= kSmall;
 
+    if (g.update && g.batch == 1) {
+        update_by_row(g);
+        return;
+    }
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
         const std::size_t in = g.in0 + (down ? block % in_blocks : block / panels) * kInputs;
         const std::size_t p = g.panel0 + (down ? block / in_blocks : block % panels);
@@ -300,7 +355,7 @@ void weight_gradient(const WeightGradientArgs<T>* args) {
                     Tiles<T, true>::kOf[vectors - 1][count - 1](t);
                     if (last && g.update) {
                         const std::size_t w = at + (i + r) * P;
-                        update_tile(count, vectors, g.weight.data + w, t.c, slots_at(g.weight_slots, w), *g.update);
+                        update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *g.update);
                     }
                 });
             }
@@ -311,7 +366,7 @@ void weight_gradient(const WeightGradientArgs<T>* args) {
         T block[P];
         T* sums = g.update ? block : g.bias_gradient + p * P;
         column_sums(g.batch, g.dy.data + p * g.dy.stride, sums);
-        if (g.update) update_tile(1, kTileVectors, g.bias + p * P, sums, slots_at(g.bias_slots, p * P), *g.bias_update);
+        if (g.update) update_tile(1, kTileVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *g.bias_update);
     }
 }
 

@@ -8,14 +8,12 @@ std::int32_t gather_row(const T* x, std::size_t n, std::size_t row, Matrix<T> y)
     constexpr std::size_t P = kPanel<T>;
     Vec<T> zeros{};  // x * 0 is 0 for every finite x and NaN else
     T rest = T(0);
-    for (std::size_t c = 0; c < n; c += P) {
-        T* out = y.data + c / P * y.stride + row * P;
-        if (n - c >= P) {
-            for (std::size_t i = 0; i < P; i += kLanes<T>) {
-                const Vec<T> v = load(x + c + i);
-                zeros += v * T(0);
-                store<T>(out + i, v);
-            }
+    for (std::size_t c = 0; c < n; c += kLanes<T>) {
+        T* out = y.data + c / P * y.stride + row * P + c % P;
+        if (n - c >= kLanes<T>) {
+            const Vec<T> v = load(x + c);
+            zeros += v * T(0);
+            store<T>(out, v);
         } else {
             for (std::size_t i = 0; i < n - c; ++i) {
                 rest += x[c + i] * T(0);
