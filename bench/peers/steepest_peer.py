@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import steepest as st
 from works import Work
 
@@ -22,17 +25,10 @@ class Peer:
         }[work.optimizer]
         self.trainer = st.Trainer(self.net, work.loss, optimizer)
         self.x, self.y = work.data()
-        self.out = self.net.predict(self.x[: work.batch])
         self.batch = work.batch
-
-    def step(self) -> None:
-        self.trainer.step(self.x, self.y)
-
-    def infer(self) -> None:
-        self.net.predict(self.x, self.out)
-
-    def epoch(self) -> None:
-        self.trainer.fit(self.x, self.y, epochs=1, batch_size=self.batch)
+        self.step = partial(self.trainer.step, self.x, self.y)
+        self.infer = partial(self.net.predict, self.x, np.empty((len(self.x), work.sizes[-1]), np.float32))
+        self.epoch = partial(self.trainer.fit, self.x, self.y, epochs=1, batch_size=work.batch)
 
     def outputs(self):
         return self.net.predict(self.x[: self.batch])

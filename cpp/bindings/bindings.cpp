@@ -27,12 +27,11 @@ struct Array {
     ArrayView view;
 };
 
-std::optional<Number> number_type(const py::dtype& type) {
-    const auto size = type.itemsize();
+std::optional<Number> number_type(char kind, py::ssize_t size) {
     const auto integer = [size](Number n8, Number n16, Number n32, Number n64) -> std::optional<Number> {
         return size == 1 ? n8 : size == 2 ? n16 : size == 4 ? n32 : n64;
     };
-    switch (type.kind()) {
+    switch (kind) {
         case 'b': return Number::boolean;
         case 'i': return integer(Number::i8, Number::i16, Number::i32, Number::i64);
         case 'u': return integer(Number::u8, Number::u16, Number::u32, Number::u64);
@@ -46,31 +45,47 @@ std::optional<Number> number_type(const py::dtype& type) {
     return std::nullopt;
 }
 
+// The array's own structure is read directly: this is on the path of every call.
 Array read_array(py::handle source, std::string name) {
     py::array array = py::isinstance<py::array>(source) ? py::reinterpret_borrow<py::array>(source) : py::array::ensure(source);
     if (!array) {
         PyErr_Clear();
         throw py::value_error(name + " is not an array of numbers: " + std::string(py::str(py::type::of(source))));
     }
-    if (array.dtype().kind() == 'f' && array.itemsize() > 8) array = array.attr("astype")("float64");
-    const auto type = number_type(array.dtype());
-    if (!type) throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected real numbers");
-    if (array.ndim() != 1 && array.ndim() != 2) {
-        throw py::value_error(name + " has " + std::to_string(array.ndim()) + " dimensions, expected 1 or 2");
+    const auto* type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
+    if (type->kind == 'f' && array.itemsize() > 8) {
+        array = array.attr("astype")("float64");
+        type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
+    }
+    const auto number = number_type(type->kind, array.itemsize());
+    if (!number) throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected real numbers");
+    const auto* a = py::detail::array_proxy(array.ptr());
+    if (a->nd != 1 && a->nd != 2) {
+        throw py::value_error(name + " has " + std::to_string(a->nd) + " dimensions, expected 1 or 2");
     }
     ArrayView view;
     view.name = std::move(name);
-    view.data = static_cast<const char*>(array.data());
-    view.flat = array.ndim() == 1;
-    view.rows = static_cast<std::size_t>(array.shape(0));
-    view.columns = view.flat ? 1 : static_cast<std::size_t>(array.shape(1));
-    view.row_stride = array.strides(0);
-    view.column_stride = view.flat ? 0 : array.strides(1);
-    view.type = *type;
-    const char order = array.dtype().byteorder();
-    view.swapped = order == '>' || order == '!';  // the hosts that this builds for are little-endian
+    view.data = a->data;
+    view.flat = a->nd == 1;
+    view.rows = static_cast<std::size_t>(a->dimensions[0]);
+    view.columns = view.flat ? 1 : static_cast<std::size_t>(a->dimensions[1]);
+    view.row_stride = a->strides[0];
+    view.column_stride = view.flat ? 0 : a->strides[1];
+    view.type = *number;
+    view.swapped = type->byteorder == '>';  // the hosts that this builds for are little-endian
     return {std::move(array), std::move(view)};
 }
+
+// Releases the GIL for `flops` of work, unless it is done before another thread could take a turn.
+class Unlocked {
+public:
+    explicit Unlocked(double flops) {
+        if (flops > 1e5) release_.emplace();
+    }
+
+private:
+    std::optional<py::gil_scoped_release> release_;
+};
 
 template <class T>
 py::array_t<T> new_array(const std::vector<std::size_t>& shape) {
@@ -153,7 +168,7 @@ public:
                 output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(), out);
             auto* to = y.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
                 parts.predictor.predict(x.view, to);
             }
             return std::move(y);
@@ -332,22 +347,23 @@ public:
         return std::visit([&](auto& trainer) -> decltype(auto) { return f(*trainer); }, trainer_);
     }
 
-    // f(trainer) without the GIL, and with nobody else at work on it
+    // f(trainer) with nobody else at work on it, and without the GIL for work on more than a few rows
     template <class F>
-    auto work(F f) {
-        const py::gil_scoped_release release;
+    auto work(std::size_t rows, F f) {
         const Turn turn(busy_);
+        const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
+        const Unlocked unlocked(6.0 * size * static_cast<double>(rows));
         return visit(f);
     }
 
     double step(py::handle x, py::handle y, const py::object& weights) {
         const Arguments arguments(x, y, weights);
-        return work([&](auto& trainer) { return trainer.step(arguments.data); });
+        return work(arguments.data.x.rows, [&](auto& trainer) { return trainer.step(arguments.data); });
     }
 
     std::size_t check(py::handle x, py::handle y, const py::object& weights, const std::string& prefix) {
         const Arguments arguments(x, y, weights, prefix);
-        work([&](auto& trainer) { trainer.check(arguments.data); });
+        work(arguments.data.x.rows, [&](auto& trainer) { trainer.check(arguments.data); });
         return arguments.data.x.rows;
     }
 
@@ -359,12 +375,12 @@ public:
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
             if (!wake.is_none()) wake(rows, loss);
         };
-        return work([&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
+        return work(arguments.data.x.rows, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
     }
 
     py::dict evaluate(py::handle x, py::handle y, const py::object& weights) {
         const Arguments arguments(x, y, weights);
-        const Metrics metrics = work([&](auto& trainer) { return trainer.evaluate(arguments.data); });
+        const Metrics metrics = work(arguments.data.x.rows, [&](auto& trainer) { return trainer.evaluate(arguments.data); });
         py::dict result;
         result["loss"] = metrics.loss;
         switch (visit([](auto& trainer) { return trainer.loss().loss; })) {
