@@ -88,7 +88,7 @@ def read_target(name: str, values: Any) -> NDArray[Any]:
             f"{missing.sum()} of {len(missing)} rows have none): remove such rows first"
         )
     if column.kind == "text":
-        return np.array(column.labels, dtype=object)[column.values]
+        return np.asarray(np.array(column.labels, dtype=object)[column.values])
     if column.kind == "boolean":
         return column.values.astype(bool)
     own = values.dtype if isinstance(values, np.ndarray) else np.dtype(values.type.to_pandas_dtype())
@@ -162,7 +162,8 @@ def _arrow_labels(column: Any) -> Column:
 
 def _from_numpy(name: str, values: NDArray[Any]) -> Column:
     if isinstance(values, np.ma.MaskedArray):
-        values = np.where(np.ma.getmaskarray(values), None, values.data.astype(object))
+        masked, values = np.ma.getmaskarray(values), values.data.astype(object)
+        values[masked] = None
     match values.dtype.kind:
         case "b":
             return Column("boolean", values.astype(np.int8), BOOLEAN_LABELS)

@@ -437,10 +437,11 @@ def _refuse_uneven_rows(stream: Any, delimiter: str, expected: int) -> None:
 def _is_data(row: Sequence[str]) -> bool:
     """Tell whether a first row holds numbers, and nothing but numbers and missing values."""
     fields = [field.strip() for field in row if field.strip() not in MISSING]
-    return bool(fields) and all(map(_is_number, fields))
+    return bool(fields) and all(map(is_number, fields))
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Tell whether a field of text can be read as a number."""
     try:
         float(field)
     except ValueError:

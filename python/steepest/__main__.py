@@ -1,0 +1,8 @@
+"""Run the `steepest` command as ``python -m steepest``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""The commands behind `steepest`: each reads files, calls the library and prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from . import files
+from ._columns import read_target
+from ._console import ProgressBar, print_numbers
+from ._core import __version__, build_info
+from ._spec import choice, integer
+from .network import Network, load
+from .recipe import Recipe, probabilities, score, split_rows
+from .tables import TASKS, Classes, LabelFeatures, TableEncoder, infer_task
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Train dense neural networks on the CPU and use them.",
+)
+
+_FEWEST_ROWS = 10
+_VALIDATION_SHARE = 0.1  # of the rows that are not held out
+
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `steepest train` wrote.")]
+TablePath = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV (perhaps gzipped) or Parquet file.")]
+Delimiter = Annotated[str, typer.Option(help=r"Character between fields of a CSV file; \t for a tab.")]
+
+
+@app.callback(invoke_without_command=True)
+def steepest(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Print the version, if asked."""
+    if version:
+        print(f"steepest {__version__}")
+        raise typer.Exit()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the model and the picture.")] = Path("."),
+    seed: Annotated[int, typer.Option(help="Seed of the first weights and of the order of the digits.")] = 0,
+) -> None:
+    """Watch a network learn to read handwritten digits, in about a second."""
+    from .demo import run
+
+    run(out, seed=integer("--seed", seed, ge=0), console=_console())
+
+
+@app.command()
+def train(
+    table: TablePath,
+    target: Annotated[str, typer.Option(help="Name of the column to predict.")],
+    task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "256,256",
+    epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
+    out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
+    holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the first weights and the shuffling.")] = 0,
+    delimiter: Delimiter = ",",
+) -> None:
+    """Train a network on a table, and measure it on rows that it has never seen."""
+    recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
+    seed = integer("--seed", seed, ge=0)
+    if not out.parent.is_dir():  # before the training, not after it
+        raise ValueError(f"--out: there is no folder {out.parent}")
+    console = _console()
+
+    read = files.read_table(table, delimiter=_character(delimiter))
+    truth = _target_of(read, target, table)
+    if len(truth) < _FEWEST_ROWS:
+        raise ValueError(f"{table}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
+    job = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
+    labels = Classes.fit(target, truth).encode(target, truth) if job == "classification" else None
+    kept, held = split_rows(np.arange(len(truth)), holdout, seed, labels)
+    training, validation = split_rows(kept, _VALIDATION_SHARE, seed, None if labels is None else labels[kept])
+    encoder = TableEncoder().fit(read, truth, job, target_name=target, rows=training)
+    x, y = encoder.transform(read), encoder.encode_target(truth)
+    console.print(
+        f"{table}: {len(truth):,} rows, {len(encoder.columns)} columns as {encoder.n_features} features; "
+        f"{encoder.task} of {target}{_classes_of(encoder)}\n"
+        f"{len(training):,} rows to train on, {len(validation):,} to choose the best epoch by, {len(held):,} held out",
+        soft_wrap=True,
+    )
+    start = time.perf_counter()
+    network, history = recipe.train(
+        x[training],
+        y[training],
+        (x[validation], y[validation]),
+        task=encoder.task,
+        n_outputs=encoder.n_outputs,
+        seed=seed,
+        callbacks=[ProgressBar(Console(stderr=True, highlight=False), _watched(encoder))],
+    )
+    seconds = time.perf_counter() - start
+    console.print(f"Trained {history.n_epochs} epochs in {seconds:.1f} s, kept number {(history.best_epoch or 0) + 1}")
+    print_numbers(console, f"On the {len(held):,} held-out rows", score(encoder, network.predict(x[held]), truth[held]))
+    network.preprocessing = encoder.to_dict()
+    network.save(out)
+    console.print(f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv", soft_wrap=True)
+
+
+@app.command()
+def predict(
+    model: ModelPath,
+    table: TablePath,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write; by default standard output.")] = None,
+    delimiter: Delimiter = ",",
+) -> None:
+    """Predict every row of a table: CSV with a prediction column, and probabilities of classes."""
+    network, encoder = _load(model)
+    outputs = network.predict(encoder.transform(_read(encoder, table, delimiter)))
+    names, columns = ["prediction"], [[_field(value) for value in encoder.decode_target(outputs).tolist()]]
+    if isinstance(encoder.target, Classes):
+        names += [f"probability_{_field(label)}" for label in encoder.target.labels]
+        columns += [[f"{share:.6g}" for share in column] for column in probabilities(outputs).T.tolist()]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(zip(*columns, strict=True))
+    if out is None:
+        sys.stdout.write(text.getvalue())
+        sys.stdout.flush()  # here, where a closed pipe can still be dealt with
+    else:
+        files.write_atomically(out, text.getvalue().encode())
+        _console().print(f"Wrote {len(outputs):,} predictions of {encoder.target_name} to {out}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(model: ModelPath, table: TablePath, delimiter: Delimiter = ",") -> None:
+    """Measure a model on the rows of a table that has the target's column."""
+    network, encoder = _load(model)
+    read = _read(encoder, table, delimiter)
+    truth = _target_of(read, encoder.target_name, table)
+    if not len(truth):
+        raise ValueError(f"{table}: no rows: expected at least one")
+    numbers = score(encoder, network.predict(encoder.transform(read)), truth)
+    print_numbers(_console(), f"{encoder.target_name} in {len(truth):,} rows of {table}", numbers)
+
+
+@app.command()
+def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A model file.")] = None) -> None:
+    """Describe a model, or this installation."""
+    if model is None:
+        for name, value in build_info().items():
+            print(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
+        return
+    network = load(model)
+    print(network)
+    if network.preprocessing is None:
+        return
+    encoder = _encoder_of(network, model)
+    print(f"\n{encoder.task} of {encoder.target_name}{_classes_of(encoder)}, from the columns")
+    for column in encoder.columns:
+        kind = f"{column.kind}, {len(column.labels)} labels" if isinstance(column, LabelFeatures) else "numbers"
+        print(f"  {column.name} ({kind}; {column.n_features} features)")
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _widths(text: str) -> list[int]:
+    try:
+        return [integer("--hidden", int(width), ge=1) for width in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--hidden is {text!r}: expected widths such as 256,256") from error
+
+
+def _character(delimiter: str) -> str:
+    return "\t" if delimiter == r"\t" else delimiter
+
+
+def _target_of(table: Any, name: str, path: Path) -> NDArray[Any]:
+    if name not in table.column_names:
+        raise ValueError(f"{path}: no column {name!r}: found {', '.join(table.column_names)}")
+    return read_target(name, table.column(name))
+
+
+def _load(path: Path) -> tuple[Network, TableEncoder]:
+    network = load(path)
+    if network.preprocessing is None:
+        raise ValueError(f"{path}: knows no columns of a table: expected a model of `steepest train`")
+    return network, _encoder_of(network, path)
+
+
+def _encoder_of(network: Network, path: Path) -> TableEncoder:
+    try:
+        encoder = TableEncoder.from_dict(network.preprocessing)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if (encoder.n_features, encoder.n_outputs) != (network.n_in, network.n_out):
+        raise ValueError(f"{path}: {encoder} does not fit the network, {network.n_in} -> {network.n_out}")
+    return encoder
+
+
+def _read(encoder: TableEncoder, path: Path, delimiter: str) -> Any:
+    """Read a table for a trained model: what was text in training is text, even where it looks like numbers."""
+    text = [column.name for column in encoder.columns if isinstance(column, LabelFeatures) and column.kind == "text"]
+    if isinstance(encoder.target, Classes) and encoder.target.dtype == "object":
+        text.append(encoder.target_name)
+    return files.read_table(path, delimiter=_character(delimiter), text=text)
+
+
+def _watched(encoder: TableEncoder) -> str:
+    return "val_accuracy" if encoder.task == "classification" else "val_r2"
+
+
+def _classes_of(encoder: TableEncoder) -> str:
+    return f" ({encoder.n_outputs} classes)" if isinstance(encoder.target, Classes) else ""
+
+
+def _field(value: Any) -> str:
+    """Write a value as CSV files have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

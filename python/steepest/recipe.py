@@ -1,0 +1,211 @@
+"""The recipe for tables: how rows are held out, and which network is trained how when nobody says otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._spec import Spec, integer, number
+from .callbacks import Callback, EarlyStopping, History
+from .layers import Dense, Layer
+from .network import Network
+from .optimizers import AdamW
+from .schedules import cosine
+from .tables import Classes, TableEncoder, Task
+from .training import Trainer
+
+LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
+
+_FEWEST_STEPS = 2_000
+_MOST_EPOCHS = 500
+
+
+def split_rows(
+    rows: NDArray[np.intp], share: float, seed: int, labels: NDArray[Any] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Hold a share of the rows out, drawn at random.
+
+    Parameters
+    ----------
+    rows : array of int, shape (n,)
+        Places of the rows.
+    share : float
+        The share to hold out, 0 < share < 1.
+    seed : int
+        Seed of the draw.
+    labels : array of shape (n,), optional
+        Classes of the rows: every class is held out by its share as nearly as possible, but never the last row of one.
+
+    Returns
+    -------
+    kept, held : arrays of int
+        The places of both parts, in order.
+
+    Raises
+    ------
+    ValueError
+        If a part would have no rows.
+    """
+    n_held = round(number("share", share, gt=0, lt=1) * len(rows))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+        sorted_labels = labels[order]
+        order = order[np.append(False, sorted_labels[1:] == sorted_labels[:-1])]  # one row of each class stays
+        n_held = min(n_held, len(order))
+    if not 0 < n_held < len(rows):
+        raise ValueError(f"cannot hold {share:g} of {len(rows)} rows out: expected rows on both sides")
+    # Evenly over the sorted classes, so that each gives its share.
+    held = order[((np.arange(n_held) + 0.5) * (len(order) / n_held)).astype(np.intp)]
+    is_held = np.zeros(len(rows), bool)
+    is_held[held] = True
+    return rows[~is_held], rows[is_held]
+
+
+@dataclass(frozen=True, repr=False)
+class Recipe(Spec):
+    """How to train on a table.
+
+    The network has ReLU layers and is trained by AdamW along a cosine, whose learning rate rises for the first
+    twentieth of the steps and then falls to zero. The weights that are best on the validation rows are kept.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        Widths of the hidden layers.
+    epochs : int, optional
+        The most epochs. By default 40, or as many as make 2,000 steps on a small table (500 at most).
+    batch_size : int, optional
+        By default about a 64th of the training rows, within 16 to 256.
+    lr : float
+        The highest learning rate.
+    weight_decay : float
+        Decoupled, on weights alone.
+    """
+
+    hidden: Sequence[int] = (256, 256)
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float = 0.01
+    weight_decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self._set(hidden=tuple(integer("hidden", width, ge=1) for width in self.hidden))
+        for name in ("epochs", "batch_size"):
+            if (value := getattr(self, name)) is not None:
+                self._set(**{name: integer(name, value, ge=1)})
+        self._set(lr=number("lr", self.lr, gt=0), weight_decay=number("weight_decay", self.weight_decay, ge=0))
+
+    def plan(self, n_rows: int) -> tuple[int, int]:
+        """Return epochs and batch size for this many training rows."""
+        batch_size = self.batch_size or min(max(2 ** round(math.log2(max(n_rows / 64, 1))), 16), 256)
+        steps = math.ceil(n_rows / batch_size)
+        return self.epochs or min(max(40, math.ceil(_FEWEST_STEPS / steps)), _MOST_EPOCHS), batch_size
+
+    def train(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        validation: tuple[NDArray[Any], NDArray[Any]],
+        *,
+        task: Task,
+        n_outputs: int,
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+    ) -> tuple[Network, History]:
+        """Train a new network.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_features)
+            Features of the training rows.
+        y : array of shape (n,)
+            Their targets, encoded.
+        validation : (x, y)
+            Rows to choose the best epoch by.
+        task : {"classification", "regression"}
+            What to do.
+        n_outputs : int
+            The number of classes, or 1.
+        seed : int
+            Of weights and shuffling.
+        callbacks : sequence of Callback
+            More of them.
+
+        Returns
+        -------
+        network : Network
+            With the best weights.
+        history : History
+            How it went.
+
+        Raises
+        ------
+        DivergedError
+            If the learning rate is too high.
+        """
+        layers: list[Layer] = [Dense(width, "relu") for width in self.hidden]
+        network = Network(x.shape[1], [*layers, Dense(n_outputs)], seed=seed)
+        # A feature that is zero in all rows, as an unseen slot, learns nothing: it shall say nothing either.
+        first = network.parameters["0.weight"].copy()
+        first[~x.any(axis=0)] = 0
+        network.set_parameters({"0.weight": first})
+        epochs, batch_size = self.plan(len(x))
+        steps = epochs * math.ceil(len(x) / batch_size)
+        optimizer = AdamW(cosine(self.lr, warmup=steps // 20), weight_decay=self.weight_decay)
+        trainer = Trainer(network, LOSSES[task], optimizer, seed=seed)
+        stopping = EarlyStopping(patience=max(10, epochs // 2))
+        history = trainer.fit(
+            x, y, epochs=epochs, batch_size=batch_size, validation=validation, callbacks=[stopping, *callbacks]
+        )
+        return network, history
+
+
+def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the softmax of each row, in float64."""
+    return np.exp(_log_probabilities(logits))
+
+
+def score(encoder: TableEncoder, outputs: NDArray[Any], target: NDArray[Any]) -> dict[str, float]:
+    """Measure a network's outputs, in the target's own units.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        The one that the network was trained with.
+    outputs : array of shape (n, n_outputs)
+        What the network says.
+    target : array of shape (n,)
+        The truth, as read from the table.
+
+    Returns
+    -------
+    dict of str to float
+        Classification: "accuracy", "log loss" and "most frequent class", the accuracy of always naming that one.
+        Regression: "R2" (not a number if the target is constant), "RMSE" and "MAE".
+    """
+    truth = encoder.target.encode(encoder.target_name, target)
+    if isinstance(encoder.target, Classes):
+        return {
+            "accuracy": float(np.mean(outputs.argmax(axis=1) == truth)),
+            "log loss": -float(_log_probabilities(outputs)[np.arange(len(truth)), truth].mean()),
+            "most frequent class": float(np.bincount(truth).max() / len(truth)),
+        }
+    error = encoder.decode_target(outputs) - target
+    spread = float(np.sum((target - np.mean(target, dtype=np.float64)) ** 2.0))
+    return {
+        "R2": 1 - float(np.sum(error**2)) / spread if spread else math.nan,
+        "RMSE": math.sqrt(float(np.mean(error**2))),
+        "MAE": float(np.mean(np.abs(error))),
+    }
+
+
+def _log_probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
