@@ -8,7 +8,11 @@ from pathlib import Path
 import nox
 
 nox.options.sessions = ["lint", "tests"]
-CPP = [str(path) for path in sorted(Path().glob("*/**/*")) if path.suffix in {".cpp", ".hpp", ".inl"} and path.parts[0] in {"cpp", "bench"}]
+CPP = [
+    str(path)
+    for path in sorted(Path().glob("*/**/*"))
+    if path.suffix in {".cpp", ".hpp", ".inl"} and path.parts[0] in {"cpp", "bench"}
+]
 
 
 @nox.session

@@ -48,7 +48,11 @@ def table_head(table: str, peers: list[str]) -> list[str]:
 def row(work: Work, found: dict[str, Any], limits: dict[str, float], peers: list[str]) -> str:
     """Return one row: microseconds of each library, and how far ahead of the fastest of the others we are."""
     seconds = found["seconds"]
-    cells = [f"{work.name} ({work.activation}, {work.loss}, {work.optimizer})", "-".join(map(str, work.sizes)), str(work.batch)]
+    cells = [
+        f"{work.name} ({work.activation}, {work.loss}, {work.optimizer})",
+        "-".join(map(str, work.sizes)),
+        str(work.batch),
+    ]
     cells += [f"{1e6 * seconds[peer]:.4g}" if peer in seconds else "" for peer in peers]
     others = [seconds[peer] for peer in peers if peer != "steepest" and peer in seconds]
     cells += [f"{min(others) / seconds['steepest']:.3g}" if others else "", share(work, seconds["steepest"], limits)]

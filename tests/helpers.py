@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import reference as ref
 import steepest as st
+from steepest.layers import Layer
 
 
 def assert_within(actual: ArrayLike, expected: ArrayLike, bound: ArrayLike, what: str = "") -> None:
@@ -45,3 +49,49 @@ def state_of(trainer: st.Trainer) -> dict[str, Any]:
     """Everything that training changes, as lists: two are equal only if all bits are."""
     tensors = trainer.network.parameters | trainer.network.buffers | trainer._core.state()
     return {name: np.asarray(tensor).tolist() for name, tensor in tensors.items()}
+
+
+def targets_for(loss: str, seed: int, rows: int, n_out: int, dtype: Any = np.float64) -> NDArray[Any]:
+    """Targets that the loss allows: labels for cross_entropy."""
+    draw = np.random.default_rng(seed)
+    if loss == "cross_entropy":
+        return draw.integers(0, n_out, rows)
+    if loss == "binary_cross_entropy":
+        return draw.random((rows, n_out)).astype(dtype)
+    if loss == "poisson":
+        return draw.poisson(2.0, (rows, n_out)).astype(dtype)
+    return draw.standard_normal((rows, n_out)).astype(dtype)
+
+
+def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwork:
+    """The same network with the same weights in the reference, in float64; dropout draws by `seed`, else by its own."""
+    numbers = itertools.count()  # the core's own count of layers, by which dropout draws
+
+    def build(layers: Sequence[Layer], n: int, prefix: str = "") -> Iterator[ref.Layer]:
+        for i, layer in enumerate(layers):
+            path, activation = f"{prefix}{i}", "identity"
+            if isinstance(layer, st.Residual):
+                next(numbers)
+                yield ref.Residual(list(build(layer.layers, n, f"{path}.")))
+                next(numbers)
+            elif isinstance(layer, st.Activation):
+                activation = layer.name
+            elif isinstance(layer, st.Dropout):
+                yield ref.Dropout(layer.p, net.seed if seed is None else seed, next(numbers))
+            else:
+                next(numbers)
+                if isinstance(layer, st.Dense):
+                    activation = layer.activation
+                    yield ref.Dense(path, n, layer.n_out, layer.bias, np.float64)
+                elif isinstance(layer, st.BatchNorm):
+                    yield ref.BatchNorm(path, n, layer.momentum, layer.eps, np.float64)
+                elif isinstance(layer, st.LayerNorm):
+                    yield ref.LayerNorm(path, n, layer.eps, np.float64)
+            if activation != "identity":
+                next(numbers)
+                yield ref.Activation(activation, getattr(layer, "alpha", None))
+            n = layer.output_size(n)
+
+    twin = ref.ReferenceNetwork(list(build(net.layers, net.n_in)))
+    twin.set_parameters(net.parameters | net.buffers)
+    return twin

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference import Array, from_panels, place, to_panels
 
+from reference import Array, from_panels, place, to_panels
 from steepest import _core
 
 HEADER = Path(__file__).resolve().parents[1] / "cpp" / "kernels" / "kernels.hpp"

@@ -150,7 +150,7 @@ def row_losses(name: str, y: Array, target: Array, parameter: float = 1.0) -> tu
         t = one_hot(target, y.shape[1], y.dtype) if target.ndim == 1 else target
         z = y - y.max(axis=1, keepdims=True)
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        return -(t * log_p).sum(axis=1), np.exp(log_p) - t
+        return -(t * log_p).sum(axis=1), t.sum(axis=1, keepdims=True) * np.exp(log_p) - t
     loss, slope = ELEMENT_LOSSES[name](y, target.reshape(y.shape), parameter)
     return loss.mean(axis=1), slope / y.shape[1]
 
@@ -471,9 +471,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam, algorithm 1 of Kingma and Ba (2015). AdamW is this with decoupled decay."""
 
-    def __init__(
-        self, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, **shared: Any
-    ) -> None:
+    def __init__(self, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, **shared: Any) -> None:
         super().__init__(lr, **shared)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
@@ -490,9 +488,7 @@ class Adam(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop as PyTorch defines it: eps outside the root, momentum before the learning rate."""
 
-    def __init__(
-        self, lr: float, beta2: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, **shared: Any
-    ) -> None:
+    def __init__(self, lr: float, beta2: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, **shared: Any) -> None:
         super().__init__(lr, **shared)
         self.beta2, self.eps, self.momentum = beta2, eps, momentum
 
@@ -546,9 +542,7 @@ def place(rows: int, columns: int, panel: int, stride: int) -> Array:
     return np.asarray(c // panel * stride + r * panel + c % panel)
 
 
-def to_panels(
-    matrix: Array, panel: int, stride: int | None = None, padding: float = 0.0, gap: float = 0.0
-) -> Array:
+def to_panels(matrix: Array, panel: int, stride: int | None = None, padding: float = 0.0, gap: float = 0.0) -> Array:
     """The flat memory of a matrix, up to the last panel's last row.
 
     `stride` is the distance from one panel to the next, rows * panel where they stand close; `padding` fills the unused

@@ -146,7 +146,13 @@ def spoilt(array: np.ndarray[Any, Any], index: tuple[int, ...], value: Any, dtyp
     return copy
 
 
-NUMBERS = [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf"), (1e39, "too large for float32"), (-1e39, "too large")]
+NUMBERS = [
+    (math.nan, "nan"),
+    (math.inf, "inf"),
+    (-math.inf, "-inf"),
+    (1e39, "too large for float32"),
+    (-1e39, "too large"),
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -459,7 +465,9 @@ def test_repeated_rows_and_numbers_need_no_memory() -> None:
     assert results(*thin) == results(*(array.copy() for array in thin))
 
 
-@pytest.mark.parametrize("dtype_of_x", ["?", "i1", "u1", ">i2", "u2", "i4", ">u4", "i8", "u8", "f2", ">f2", ">f4", ">f8"])
+@pytest.mark.parametrize(
+    "dtype_of_x", ["?", "i1", "u1", ">i2", "u2", "i4", ">u4", "i8", "u8", "f2", ">f2", ">f4", ">f8"]
+)
 def test_every_real_dtype_is_read(dtype_of_x: str) -> None:
     x = (np.arange(48).reshape(8, 6) % 2).astype(dtype_of_x)
     assert results(x, x[:, :2], x[:, 0] + np.ones(8, np.dtype(dtype_of_x))) == results(

@@ -162,9 +162,9 @@ def test_npz_cut_short(tmp_path: Path) -> None:
 # --- CSV ---
 
 
-def csv_of(folder: Path, text: str | bytes, **options: Any) -> dict[str, list[Any]]:
+def csv_of(folder: Path, contents: str | bytes, **options: Any) -> dict[str, list[Any]]:
     """The columns of a CSV file."""
-    data = text if isinstance(text, bytes) else text.encode()
+    data = contents if isinstance(contents, bytes) else contents.encode()
     columns: dict[str, list[Any]] = files.read_csv(written(folder, data), **options).to_pydict()
     return columns
 
@@ -214,7 +214,7 @@ def test_csv_options(tmp_path: Path) -> None:
         ('a,b\n"x\ny",2\n1,2,3\n', "line 4: found 3 fields, expected 2"),
         ("a,b,a\n1,2,3\n", r"\['a'\] more than once"),
         ("", "expected rows of text, found an empty file"),
-        ("\n\n  \n", "not a readable CSV file"),
+        ("\n\r\n\n", "expected rows, found blank lines"),
         ("<!DOCTYPE html>", "found a web page"),
         (b"PAR1....", "found Parquet"),
         (b"a\n\xff\xfe\n", "UTF-8"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import reference as ref
 from helpers import assert_within, eps
 from kernel_calls import ENUMS, KernelTable, Panels, vector
@@ -119,7 +120,9 @@ def test_forward_activations(k: KernelTable, activation: str) -> None:
 
 def test_forward_touches_its_rows_and_panels_only(k: KernelTable) -> None:
     shape = (67, 11, 3 * k.panel + 1)
-    for rows, panels in itertools.product([(0, 67), (1, 66), (5, 6), (66, 67), (9, 9)], [(0, 4), (1, 3), (3, 4), (2, 2)]):
+    for rows, panels in itertools.product(
+        [(0, 67), (1, 66), (5, 6), (66, 67), (9, 9)], [(0, 4), (1, 3), (3, 4), (2, 2)]
+    ):
         check_forward(k, shape, "gelu", rows=rows, panels=panels)
 
 

@@ -83,7 +83,11 @@ def test_layers_check_their_arguments(make: Any, error: type[Exception], message
         ("relu", TypeError, "expected a list of layers"),
         ([], ValueError, "layers is empty"),
         ([st.Residual([st.Dense(3)])], ValueError, "Residual: its layers turn 4 numbers a row into 3: expected 4"),
-        ([st.Dense(3), st.Dense(2, init=np.ones((4, 2)))], ValueError, r"init of layer 1 .*\(4, 2\): expected \(3, 2\)"),
+        (
+            [st.Dense(3), st.Dense(2, init=np.ones((4, 2)))],
+            ValueError,
+            r"init of layer 1 .*\(4, 2\): expected \(3, 2\)",
+        ),
         ([st.Dense(1, init=[[1.0], [2.0], [np.nan], [0.0]])], ValueError, "0.weight"),
     ],
 )
@@ -395,7 +399,10 @@ def doctored(path: Path, change: Any) -> None:
         (lambda t, m: t.update({"2.weight": np.ones(3)}), r"2.weight is \(3,\): the layers expect no such tensor"),
         (lambda t, m: t.update({"0.bias": np.ones(4)}), r"0.bias is \(4,\): the layers expect \(3,\)"),
         (lambda t, m: t.update({"0.bias": np.array([1, np.nan, 1])}), "0.bias"),
-        (lambda t, m: m["architecture"]["layers"][0].update(n_out=10**12), r"0.bias is \(3,\): the layers expect \(1000000000000,\)"),
+        (
+            lambda t, m: m["architecture"]["layers"][0].update(n_out=10**12),
+            r"0.bias is \(3,\): the layers expect \(1000000000000,\)",
+        ),
         (lambda t, m: m["architecture"].update(n_in=10**15), "0.weight"),
         (lambda t, m: m["architecture"].update(n_in="4"), "n_in is '4'"),
         (lambda t, m: m["architecture"].update(dtype="object"), "dtype is 'object'"),

@@ -289,7 +289,11 @@ def test_fit_refuses_before_it_trains(schedule: Schedule, message: str) -> None:
         (lambda: schedules.constant("0.1"), TypeError, "lr is '0.1'"),
         (lambda: schedules.step(0.1, every=0), ValueError, "every is 0: expected a whole number >= 1"),
         (lambda: schedules.step(0.1, every=2, factor=0), ValueError, "factor is 0: expected a finite number > 0"),
-        (lambda: schedules.step(0.1, every=2, unit="rows"), ValueError, "unit is 'rows': expected one of steps, epochs"),
+        (
+            lambda: schedules.step(0.1, every=2, unit="rows"),
+            ValueError,
+            "unit is 'rows': expected one of steps, epochs",
+        ),
         (lambda: schedules.exponential(0.1, factor=math.inf), ValueError, "factor is inf"),
         (lambda: schedules.exponential(0.1, factor=0.5, epoch_steps=0), ValueError, "epoch_steps is 0"),
         (lambda: schedules.cosine(0.1, total=0), ValueError, "total is 0"),

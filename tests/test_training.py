@@ -391,7 +391,7 @@ def test_wake_reports_progress_within_the_epoch() -> None:
     net = st.Network(3, [st.Dense(256, "tanh"), st.Dense(256, "tanh"), st.Dense(2)])
     st.Trainer(net, "mse", st.SGD(0.01)).fit(x, np.tile(Y, (2000, 1)), epochs=1, callbacks=[Watch()])
     rows = [rows for rows, _ in Watch.seen]
-    assert rows and rows == sorted(rows) and 0 < rows[0] and rows[-1] <= len(x)
+    assert rows and rows == sorted(rows) and rows[0] > 0 and rows[-1] <= len(x)
     assert all(0 < loss < 10 for _, loss in Watch.seen)
 
 
@@ -589,7 +589,9 @@ def test_own_function_cannot_be_saved(tmp_path: Path) -> None:
         return float(0.1 * 0.5**step)
 
     trainer = make_trainer(st.SGD(halving))
-    with pytest.raises(ValueError, match="cannot save the learning rate .*halving: only numbers and steepest.schedules"):
+    with pytest.raises(
+        ValueError, match="cannot save the learning rate .*halving: only numbers and steepest.schedules"
+    ):
         trainer.save(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

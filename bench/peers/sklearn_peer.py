@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+
 from works import Work
 
 

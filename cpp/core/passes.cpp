@@ -59,7 +59,7 @@ void Predictor<T>::predict(const ArrayView& x, T* out) {
         const Rows rows{nullptr, first, std::min(plan->capacity(), x.rows - first)};
         pass<T>(
             network_.kernels(), plan->threads(rows.count), x, rows, plan->input(),
-            [&](Share share) { plan->forward({rows.count, 0}, share); }, plan->output(), n_out, out + first * n_out);
+            [&](Share share) { plan->forward({rows.count, 0, 0}, share); }, plan->output(), n_out, out + first * n_out);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(plan));
@@ -71,7 +71,7 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
     if (x.rows == 0) throw std::invalid_argument(x.name + " has 0 rows, expected at least 1");
     if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(network_, x.rows, Purpose::gradients);
     rows_ = 0;  // until all went well
-    const Replay<T> replay{x.rows, passes_};
+    const Replay<T> replay{x.rows, network_.seed(), passes_};
     pass<T>(
         network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
         [&](Share share) {
@@ -87,7 +87,7 @@ template <class T>
 void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     if (rows_ == 0) throw std::invalid_argument("backward needs a forward pass before it");
     expect_shape(dy, rows_, network_.n_out());
-    const Replay<T> replay{rows_, passes_ - 1};
+    const Replay<T> replay{rows_, network_.seed(), passes_ - 1};
     pass<T>(
         network_.kernels(), plan_->threads(rows_), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
         [&](Share share) { plan_->backward(replay, share); }, plan_->input_gradient(), network_.n_in(), dx);

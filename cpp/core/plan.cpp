@@ -204,6 +204,7 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
         const bool by_inputs = panels_of(n_in, panel) >= n;
         const Range inputs = by_inputs ? share.split(n_in, panel) : Range{0, n_in};
         const Range outputs = by_inputs ? Range{0, n} : share.split(n);
+        if (inputs.begin == inputs.end) return;  // fewer panels than members: not even the bias is theirs
         args.in0 = inputs.begin, args.in1 = inputs.end, args.panel0 = outputs.begin, args.panel1 = outputs.end;
         args.batch = replay.rows;
         args.update = replay.weight_update;
@@ -236,10 +237,10 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
     const std::size_t x_index = values_.size() - 1;
     const Value x = values_.back();
     Value& y = add_value(layer.n_out, true);
-    const auto apply = [run = k_.dropout, n = panels(layer.n_out), seed = network_.seed(), number, p = static_cast<T>(layer.p)](
+    const auto apply = [run = k_.dropout, n = panels(layer.n_out), number, p = static_cast<T>(layer.p)](
                            Matrix<T> from, Matrix<T> to) -> Item {
         return [=](const Replay<T>& replay, Share share) {
-            const DropoutArgs<T> args{split_rows(share, replay.rows, n), constant(from), to, seed, replay.draw, number, p};
+            const DropoutArgs<T> args{split_rows(share, replay.rows, n), constant(from), to, replay.seed, replay.draw, number, p};
             run(&args);
         };
     };

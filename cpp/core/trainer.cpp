@@ -100,7 +100,7 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
     };
     Update<T> decaying = update(true, 1), other = update(false, 1);
     const bool stored = optimizer_.clip_norm > 0;
-    Replay<T> replay{rows.count, static_cast<std::uint32_t>(n_steps)};
+    Replay<T> replay{rows.count, seed_, static_cast<std::uint32_t>(n_steps)};
     if (!stored) replay.weight_update = &decaying, replay.other_update = &other;
 
     Plan<T>& plan = batch.plan;
@@ -266,7 +266,7 @@ Metrics Trainer<T>::evaluate(const Data& data) {
     each_block(data, [&](Batch& batch, Rows rows, Share share) {
         const Matrix<T> output = batch.plan.output();
         const Matrix<const T> y{output.data, output.stride}, t = batch.targets.rows();
-        batch.plan.forward({rows.count, 0}, share);
+        batch.plan.forward({rows.count, 0, 0}, share);
         batch.targets.loss(y, {}, rows.count, 1, share);
         share.sync();
         if (!share.leads()) return;

@@ -63,9 +63,16 @@ def is_frame(table: Any) -> bool:
 def read_column(name: str, values: Any) -> Column:
     """Read a column as numbers or labels; ValueError where it is neither, or holds an infinite number."""
     column = _from_numpy(name, values) if isinstance(values, np.ndarray) else _from_arrow(name, values)
+    if missing_in(column).all():
+        return Column("empty", np.full(len(column.values), np.nan))
     if column.kind == "number" and (infinite := np.isinf(column.values)).any():
         raise ValueError(f"column {name!r} is infinite in row {infinite.argmax()} (the first row is 0)")
     return column
+
+
+def missing_in(column: Column) -> NDArray[np.bool_]:
+    """Return where a column has no value, shape (n,)."""
+    return np.asarray(np.isnan(column.values) if column.kind in ("number", "empty") else column.values < 0)
 
 
 def read_target(name: str, values: Any) -> NDArray[Any]:
@@ -81,7 +88,7 @@ def read_target(name: str, values: Any) -> NDArray[Any]:
     elif not hasattr(values, "chunks"):
         values = _one_dimensional(name, values)
     column = read_column(name, values)
-    missing = np.isnan(column.values) if column.kind in ("number", "empty") else column.values < 0
+    missing = missing_in(column)
     if missing.any():
         raise ValueError(
             f"target {name!r} has no value in row {missing.argmax()} (the first row is 0; "
@@ -103,8 +110,10 @@ def _one_dimensional(name: str, values: Any) -> Any:
     """Return one column as an arrow or NumPy array."""
     if not isinstance(values, np.ndarray) and hasattr(values, "__arrow_c_stream__"):
         return import_pyarrow().chunked_array(values)
-    if not isinstance(values, np.ma.MaskedArray):
-        values = np.asarray(values)
+    if not isinstance(values, np.ndarray):
+        array = np.asarray(values)
+        # NumPy writes a list of text and other things out as text, a missing value as "nan" too.
+        values = np.array(values, dtype=object) if array.dtype.kind == "U" else array
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:

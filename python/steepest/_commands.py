@@ -18,7 +18,7 @@ from . import files
 from ._columns import read_target
 from ._console import ProgressBar, print_numbers
 from ._core import __version__, build_info
-from ._spec import choice, integer
+from ._spec import choice, integer, number
 from .network import Network, load
 from .recipe import Recipe, probabilities, score, split_rows
 from .tables import TASKS, Classes, LabelFeatures, TableEncoder, infer_task
@@ -71,7 +71,7 @@ def train(
 ) -> None:
     """Train a network on a table, and measure it on rows that it has never seen."""
     recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
-    seed = integer("--seed", seed, ge=0)
+    seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     if not out.parent.is_dir():  # before the training, not after it
         raise ValueError(f"--out: there is no folder {out.parent}")
     console = _console()

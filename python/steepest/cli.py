@@ -29,15 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from ._commands import app
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("rich", "typer"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("rich", "typer"):
             raise
-        return _say(f"the command line needs {error.name}: pip install 'steepest[cli]'", MISTAKE)
+        return _say(f"the command line needs {missing}: pip install 'steepest[cli]'", MISTAKE)
 
     from ._core import DivergedError
 
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = app(given, prog_name="steepest", standalone_mode=False)
+        if code == INTERRUPTED:  # typer's own answer to Ctrl-C, in some versions
+            raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", INTERRUPTED)
     except DivergedError as error:

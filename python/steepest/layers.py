@@ -262,7 +262,7 @@ class Residual(Layer):
         The branch. It must end with as many numbers a row as it starts with.
     """
 
-    layers: tuple[Layer, ...]
+    layers: Sequence[Layer]
 
     def __post_init__(self) -> None:
         """Check the arguments."""

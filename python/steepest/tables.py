@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._columns import Column, open_table, read_column, read_target
+from ._columns import Column, missing_in, open_table, read_column, read_target
 from ._spec import Spec, choice, flag, from_dict, integer, number
 from .files import is_number
 
@@ -171,6 +171,8 @@ class Classes(Spec):
             raise ValueError(f"labels of type {dtype}: expected text, true and false, or numbers, all of one type")
         if len(labels) < 2 or not all(a < b for a, b in pairwise(labels)):
             raise ValueError(f"{len(labels)} labels: expected two or more, sorted and different")
+        if np.array(labels, dtype=dtype).tolist() != labels:
+            raise ValueError(f"labels of type {dtype}: expected such as the type can hold")
         self._set(labels=tuple(labels), dtype=dtype.name)
 
     @classmethod
@@ -473,6 +475,8 @@ class TableEncoder:
             encoder = cls(bins=data["bins"])
             kinds: dict[str, Any] = {"NumberFeatures": NumberFeatures, "LabelFeatures": LabelFeatures}
             encoder.columns = tuple(from_dict(column, kinds, "column") for column in data["columns"])
+            if len({column.name for column in encoder.columns}) < len(encoder.columns):
+                raise ValueError("a column stands twice")
             encoder.target_name = _text("target_name", data["target_name"])
             targets: dict[str, Any] = {"Classes": Classes, "Units": Units}
             encoder.target = from_dict(data["target"], targets, "target")
@@ -489,9 +493,11 @@ class TableEncoder:
 
     def _fit_column(self, name: str, column: Column, rows: NDArray[Any]) -> NumberFeatures | LabelFeatures | None:
         values = column.values[rows]
-        if column.kind in ("text", "boolean"):
-            return LabelFeatures.fit(name, column, values) if (values >= 0).any() else None
-        return None if np.isnan(values).all() else NumberFeatures.fit(name, values, self.bins)
+        if missing_in(column)[rows].all():
+            return None
+        if column.kind == "number":
+            return NumberFeatures.fit(name, values, self.bins)
+        return LabelFeatures.fit(name, column, values)
 
 
 def infer_task(name: str, values: NDArray[Any]) -> Task:

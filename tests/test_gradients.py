@@ -1,0 +1,139 @@
+"""Every gradient against central differences, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import reference as ref
+import steepest as st
+from helpers import normal, relative_error, targets_for
+
+H = 1e-5  # the error of a central difference is about H^2, and eps / H from rounding
+BOUND = 1e-7
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def differences(f: Callable[[Arrays], float], values: Arrays) -> Arrays:
+    """The derivative of f by each number of each array."""
+    slopes = {}
+    for name, array in values.items():
+        slopes[name] = np.empty_like(array)
+        for at in np.ndindex(array.shape):
+            sides = []
+            for h in (H, -H):
+                moved = array.copy()
+                moved[at] += h
+                sides.append(f(values | {name: moved}))
+            slopes[name][at] = (sides[0] - sides[1]) / (2 * H)
+    return slopes
+
+
+def shaken(network: st.Network, seed: int) -> st.Network:
+    """The network with no parameter at a special value such as 0 or 1."""
+    parameters = network.parameters
+    network.set_parameters(
+        {name: p + 0.3 * normal(seed + i, p.shape) for i, (name, p) in enumerate(parameters.items())}
+    )
+    return network
+
+
+def check_layers(layers: list[Any], n_in: int, rows: int) -> None:
+    """Compare forward and backward of a training pass with the differences of a random sum of the outputs."""
+    network = shaken(st.Network(n_in, layers, seed=3, dtype="float64"), seed=10)
+    x, dy = normal(1, (rows, n_in)), normal(2, (rows, network.n_out))
+
+    def total(values: Arrays) -> float:
+        # A fresh copy's first pass: dropout draws the same mask each time.
+        other = network.copy()
+        other.set_parameters({name: value for name, value in values.items() if name != "x"})
+        return float(np.sum(dy * other.forward(values["x"])))
+
+    truth = differences(total, network.parameters | {"x": x})
+    other = network.copy()
+    other.forward(x)
+    found = {"x": other.backward(dy)} | other.gradients
+    assert found.keys() == truth.keys()
+    for name, gradient in found.items():
+        assert relative_error(gradient, truth[name]) < BOUND, name
+
+
+@pytest.mark.parametrize("activation", ref.ACTIVATIONS)
+def test_activations(isa: str, activation: str) -> None:
+    check_layers([st.Dense(5, activation), st.Activation(activation), st.Dense(2)], n_in=3, rows=4)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.7])
+@pytest.mark.parametrize("activation", ref.DEFAULT_ALPHA)
+def test_activations_with_a_constant(activation: str, alpha: float) -> None:
+    check_layers([st.Dense(5, activation, alpha=alpha), st.Activation(activation, alpha), st.Dense(2)], n_in=3, rows=4)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [st.Dense(3)],
+        [st.Dense(3, bias=False)],
+        [st.Dense(19, "tanh"), st.Dense(17, "silu"), st.Dense(1)],
+        [st.Dropout(0.4), st.Dense(9, "softplus"), st.Dropout(0.5), st.Dense(2)],
+        [st.BatchNorm(), st.Dense(6, "sigmoid"), st.BatchNorm(0.3, 1e-2), st.Dense(3)],
+        [st.LayerNorm(), st.Dense(6, "tanh"), st.LayerNorm(1e-2), st.Dense(3)],
+        [st.Residual([st.Dense(4, "gelu")]), st.Dense(2)],
+        [
+            st.Dense(4, "mish"),
+            st.Residual([st.LayerNorm(), st.Residual([st.Dense(4, "elu"), st.Dropout(0.3)]), st.Dense(4)]),
+            st.Activation("tanh"),
+        ],
+        [st.Activation("tanh")],
+        [st.Dropout(0.5)],
+        [st.Residual([st.BatchNorm()]), st.Dense(2)],
+    ],
+    ids=str,
+)
+def test_layers(layers: list[Any], rows: int) -> None:
+    check_layers(layers, n_in=4, rows=rows)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("n_out", [1, 5])
+@pytest.mark.parametrize("loss", ref.LOSSES)
+def test_losses(isa: str, loss: str, n_out: int, weighted: bool) -> None:
+    n_out += loss == "cross_entropy"
+    network = shaken(st.Network(3, [st.Dense(4, "tanh"), st.Dense(n_out)], seed=1, dtype="float64"), seed=5)
+    x, y = normal(6, (9, 3)), targets_for(loss, 7, 9, n_out)
+    weight = np.linspace(0, 2, 9) if weighted else None
+
+    def value(parameters: Arrays) -> float:
+        other = network.copy()
+        other.set_parameters(parameters)
+        trainer = st.Trainer(other, loss, quantile=0.8, delta=0.7)
+        return trainer.evaluate(x, y, weight)["loss"]
+
+    before = network.parameters
+    truth = differences(value, before)
+    st.Trainer(network, loss, st.SGD(1.0), quantile=0.8, delta=0.7).step(x, y, weight)
+    for name, after in network.parameters.items():
+        assert relative_error(before[name] - after, truth[name]) < BOUND, name
+
+
+def test_probability_rows() -> None:
+    """Cross-entropy against shares, as against labels."""
+    network = shaken(st.Network(3, [st.Dense(4)], seed=1, dtype="float64"), seed=5)
+    x, shares = normal(6, (5, 3)), np.random.default_rng(8).dirichlet(np.ones(4), 5)
+
+    def value(parameters: Arrays) -> float:
+        other = network.copy()
+        other.set_parameters(parameters)
+        return st.Trainer(other, "cross_entropy").evaluate(x, shares)["loss"]
+
+    before = network.parameters
+    truth = differences(value, before)
+    st.Trainer(network, "cross_entropy", st.SGD(1.0)).step(x, shares)
+    for name, after in network.parameters.items():
+        assert relative_error(before[name] - after, truth[name]) < BOUND, name
