@@ -8,11 +8,7 @@ from pathlib import Path
 import nox
 
 nox.options.sessions = ["lint", "tests"]
-CPP = [
-    str(path)
-    for path in sorted(Path().glob("*/**/*"))
-    if path.suffix in {".cpp", ".hpp", ".inl"} and path.parts[0] in {"cpp", "bench"}
-]
+CPP = sorted(str(path) for path in [*Path("cpp").glob("*/*"), *Path("bench").glob("*.cpp")])
 
 
 @nox.session

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def measure(threads: int, rounds: int = 5) -> dict[str, float]:
-    """Return FLOP/s of one and of `threads` threads, and bytes a second read and updated by `threads`: the best of rounds."""
+    """Return FLOP/s of one and of `threads` threads, and bytes a second that `threads` read and update: the best."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "limits.so"
         source = Path(__file__).with_name("limits.cpp")

@@ -20,11 +20,12 @@ def heading(result: dict[str, Any]) -> str:
     """Name the machine, its limits and the libraries."""
     found = result["limits"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
     return (
-        f"{result['machine']}, {result['threads']} thread{'s' if result['threads'] > 1 else ''}, kernels for {result['isa']}. "
-        f"Limits in the same run: {found['flops_one'] / 1e9:.0f} GFLOP/s float32 on one core, {found['flops'] / 1e9:.0f} "
-        f"on all; {found['read'] / 1e9:.1f} GB/s read, {found['update'] / 1e9:.1f} GB/s updated; an empty call "
-        f"{found['call'] * 1e9:.0f} ns. {versions}."
+        f"{result['machine']}, {threads}, kernels for {result['isa']}. Limits in the same run: "
+        f"{found['flops_one'] / 1e9:.0f} GFLOP/s float32 on one core, {found['flops'] / 1e9:.0f} on all; "
+        f"{found['read'] / 1e9:.1f} GB/s read, {found['update'] / 1e9:.1f} GB/s updated; "
+        f"an empty call {found['call'] * 1e9:.0f} ns. {versions}."
     )
 
 

@@ -53,7 +53,7 @@ class Work:
 
     @property
     def bytes(self) -> float:
-        """Traffic that no step can avoid where the weights fit no cache: read them, and for an update their state too."""
+        """Traffic that no step avoids where the weights fit no cache: read them, and for an update their state too."""
         copies = {"infer": 1, "sgd": 3, "momentum": 5, "adam": 7}["infer" if self.table == "infer" else self.optimizer]
         return 4.0 * copies * self.n_weights
 

@@ -41,7 +41,7 @@ def torch_module(layers: Sequence[Layer], n: int, tensors: dict[str, Array], pre
         "mish": nn.Mish,
     }  # fmt: skip
 
-    class Residual(nn.Module):  # type: ignore[misc]
+    class Residual(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self, branch: Any) -> None:
             super().__init__()
             self.branch = branch

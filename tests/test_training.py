@@ -7,7 +7,7 @@ import json
 import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -382,7 +382,7 @@ def test_every_begun_callback_is_ended() -> None:
 
 def test_wake_reports_progress_within_the_epoch() -> None:
     class Watch(st.Callback):
-        seen: list[tuple[int, float]] = []
+        seen: ClassVar[list[tuple[int, float]]] = []
 
         def wake(self, fit: Any) -> None:
             self.seen.append((fit.rows_done, fit.running_loss))

@@ -17,7 +17,11 @@ class Peer:
         layers: list[st.Dense] = [st.Dense(w.shape[1], work.activation) for w, _ in weights[:-1]]
         self.net = st.Network(work.sizes[0], [*layers, st.Dense(work.sizes[-1])])
         self.net.set_parameters(
-            {f"{i}.{name}": array for i, pair in enumerate(weights) for name, array in zip(("weight", "bias"), pair)}
+            {
+                f"{i}.{name}": array
+                for i, pair in enumerate(weights)
+                for name, array in zip(("weight", "bias"), pair, strict=True)
+            }
         )
         optimizer = {
             "sgd": st.SGD(work.lr),

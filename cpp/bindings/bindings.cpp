@@ -375,7 +375,8 @@ public:
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
             if (!wake.is_none()) wake(rows, loss);
         };
-        return work(arguments.data.x.rows, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
+        return work(arguments.data.x.rows,
+                    [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
     }
 
     py::dict evaluate(py::handle x, py::handle y, const py::object& weights) {

@@ -237,10 +237,11 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
     const std::size_t x_index = values_.size() - 1;
     const Value x = values_.back();
     Value& y = add_value(layer.n_out, true);
-    const auto apply = [run = k_.dropout, n = panels(layer.n_out), number, p = static_cast<T>(layer.p)](
-                           Matrix<T> from, Matrix<T> to) -> Item {
+    const auto apply = [run = k_.dropout, n = panels(layer.n_out), number, p = static_cast<T>(layer.p)](Matrix<T> from,
+                                                                                                        Matrix<T> to) -> Item {
         return [=](const Replay<T>& replay, Share share) {
-            const DropoutArgs<T> args{split_rows(share, replay.rows, n), constant(from), to, replay.seed, replay.draw, number, p};
+            const DropoutArgs<T> args{
+                split_rows(share, replay.rows, n), constant(from), to, replay.seed, replay.draw, number, p};
             run(&args);
         };
     };

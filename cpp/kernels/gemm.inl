@@ -98,9 +98,9 @@ struct Tiles {
     static_assert(kTileRows == 6 || kTileRows == 14, "one line below for each number of rows");
 #define STEEPEST_TILES(N, R) tile<T, 1, R, N, kAcross>, tile<T, 1, R + 1, N, kAcross>
 #if STEEPEST_VECTOR_BYTES == 64 || defined(__aarch64__)
-#define STEEPEST_ROW_OF_TILES(N)                                                                                   \
-    {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3), STEEPEST_TILES(N, 5), STEEPEST_TILES(N, 7), STEEPEST_TILES(N, 9), \
-     STEEPEST_TILES(N, 11), STEEPEST_TILES(N, 13)}
+#define STEEPEST_ROW_OF_TILES(N)                                                              \
+    {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3),  STEEPEST_TILES(N, 5), STEEPEST_TILES(N, 7), \
+     STEEPEST_TILES(N, 9), STEEPEST_TILES(N, 11), STEEPEST_TILES(N, 13)}
 #else
 #define STEEPEST_ROW_OF_TILES(N) {STEEPEST_TILES(N, 1), STEEPEST_TILES(N, 3), STEEPEST_TILES(N, 5)}
 #endif
@@ -269,8 +269,8 @@ void input_gradient(const InputGradientArgs<T>* args) {
             for (std::size_t p = group; p < group_end; ++p) {
                 pack_transposed(g, p, k, depth, g.scratch + (p - group) * kDepth * P);
             }
-            const TileArgs<T> t{0, g.dy.data + k / P * g.dy.stride, g.dy.stride, g.scratch, kDepth * P, nullptr, k > 0,
-                                g.dx.data + group * g.dx.stride, g.dx.stride};
+            const TileArgs<T> t{0,     g.dy.data + k / P * g.dy.stride, g.dy.stride, g.scratch, kDepth * P, nullptr,
+                                k > 0, g.dx.data + group * g.dx.stride, g.dx.stride};
             multiply<T>(g.row0, g.row1, 0, group_end - group, g.n_in - group * P, depth, t,
                         [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
                             if (plain) return;
@@ -321,8 +321,8 @@ void update_by_row(const WeightGradientArgs<T>& g) {
 template <class T>
 void weight_gradient(const WeightGradientArgs<T>* args) {
     constexpr std::size_t P = kPanel<T>;
-    constexpr std::size_t kInputs = 4 * P;        // a block's part of x, kDepth rows deep, fits L2
-    constexpr std::size_t kSmall = 1 << 18;       // bytes of x that stay in L2
+    constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kDepth rows deep, fits L2
+    constexpr std::size_t kSmall = 1 << 18;  // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
     const auto update_tile = g.update ? update_rows<T>(g.update->rule) : nullptr;
     const std::size_t in_blocks = (g.in1 - g.in0 + kInputs - 1) / kInputs, panels = g.panel1 - g.panel0;

@@ -113,7 +113,8 @@ private:
     int factors_ = 0;
 };
 
-// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) - t.y.
+// Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) -
+// t.y.
 template <class T>
 double cross_entropy(const LossArgs<T>& a) {
     const T infinity = T(__builtin_inf());
