@@ -509,6 +509,15 @@ def test_divergence_returns_to_the_last_finite_epoch() -> None:
     assert np.isfinite(trainer.fit(X, Y, epochs=2)["loss"]).all()
 
 
+def test_without_rollback_the_last_finite_step_stands() -> None:
+    trainer = make_trainer(st.SGD(lambda step: 0.01 if step < 3 else 1e30), dropout=0.0)
+    before = state_of(trainer)
+    with pytest.raises(st.DivergedError) as caught:
+        trainer.fit(X, Y, epochs=1, batch_size=10, rollback=False)
+    assert caught.value.step > 3 and "last finite epoch" not in str(caught.value)
+    assert state_of(trainer)["0.weight"] != before["0.weight"]
+
+
 def re_all(text: str, *parts: str) -> bool:
     """Whether all parts are in the text."""
     return all(part in text for part in parts)

@@ -622,6 +622,7 @@ PYBIND11_MODULE(_core, m) {
         .def("buffers", &PyNetwork::buffers)
         .def("gradients", &PyNetwork::gradients)
         .def("set_parameters", &PyNetwork::set_parameters, py::arg("values"))
+        .def("is_finite", [](PyNetwork& self) { return self.core([](auto& n) { return n.is_finite(); }); })
         .def("state", &PyNetwork::state)
         .def("restore", &PyNetwork::restore, py::arg("state"));
 

@@ -1,6 +1,7 @@
 #include "network.hpp"
 
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "random.hpp"
@@ -119,6 +120,17 @@ std::size_t Network<T>::state_size() const {
     std::size_t size = 0;
     for (const auto& parameter : parameters_) size += parameter->rows * parameter->columns;
     return size;
+}
+
+template <class T>
+bool Network<T>::is_finite() const {
+    for (const auto& parameter : parameters_) {
+        const Buffer<T>& values = parameter->value.buffer();
+        bool finite = true;
+        for (std::size_t i = 0; i < values.size(); ++i) finite &= std::fabs(values.data()[i]) <= std::numeric_limits<T>::max();
+        if (!finite) return false;
+    }
+    return true;
 }
 
 template <class T>

@@ -62,6 +62,7 @@ public:
     const std::vector<Layer>& layers() const { return layers_; }
     const std::vector<std::unique_ptr<Parameter<T>>>& parameters() const { return parameters_; }
     std::size_t state_size() const;  // numbers of all parameters and buffers
+    bool is_finite() const;          // whether all of them are
 
     void allocate_gradients();
 

@@ -124,6 +124,7 @@ class Trainer:
         shuffle: bool = True,
         callbacks: Iterable[Callback] = (),
         verbose: bool = False,
+        rollback: bool = True,
     ) -> History:
         """Train for some epochs; a second fit goes on where the first ended.
 
@@ -150,6 +151,9 @@ class Trainer:
             Such as ``EarlyStopping(patience=5)``; called in the order given.
         verbose : bool
             Whether to print a line after each epoch.
+        rollback : bool
+            Whether to keep a copy of the weights for the case that an epoch diverges. False saves its memory, which
+            matters for very wide networks; their weights are then as the last finite step left them.
 
         Returns
         -------
@@ -162,13 +166,13 @@ class Trainer:
             If a shape or a value is wrong, in the validation rows too; nothing has changed then.
         DivergedError
             If the loss or a weight is no longer finite. The network has the weights of the last finite epoch then (or
-            the best, by `EarlyStopping`), and the optimiser's running means are forgotten.
+            the best, by `EarlyStopping`; see `rollback`), and the optimiser's running means are forgotten.
         KeyboardInterrupt
             By Ctrl-C: training stops after a whole step, callbacks are ended, and the network stays usable.
         """
         epochs = integer("epochs", epochs, ge=1)
         batch_size = integer("batch_size", batch_size, ge=1)
-        shuffle = flag("shuffle", shuffle)
+        shuffle, rollback = flag("shuffle", shuffle), flag("rollback", rollback)
         active = _check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
         x, y, sample_weight = _arrays(x, y, sample_weight)
         n_rows = self._core.check(x, y, sample_weight, "")
@@ -193,7 +197,7 @@ class Trainer:
             for epoch in range(epochs):
                 fit.epoch = epoch
                 start = time.perf_counter()
-                loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active))
+                loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active), rollback)
                 fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
                 if held_out:
                     fit.metrics |= {f"val_{name}": value for name, value in self._core.evaluate(*held_out).items()}
@@ -346,23 +350,26 @@ class Trainer:
         batch_size: int,
         shuffle: bool,
         wake: Callable[[int, float], None] | None,
+        rollback: bool,
     ) -> float:
         """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
         network = self.network._core
-        before = network.state()
+        before = network.state() if rollback else None
         try:
             loss = self._core.run_epoch(x, y, sample_weight, batch_size, shuffle, wake)
             # The last step's loss was taken before its update, so the update itself is still to be judged.
-            if not np.isfinite(network.state()).all():
+            if not network.is_finite():
                 raise self._diverged()
             return loss
         except _core.DivergedError as error:
-            network.restore(before)
+            if before is not None:
+                network.restore(before)
             self._core.reset()
+            kept = "The network has its last finite epoch's weights again. " if rollback else ""
             error.args = (
                 f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
-                f"{error.learning_rate:g}: the loss is {error.loss:g}. The network has its last finite epoch's weights "
-                "again. Scale x (and y) to about -1 to 1, or lower the learning rate.",
+                f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}"
+                "Scale x (and y) to about -1 to 1, or lower the learning rate.",
             )
             raise
 
