@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import ArrayLike, NDArray
 
 import reference as ref
@@ -95,3 +101,30 @@ def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwo
     twin = ref.ReferenceNetwork(list(build(net.layers, net.n_in)))
     twin.set_parameters(net.parameters | net.buffers)
     return twin
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new process with the core's default threads; if it hangs it is killed, with all its children."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],  # Python warns of any fork beside threads
+        cwd=Path(__file__).parent,
+        env={name: value for name, value in os.environ.items() if name != "STEEPEST_NUM_THREADS"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            pytest.fail(f"hangs: {out}{err}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def succeeds(scenario: Callable[..., None], *arguments: Any, **environment: str) -> None:
+    """Call a function of a test file in a new process."""
+    module = scenario.__module__
+    run = python(f"import {module}; {module}.{scenario.__name__}(*{arguments!r})", **environment)
+    assert (run.returncode, run.stderr) == (0, ""), f"ended with {run.returncode}: {run.stdout}{run.stderr}"

@@ -1,4 +1,4 @@
-"""Numbers that must come out right: the generator's published answers, dropout's shares, and losses at their ends."""
+"""Numbers that must come out right: random ones, losses at their ends, and what is computed of many rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import reference as ref
 import steepest as st
-from helpers import eps, normal
+from helpers import assert_within, eps, normal, reference_of, targets_for
 from steepest import _core
 
 # --- Random numbers ---
@@ -33,6 +34,23 @@ ONES = 0xFFFFFFFF
 def test_philox_known_answers(counter: Any, key: Any, expected: Any) -> None:
     """The answers for philox4x32-10 in the file kat_vectors of Random123 (Salmon et al., 2011)."""
     assert _core.philox(counter, key) == expected
+
+
+def test_every_order_is_drawn_as_often() -> None:
+    """Each row moves a weight of its own, by a rate that tells the step: what the weights end as tells the order."""
+    n, epochs = 4, 2400
+    net = st.Network(n, [st.Dense(1, bias=False, init="zeros")])
+    trainer = st.Trainer(net, "mae", st.SGD(lambda step: 2.0 ** -(step % n)), seed=3)
+    counts: dict[tuple[float, ...], int] = {}
+    for _ in range(epochs):
+        trainer.fit(np.eye(n), np.full(n, 2.0), epochs=1, batch_size=1)
+        order = tuple(net.parameters["0.weight"].ravel().tolist())
+        counts[order] = counts.get(order, 0) + 1
+        net.set_parameters({"0.weight": np.zeros((n, 1))})
+    expected = epochs / math.factorial(n)
+    assert len(counts) == math.factorial(n) and all(sorted(order) == [0.125, 0.25, 0.5, 1] for order in counts)
+    chi_squared = sum((count - expected) ** 2 / expected for count in counts.values())
+    assert chi_squared < 49.7  # one in a thousand at 23 degrees of freedom
 
 
 # --- Dropout ---
@@ -124,3 +142,51 @@ def test_sigmoid_at_its_ends(isa: str, dtype: str) -> None:
     assert net.predict(x).ravel().tolist() == [1, 0, 1, 0, 0.5]
     net.forward(x)
     assert net.backward(np.ones((5, 1))).ravel().tolist() == [0, 0, 0, 0, 0.25]
+
+
+# --- More rows than are computed at a time ---
+
+MANY = 1301
+X = normal(1, (MANY, 6))
+WEIGHT = np.abs(normal(2, (MANY,)))
+HIDDEN = [st.Dense(20, "tanh"), st.BatchNorm(), st.Dense(3)]
+
+
+@pytest.mark.parametrize("rows", [511, 512, 513, MANY])
+def test_predictions_of_many_rows(rows: int, isa: str, dtype: str) -> None:
+    net = st.Network(6, HIDDEN, seed=1, dtype=dtype)
+    truth = reference_of(net).predict(X[:rows])
+    assert_within(net.predict(X[:rows]), truth, 50 * eps(dtype) * (1 + np.abs(truth)))
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@pytest.mark.parametrize("loss", ref.LOSSES)
+def test_metrics_of_many_rows(loss: str, weight: Any) -> None:
+    """Each is a weighted mean over all rows, and r2 a mean over the outputs."""
+    net = st.Network(6, HIDDEN, seed=1, dtype="float64")
+    y, t = net.predict(X), targets_for(loss, 3, MANY, 3)
+    share = (np.ones(MANY) if weight is None else weight)[:, None]
+    share = share / share.sum()
+    truth = {"loss": ref.mean_loss(loss, y, t, weight, 0.3)[0]}
+    if loss == "cross_entropy":
+        truth["accuracy"] = (share[:, 0] * (y.argmax(axis=1) == t)).sum()
+    elif loss == "binary_cross_entropy":
+        truth["accuracy"] = (share * ((y > 0) == (t > 0.5))).sum() / 3
+    elif loss != "poisson":
+        around_mean = t - (share * t).sum(axis=0)
+        squares = (share * (y - t) ** 2).sum(axis=0)
+        truth["r2"] = (1 - squares / (share * around_mean**2).sum(axis=0)).mean()
+        truth["rmse"] = np.sqrt(squares.mean())
+        truth["mae"] = (share * np.abs(y - t)).sum() / 3
+    metrics = st.Trainer(net, loss, quantile=0.3, delta=0.3).evaluate(X, t, weight)
+    assert metrics == pytest.approx(truth, rel=1e-12)
+
+
+def test_r2_far_from_zero() -> None:
+    """Targets whose mean is a million times their spread leave the digits that float64 has for them."""
+    net = st.Network(1, [st.Dense(1, init=[[1.0]])], dtype="float64")
+    y = normal(4, (MANY, 1)) + 1e6
+    net.set_parameters({"0.bias": [1e6]})
+    x = y - 1e6 + 0.5 * normal(5, (MANY, 1))
+    expected = 1 - ((x - (y - 1e6)) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    assert st.Trainer(net, "mse").evaluate(x, y)["r2"] == pytest.approx(expected, rel=1e-8)

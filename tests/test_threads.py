@@ -6,18 +6,18 @@ import hashlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
 import steepest as st
-from helpers import normal
+from helpers import normal, python, succeeds
 
 HANG = 10  # seconds after which a child counts as hanging
 TASKS = Path("/proc/self/task")  # a folder for each thread of this process
@@ -27,43 +27,21 @@ needs_tasks = pytest.mark.skipif(not TASKS.is_dir(), reason="counts threads in L
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="limits the processors of a process")
 
 
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new process, whose whole family is killed if it hangs."""
-    env = {name: value for name, value in os.environ.items() if name != "STEEPEST_NUM_THREADS"} | environment
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],  # Python warns of any fork beside threads
-        cwd=Path(__file__).parent,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            out, err = process.communicate(timeout=6 * HANG)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
-            pytest.fail(f"hangs: {out}{err}")
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
-def succeeds(scenario: Callable[[], None], **environment: str) -> None:
-    """Call a function of this file in a new process."""
-    run = python(f"import test_threads; test_threads.{scenario.__name__}()", **environment)
-    assert (run.returncode, run.stderr) == (0, ""), run.stdout
-
-
 def make(seed: int, n_hidden: int = 256) -> st.Trainer:
     net = st.Network(64, [st.Dense(n_hidden, "relu"), st.Dropout(0.2), st.Dense(3)], seed=seed)
     return st.Trainer(net, "mse", st.SGD(0.01, momentum=0.9), seed=seed)
 
 
-def train(trainer: st.Trainer, epochs: int = 2) -> str:
-    """Train and predict; two digests are equal only if all bits are."""
+def digest(*arrays: NDArray[Any]) -> str:
+    """Two are equal only if all bits are."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def train(trainer: st.Trainer) -> str:
+    """Train and predict."""
     x = normal(trainer.seed, (200, 64))
-    losses = trainer.fit(x, x[:, :3], epochs=epochs, batch_size=64)["loss"]
-    return hashlib.sha256(losses.tobytes() + trainer.network.predict(x).tobytes()).hexdigest()
+    losses = trainer.fit(x, x[:, :3], epochs=2, batch_size=64)["loss"]
+    return digest(losses, trainer.network.predict(x))
 
 
 def train_new(seed: int) -> str:
@@ -84,6 +62,8 @@ def in_fork(work: Callable[[], str]) -> str:
         signal.alarm(HANG)
         try:
             os.write(writer, work().encode())
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(writer)
@@ -97,7 +77,10 @@ def forks_after_a_fit() -> None:
     st.set_num_threads(2)
     trainer = make(1)
     train(trainer)
-    predict: Callable[[], str] = lambda: trainer.network.predict(normal(2, (500, 64))).tobytes().hex()  # noqa: E731
+
+    def predict() -> str:
+        return digest(trainer.network.predict(normal(2, (500, 64))))
+
     for work in (predict, lambda: train(trainer), lambda: train_new(3), lambda: in_fork(lambda: train(trainer))):
         child = in_fork(work)
         assert child == work()
@@ -131,7 +114,7 @@ def forks_during_a_fit() -> None:
 
     background = threading.Thread(target=keep_training)
     background.start()
-    inside.wait()
+    assert inside.wait(HANG)
     for i in range(20):
         time.sleep(1e-3 * i)  # other moments of the epoch
         assert in_fork(lambda: train_new(3)) == expected[1]
@@ -178,7 +161,7 @@ def ends_during_a_fit() -> None:
             inside.set()
 
     threading.Thread(target=keep_training, daemon=True).start()
-    inside.wait()
+    assert inside.wait(HANG)
 
 
 def starts_no_thread_when_told() -> None:

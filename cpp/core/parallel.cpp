@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -25,6 +26,7 @@ void relax() {
 #endif
 }
 
+constexpr long kMostThreads = 1024;
 constexpr int kSpins = 2000;  // some tens of microseconds: longer than the gap between two steps of a small network
 
 // Spins until `ready` holds; gives the processor away when that takes long, for the others may need it to get here.
@@ -46,7 +48,7 @@ public:
             function(context, Share{0, 1, nullptr});
             return;
         }
-        hire(threads - 1);
+        threads = hire(threads - 1) + 1;
         Barrier barrier(threads);
         function_ = function;
         context_ = context;
@@ -64,10 +66,15 @@ public:
     }
 
 private:
-    void hire(std::size_t workers) {
-        for (; hired_ < workers; ++hired_) {
-            std::thread(&Team::work, this, hired_ + 1, generation_.load()).detach();
+    // Has at least `workers` workers, or as many as the system grants; returns how many of them to use.
+    std::size_t hire(std::size_t workers) {
+        try {
+            for (; hired_ < workers; ++hired_) {
+                std::thread(&Team::work, this, hired_ + 1, generation_.load()).detach();
+            }
+        } catch (const std::system_error&) {  // the result is the same with fewer
         }
+        return std::min(workers, hired_);
     }
 
     void work(std::size_t index, std::size_t seen) {
@@ -125,8 +132,9 @@ std::size_t default_threads() {
     if (const char* text = std::getenv("STEEPEST_NUM_THREADS"); text && *text) {
         char* end = nullptr;
         const long n = std::strtol(text, &end, 10);
-        if (*end != '\0' || n < 1) {
-            throw std::invalid_argument("STEEPEST_NUM_THREADS is '" + std::string(text) + "', expected a number of at least 1");
+        if (*end != '\0' || n < 1 || n > kMostThreads) {
+            throw std::invalid_argument("STEEPEST_NUM_THREADS is '" + std::string(text) + "', expected a number from 1 to " +
+                                        std::to_string(kMostThreads));
         }
         return static_cast<std::size_t>(n);
     }
@@ -157,7 +165,9 @@ void Barrier::wait() {
 }
 
 void set_num_threads(std::size_t n) {
-    if (n < 1) throw std::invalid_argument("n is 0, expected at least 1 thread");
+    if (n < 1 || n > kMostThreads) {
+        throw std::invalid_argument("n is " + std::to_string(n) + ", expected a number from 1 to " + std::to_string(kMostThreads));
+    }
     num_threads() = n;
 }
 

@@ -301,7 +301,7 @@ void column_sums(std::size_t batch, const T* dy, T* sums) {
 template <class T>
 void update_by_row(const WeightGradientArgs<T>& g) {
     constexpr std::size_t P = kPanel<T>;
-    const auto update = update_rows<T, OuterProduct<T>>(g.update->rule);
+    const auto update = update_rows<T, OuterProduct<T>>(*g.update, g.weight_slots);
     const T one = T(1);
     for (std::size_t p = g.panel0; p < g.panel1; ++p) {
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
@@ -324,7 +324,7 @@ void weight_gradient(const WeightGradientArgs<T>* args) {
     constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kDepth rows deep, fits L2
     constexpr std::size_t kSmall = 1 << 18;  // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
-    const auto update_tile = g.update ? update_rows<T>(g.update->rule) : nullptr;
+    const auto update_tile = g.update ? update_rows<T>(*g.update, g.weight_slots) : nullptr;
     const std::size_t in_blocks = (g.in1 - g.in0 + kInputs - 1) / kInputs, panels = g.panel1 - g.panel0;
     // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
     const bool down = g.batch * (g.in1 - g.in0) * sizeof(T) <= kSmall;

@@ -1,0 +1,110 @@
+// NumPy's arrays as views that the core reads, and as results that it fills.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+
+#include "../core/rows.hpp"
+
+namespace py = pybind11;
+
+namespace steepest {
+
+// An array and the view of it that the core reads; the view is valid as long as this lives.
+struct Array {
+    py::array object;
+    ArrayView view;
+};
+
+inline std::optional<Number> number_type(char kind, py::ssize_t size) {
+    const auto integer = [size](Number n8, Number n16, Number n32, Number n64) -> std::optional<Number> {
+        return size == 1 ? n8 : size == 2 ? n16 : size == 4 ? n32 : n64;
+    };
+    switch (kind) {
+        case 'b': return Number::boolean;
+        case 'i': return integer(Number::i8, Number::i16, Number::i32, Number::i64);
+        case 'u': return integer(Number::u8, Number::u16, Number::u32, Number::u64);
+        case 'f':
+            if (size == 2) return Number::f16;
+            if (size == 4) return Number::f32;
+            if (size == 8) return Number::f64;
+            break;
+        default: break;
+    }
+    return std::nullopt;
+}
+
+// The array's own structure is read directly: this is on the path of every call.
+inline Array read_array(py::handle source, std::string name) {
+    py::array array = py::isinstance<py::array>(source) ? py::reinterpret_borrow<py::array>(source) : py::array::ensure(source);
+    if (!array) {
+        PyErr_Clear();
+        throw py::value_error(name + " is not an array of numbers: " + std::string(py::str(py::type::of(source))));
+    }
+    const auto* type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
+    if (type->kind == 'f' && array.itemsize() > 8) {
+        array = array.attr("astype")("float64");
+        type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
+    }
+    const auto number = number_type(type->kind, array.itemsize());
+    if (!number) throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected real numbers");
+    const auto* a = py::detail::array_proxy(array.ptr());
+    if (a->nd != 1 && a->nd != 2) {
+        throw py::value_error(name + " has " + std::to_string(a->nd) + " dimensions, expected 1 or 2");
+    }
+    ArrayView view;
+    view.name = std::move(name);
+    view.data = a->data;
+    view.flat = a->nd == 1;
+    view.rows = static_cast<std::size_t>(a->dimensions[0]);
+    view.columns = view.flat ? 1 : static_cast<std::size_t>(a->dimensions[1]);
+    view.row_stride = a->strides[0];
+    view.column_stride = view.flat ? 0 : a->strides[1];
+    view.type = *number;
+    view.swapped = type->byteorder == '>';  // the hosts that this builds for are little-endian
+    return {std::move(array), std::move(view)};
+}
+
+// Releases the GIL for `flops` of work, unless it is done before another thread could take a turn.
+class Unlocked {
+public:
+    explicit Unlocked(double flops) {
+        if (flops > 1e5) release_.emplace();
+    }
+
+private:
+    std::optional<py::gil_scoped_release> release_;
+};
+
+template <class T>
+py::array_t<T> new_array(const std::vector<std::size_t>& shape) {
+    return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
+
+template <class E>
+E choose(const std::string& name, const char* what, std::initializer_list<std::pair<const char*, E>> table) {
+    std::string known;
+    for (const auto& [text, value] : table) {
+        if (name == text) return value;
+        known += std::string(known.empty() ? "" : ", ") + text;
+    }
+    throw py::value_error("unknown " + std::string(what) + " '" + name + "', expected one of " + known);
+}
+
+// `out` where it is such an array, or a new one where it is None.
+template <class T>
+py::array_t<T> output_array(std::size_t rows, std::size_t columns, const py::object& out) {
+    if (out.is_none()) return new_array<T>({rows, columns});
+    if (!py::isinstance<py::array_t<T>>(out)) throw py::value_error("out has another dtype than the network");
+    auto array = py::reinterpret_borrow<py::array_t<T>>(out);
+    if (array.ndim() != 2 || static_cast<std::size_t>(array.shape(0)) != rows ||
+        static_cast<std::size_t>(array.shape(1)) != columns || !(array.flags() & py::array::c_style) || !array.writeable()) {
+        throw py::value_error("out is not a writeable C-contiguous array of shape (" + std::to_string(rows) + ", " +
+                              std::to_string(columns) + ")");
+    }
+    return array;
+}
+
+}  // namespace steepest

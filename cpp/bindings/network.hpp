@@ -1,0 +1,202 @@
+// A network as Python sees it.
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <variant>
+
+#include "../core/passes.hpp"
+#include "arrays.hpp"
+
+namespace steepest {
+
+template <class T>
+struct NetworkParts {
+    explicit NetworkParts(std::size_t n_in, std::uint64_t seed)
+        : network(n_in, seed), predictor(network), differentiator(network) {}
+    Network<T> network;
+    Predictor<T> predictor;
+    Differentiator<T> differentiator;
+};
+
+// One user at a time; a second thread is told so instead of racing the first.
+class Turn {
+public:
+    explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
+        if (busy.exchange(true)) throw std::runtime_error("this object is at work in another thread");
+    }
+    ~Turn() { busy_ = false; }
+    Turn(const Turn&) = delete;
+
+private:
+    std::atomic<bool>& busy_;
+};
+
+class PyNetwork {
+public:
+    PyNetwork(std::size_t n_in, const std::string& dtype, std::uint64_t seed) {
+        if (choose<bool>(dtype, "dtype", {{"float32", true}, {"float64", false}})) {
+            parts_ = std::make_unique<NetworkParts<float>>(n_in, seed);
+        } else {
+            parts_ = std::make_unique<NetworkParts<double>>(n_in, seed);
+        }
+    }
+
+    // f(parts) with the parts of the network's dtype
+    template <class F>
+    decltype(auto) visit(F f) {
+        return std::visit([&](auto& parts) -> decltype(auto) { return f(*parts); }, parts_);
+    }
+    // f(network)
+    template <class F>
+    decltype(auto) core(F f) {
+        return visit([&](auto& parts) -> decltype(auto) { return f(parts.network); });
+    }
+
+    py::object predict(py::handle x_object, const py::object& out) {
+        const Array x = read_array(x_object, "x");
+        return visit([&](auto& parts) -> py::object {
+            auto y =
+                output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(), out);
+            auto* to = y.mutable_data();
+            {
+                const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
+                parts.predictor.predict(x.view, to);
+            }
+            return std::move(y);
+        });
+    }
+
+    py::object forward(py::handle x_object) {
+        const Array x = read_array(x_object, "x");
+        return visit([&](auto& parts) -> py::object {
+            auto y = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(),
+                                                                                          py::none());
+            auto* to = y.mutable_data();
+            const py::gil_scoped_release release;
+            const Turn turn(busy_);
+            parts.differentiator.forward(x.view, to);
+            return std::move(y);
+        });
+    }
+
+    py::object backward(py::handle dy_object) {
+        const Array dy = read_array(dy_object, "dy");
+        return visit([&](auto& parts) -> py::object {
+            auto dx = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(parts.differentiator.rows(),
+                                                                                           parts.network.n_in(), py::none());
+            auto* to = dx.mutable_data();
+            const py::gil_scoped_release release;
+            const Turn turn(busy_);
+            parts.differentiator.backward(dy.view, to);
+            return std::move(dx);
+        });
+    }
+
+    // {name: row-major copy} of those parameters for which select(parameter) gives a matrix
+    template <class F>
+    py::dict copies(F select) {
+        return core([&](auto& network) {
+            py::dict result;
+            for (const auto& p : network.parameters()) {
+                if (const auto* from = select(*p)) result[py::str(p->name)] = copy_of(network, *p, *from);
+            }
+            return result;
+        });
+    }
+    py::dict parameters() {
+        return copies([](auto& p) { return p.trained ? &p.value : nullptr; });
+    }
+    py::dict buffers() {
+        return copies([](auto& p) { return p.trained ? nullptr : &p.value; });
+    }
+    py::dict gradients() {
+        return copies([](auto& p) { return p.trained && p.gradient.buffer().data() ? &p.gradient : nullptr; });
+    }
+
+    void set_parameters(const py::dict& values) {
+        core([&](auto& network) {
+            using T = typename std::decay_t<decltype(network)>::Scalar;
+            std::vector<std::pair<const Parameter<T>*, std::vector<T>>> checked;
+            for (const auto& [key, value] : values) {
+                const std::string name = py::cast<std::string>(key);
+                const Parameter<T>* found = nullptr;
+                for (const auto& p : network.parameters()) {
+                    if (p->name == name) found = p.get();
+                }
+                if (!found) throw py::value_error("the network has no parameter '" + name + "'");
+                checked.emplace_back(found, values_for(network, *found, value, name));
+            }
+            for (const auto& [parameter, numbers] : checked) network.write(*parameter, numbers.data(), parameter->value);
+        });
+    }
+
+    py::object state() {
+        return core([](auto& network) -> py::object {
+            using T = typename std::decay_t<decltype(network)>::Scalar;
+            auto flat = new_array<T>({network.state_size()});
+            T* to = flat.mutable_data();
+            for (const auto& p : network.parameters()) {
+                network.read(*p, p->value, to);
+                to += p->rows * p->columns;
+            }
+            return std::move(flat);
+        });
+    }
+
+    void restore(const py::array& state) {
+        core([&](auto& network) {
+            using T = typename std::decay_t<decltype(network)>::Scalar;
+            if (!state.dtype().is(py::dtype::of<T>()) || state.ndim() != 1 ||
+                static_cast<std::size_t>(state.size()) != network.state_size()) {
+                throw py::value_error("state is not one of this network's");
+            }
+            const T* from = static_cast<const T*>(state.data());
+            for (const auto& p : network.parameters()) {
+                network.write(*p, from, p->value);
+                from += p->rows * p->columns;
+            }
+        });
+    }
+
+    template <class N, class P, class M>
+    static py::object copy_of(const N& network, const P& parameter, const M& from) {
+        auto array = new_array<typename N::Scalar>(parameter.is_vector ? std::vector{parameter.columns}
+                                                                       : std::vector{parameter.rows, parameter.columns});
+        network.read(parameter, from, array.mutable_data());
+        array.attr("setflags")(py::arg("write") = false);
+        return std::move(array);
+    }
+
+    // The numbers of one array for a parameter, checked.
+    template <class N, class P>
+    static std::vector<typename N::Scalar> values_for(const N&, const P& parameter, py::handle source,
+                                                      const std::string& name) {
+        using T = typename N::Scalar;
+        const Array array = read_array(source, name);
+        const auto text = [](std::size_t rows, std::size_t columns, bool flat) {
+            return flat ? "(" + std::to_string(flat && rows == 1 ? columns : rows) + ",)"
+                        : "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
+        };
+        const ArrayView& v = array.view;
+        const bool fits = parameter.is_vector ? v.flat && v.rows == parameter.columns
+                                              : !v.flat && v.rows == parameter.rows && v.columns == parameter.columns;
+        if (!fits) {
+            throw py::value_error(name + " has shape " + text(v.rows, v.columns, v.flat) + ", expected " +
+                                  text(parameter.rows, parameter.columns, parameter.is_vector));
+        }
+        std::vector<T> values(v.rows * v.columns);
+        for (std::size_t row = 0; row < v.rows; ++row) read_row(v, row, values.data() + row * v.columns);
+        for (const T value : values) {
+            if (!std::isfinite(value)) refuse<T>(v, {nullptr, 0, v.rows});
+        }
+        return values;
+    }
+
+private:
+    std::variant<std::unique_ptr<NetworkParts<float>>, std::unique_ptr<NetworkParts<double>>> parts_;
+    std::atomic<bool> busy_{false};
+};
+
+}  // namespace steepest
