@@ -252,3 +252,10 @@ def test_bad_number_of_threads(value: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         st.set_num_threads(value)
     assert st.get_num_threads() == before
+
+
+def test_joblibs_share_of_the_processors_is_kept() -> None:
+    assert int(python(THREADS, OMP_NUM_THREADS="1").stdout) == 1
+    free = int(python(THREADS, OMP_NUM_THREADS="").stdout)
+    assert int(python(THREADS, OMP_NUM_THREADS="1000").stdout) == free
+    assert int(python(THREADS, OMP_NUM_THREADS="1", STEEPEST_NUM_THREADS="3").stdout) == 3

@@ -68,14 +68,18 @@ inline Array read_array(py::handle source, std::string name) {
 }
 
 // Releases the GIL for `flops` of work, unless it is done before another thread could take a turn.
+// Where the interpreter ends meanwhile, taking the GIL again ends this thread by unwinding its stack (until Python 3.14),
+// which a destructor must be declared to allow; pybind11's own is not.
 class Unlocked {
 public:
-    explicit Unlocked(double flops) {
-        if (flops > 1e5) release_.emplace();
+    explicit Unlocked(double flops) : state_(flops > 1e5 ? PyEval_SaveThread() : nullptr) {}
+    ~Unlocked() noexcept(false) {
+        if (state_) PyEval_RestoreThread(state_);
     }
+    Unlocked(const Unlocked&) = delete;
 
 private:
-    std::optional<py::gil_scoped_release> release_;
+    PyThreadState* state_;
 };
 
 template <class T>

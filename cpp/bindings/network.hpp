@@ -74,8 +74,8 @@ public:
             auto y = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(),
                                                                                           py::none());
             auto* to = y.mutable_data();
-            const py::gil_scoped_release release;
             const Turn turn(busy_);
+            const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
             parts.differentiator.forward(x.view, to);
             return std::move(y);
         });
@@ -87,8 +87,8 @@ public:
             auto dx = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(parts.differentiator.rows(),
                                                                                            parts.network.n_in(), py::none());
             auto* to = dx.mutable_data();
-            const py::gil_scoped_release release;
             const Turn turn(busy_);
+            const Unlocked unlocked(4.0 * static_cast<double>(parts.network.state_size() * dy.view.rows));
             parts.differentiator.backward(dy.view, to);
             return std::move(dx);
         });

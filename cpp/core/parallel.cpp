@@ -143,8 +143,12 @@ std::size_t default_threads() {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) n = std::max<std::size_t>(1, static_cast<std::size_t>(CPU_COUNT(&set)));
 #endif
-    const std::size_t granted = quota();
-    return granted > 0 ? std::min(n, granted) : n;
+    if (const std::size_t granted = quota(); granted > 0) n = std::min(n, granted);
+    // joblib and others share out the processors by this variable; what it should not hold is its owner's to refuse
+    if (const char* text = std::getenv("OMP_NUM_THREADS")) {
+        if (const long shared = std::strtol(text, nullptr, 10); shared > 0) n = std::min(n, static_cast<std::size_t>(shared));
+    }
+    return n;
 }
 
 std::size_t& num_threads() {
