@@ -1,6 +1,7 @@
 #include "parallel.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <fstream>
@@ -27,7 +28,11 @@ void relax() {
 }
 
 constexpr long kMostThreads = 1024;
-constexpr int kSpins = 2000;  // some tens of microseconds: longer than the gap between two steps of a small network
+constexpr int kSpins = 5000;  // about 100 us: longer than the gap between two steps of a small network
+
+// Below the first, meeting at barriers costs more than a second thread brings; below the second, so does waking it.
+constexpr double kWorthSharing = 3e5, kWorthWaking = 3e6;
+constexpr auto kStillAwake = std::chrono::microseconds(100);
 
 // Spins until `ready` holds; gives the processor away when that takes long, for the others may need it to get here.
 template <class F>
@@ -151,8 +156,8 @@ std::size_t default_threads() {
     return n;
 }
 
-std::size_t& num_threads() {
-    static std::size_t n = default_threads();
+std::atomic<std::size_t>& num_threads() {
+    static std::atomic<std::size_t> n{default_threads()};
     return n;
 }
 
@@ -176,6 +181,16 @@ void set_num_threads(std::size_t n) {
 }
 
 std::size_t get_num_threads() { return num_threads(); }
+
+std::size_t threads_worth(double flops) {
+    if (flops < kWorthSharing) return 1;
+    if (flops >= kWorthWaking) return get_num_threads();
+    // A little work, call after call: the team is still spinning. Now and then: it sleeps, and is left to.
+    static std::atomic<std::chrono::steady_clock::rep> last{0};
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const auto before = std::chrono::steady_clock::duration(last.exchange(now.count(), std::memory_order_relaxed));
+    return now - before < kStillAwake ? get_num_threads() : 1;
+}
 
 void detail::run_team(std::size_t threads, void (*function)(void*, Share), void* context) {
     team().run(threads, function, context);

@@ -41,6 +41,8 @@ struct Share {
 
 void set_num_threads(std::size_t n);
 std::size_t get_num_threads();
+// How many threads this many floating-point operations are worth at this moment.
+std::size_t threads_worth(double flops);
 
 namespace detail {
 void run_team(std::size_t threads, void (*function)(void*, Share), void* context);

@@ -7,9 +7,6 @@
 namespace steepest {
 namespace {
 
-// Below this a second thread costs more than it brings.
-constexpr double kFlopsWorthThreads = 1e6;
-
 template <class T>
 Matrix<const T> constant(Matrix<T> m) {
     return {m.data, m.stride};
@@ -74,7 +71,7 @@ Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const 
 
 template <class T>
 std::size_t Plan<T>::threads(std::size_t rows) const {
-    return flops(rows) < kFlopsWorthThreads ? 1 : get_num_threads();
+    return threads_worth(flops(rows));
 }
 
 template <class T>
