@@ -8,6 +8,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -45,14 +49,17 @@ float multiply_adds(std::size_t rounds) {
     return total;
 }
 
-// Reads n floats, and where `writes` is set the pattern of momentum: v = m v + w, w -= r v on two arrays.
+// Reads n floats, and where `writes` is set the pattern of momentum: v = m v + w, w -= r v on two arrays; at several
+// places in turns, which keeps more of memory busy.
+template <std::size_t kPlaces>
 void stream(float* w, float* v, std::size_t n, bool writes) {
-    Vec sums[4] = {};
-    for (std::size_t i = 0; i + 4 * kLanes <= n; i += 4 * kLanes) {
-        for (std::size_t j = 0; j < 4; ++j) {
-            Vec* pw = reinterpret_cast<Vec*>(w + i + j * kLanes);
+    Vec sums[kPlaces] = {};
+    const std::size_t part = n / kPlaces;
+    for (std::size_t i = 0; i + kLanes <= part; i += kLanes) {
+        for (std::size_t j = 0; j < kPlaces; ++j) {
+            Vec* pw = reinterpret_cast<Vec*>(w + i + j * part);
             if (writes) {
-                Vec* pv = reinterpret_cast<Vec*>(v + i + j * kLanes);
+                Vec* pv = reinterpret_cast<Vec*>(v + i + j * part);
                 *pv = *pv * 0.9f + *pw;
                 *pw -= *pv * 1e-6f;
             } else {
@@ -60,7 +67,17 @@ void stream(float* w, float* v, std::size_t n, bool writes) {
             }
         }
     }
-    asm volatile("" : : "x"(sums[0] + sums[1] + sums[2] + sums[3]));
+    for (const auto& s : sums) asm volatile("" : : "x"(s));
+}
+
+// Memory in huge pages where the system has them.
+float* allocate(std::size_t n) {
+    constexpr std::size_t kHugePage = std::size_t{2} << 20;
+    void* p = std::aligned_alloc(kHugePage, n * sizeof(float));
+#if defined(__linux__)
+    if (p) madvise(p, n * sizeof(float), MADV_HUGEPAGE);
+#endif
+    return static_cast<float*>(p);
 }
 
 }  // namespace
@@ -76,10 +93,10 @@ double limits_flops(int threads) {
 }
 
 // Bytes a second: read alone, or read and written back.
-double limits_bandwidth(int threads, int writes) {
+double limits_bandwidth(int threads, int writes, int places) {
     const std::size_t n = std::size_t{1} << 26;  // floats in each array: 256 MB
-    std::unique_ptr<float[], void (*)(void*)> w(static_cast<float*>(std::aligned_alloc(64, n * 4)), std::free);
-    std::unique_ptr<float[], void (*)(void*)> v(static_cast<float*>(std::aligned_alloc(64, n * 4)), std::free);
+    std::unique_ptr<float[], void (*)(void*)> w(allocate(n), std::free);
+    std::unique_ptr<float[], void (*)(void*)> v(allocate(n), std::free);
     if (!w || !v) return 0;
     const std::size_t part = n / static_cast<std::size_t>(threads);
     const auto all = [&](const std::function<void(float*, float*)>& f) {
@@ -91,7 +108,8 @@ double limits_bandwidth(int threads, int writes) {
     all([&](float* a, float* b) {
         for (std::size_t i = 0; i < part; ++i) a[i] = b[i] = 1.0f;
     });
-    const double seconds = all([&](float* a, float* b) { stream(a, b, part, writes != 0); });
+    const auto run = places == 1 ? stream<1> : places == 4 ? stream<4> : stream<8>;
+    const double seconds = all([&](float* a, float* b) { run(a, b, part, writes != 0); });
     return static_cast<double>(n) * 4 * (writes ? 4 : 1) / seconds;
 }
 }

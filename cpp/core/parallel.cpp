@@ -175,16 +175,17 @@ void Barrier::wait() {
 
 void set_num_threads(std::size_t n) {
     if (n < 1 || n > kMostThreads) {
-        throw std::invalid_argument("n is " + std::to_string(n) + ", expected a number from 1 to " + std::to_string(kMostThreads));
+        throw std::invalid_argument("n is " + std::to_string(n) + ", expected a number from 1 to " +
+                                    std::to_string(kMostThreads));
     }
     num_threads() = n;
 }
 
 std::size_t get_num_threads() { return num_threads(); }
 
-std::size_t threads_worth(double flops) {
-    if (flops < kWorthSharing) return 1;
-    if (flops >= kWorthWaking) return get_num_threads();
+std::size_t threads_worth(double work) {
+    if (work < kWorthSharing) return 1;
+    if (work >= kWorthWaking) return get_num_threads();
     // A little work, call after call: the team is still spinning. Now and then: it sleeps, and is left to.
     static std::atomic<std::chrono::steady_clock::rep> last{0};
     const auto now = std::chrono::steady_clock::now().time_since_epoch();

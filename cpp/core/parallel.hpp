@@ -41,8 +41,8 @@ struct Share {
 
 void set_num_threads(std::size_t n);
 std::size_t get_num_threads();
-// How many threads this many floating-point operations are worth at this moment.
-std::size_t threads_worth(double flops);
+// How many threads this much work, in floating-point operations, is worth at this moment.
+std::size_t threads_worth(double work);
 
 namespace detail {
 void run_team(std::size_t threads, void (*function)(void*, Share), void* context);

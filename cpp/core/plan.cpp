@@ -71,7 +71,7 @@ Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const 
 
 template <class T>
 std::size_t Plan<T>::threads(std::size_t rows) const {
-    return threads_worth(flops(rows));
+    return threads_worth(work(rows));
 }
 
 template <class T>
@@ -129,7 +129,7 @@ template <class T>
 void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     const std::size_t n_in = layer.n_in, n_out = layer.n_out, x_index = values_.size() - 1;
     const bool whole = wants_gradient(x_index);
-    flops_per_row_ += 2.0 * static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
+    products_ += static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
 
     const Value x = values_.back();
     Value& y = add_value(n_out, false);

@@ -36,7 +36,8 @@ public:
     std::size_t capacity() const { return capacity_; }
     // How many threads `rows` rows are worth.
     std::size_t threads(std::size_t rows) const;
-    double flops(std::size_t rows) const { return flops_per_row_ * static_cast<double>(rows); }
+    // How much work `rows` rows are, in floating-point operations; reading a weight costs as much as two rows' use of it.
+    double work(std::size_t rows) const { return 2 * products_ * (static_cast<double>(rows) + 2); }
 
     Matrix<T> input() const { return values_.front().data; }
     Matrix<T> output() const { return values_.back().data; }
@@ -98,7 +99,7 @@ private:
     };
     std::vector<Branch> open_;
     List forward_, settle_, backward_;
-    double flops_per_row_ = 0;
+    double products_ = 0;  // multiply-adds of a row
 };
 
 }  // namespace steepest

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kReadRows = 512;                         // rows that check and evaluate read at a time
 constexpr auto kWakeInterval = std::chrono::milliseconds(50);  // between two calls of wake
-constexpr double kFlopsPerClock = 2e6;                         // work between two looks at the clock: tens of microseconds
+constexpr double kWorkPerClock = 2e6;                          // work between two looks at the clock: tens of microseconds
 
 std::string divergence_text(std::uint32_t epoch, std::uint64_t step, double rate, double loss) {
     return "the loss is " + number_text(loss) + " in epoch " + std::to_string(epoch) + ", step " + std::to_string(step) +
@@ -225,15 +225,15 @@ double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuf
     Batch& batch = training_batch(std::min(batch_size, n));
     const auto clock = [] { return std::chrono::steady_clock::now(); };
     auto last_wake = clock();
-    double loss_sum = 0, weight_sum = 0, flops = 0;
+    double loss_sum = 0, weight_sum = 0, work = 0;
     for (std::size_t first = 0; first < n; first += batch_size) {
         const Rows rows{shuffled ? order_.data() : nullptr, first, std::min(batch_size, n - first)};
         const Outcome outcome = step_on(batch, data, rows);
         loss_sum += outcome.loss_sum;
         weight_sum += outcome.weight_sum;
-        flops += batch.plan.flops(rows.count) + 1e4;  // a step costs something however small the network
-        if (!wake || flops < kFlopsPerClock) continue;
-        flops = 0;
+        work += batch.plan.work(rows.count) + 1e4;  // a step costs something however small the network
+        if (!wake || work < kWorkPerClock) continue;
+        work = 0;
         if (const auto now = clock(); now - last_wake >= kWakeInterval) {
             wake(first + rows.count, weight_sum > 0 ? loss_sum / weight_sum : 0);
             last_wake = now;
