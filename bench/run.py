@@ -73,7 +73,7 @@ def compare(peers: dict[str, Process], index: int, rounds: int) -> dict[str, Any
     for _ in range(rounds):
         for name in present:
             times[name].append(peers[name].ask("run")["seconds"] / work.steps)
-            time.sleep(0.01)  # until its idle threads have stopped spinning
+            time.sleep(0.05)  # until its idle threads have stopped spinning: some wait for 25 ms
     for process in peers.values():
         process.ask("close")
     return {
