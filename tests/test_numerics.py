@@ -190,3 +190,20 @@ def test_r2_far_from_zero() -> None:
     x = y - 1e6 + 0.5 * normal(5, (MANY, 1))
     expected = 1 - ((x - (y - 1e6)) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     assert st.Trainer(net, "mse").evaluate(x, y)["r2"] == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_subnormals_are_zero_inside_calls_alone(dtype: str, threads: int) -> None:
+    """A weight too small for full precision is kept, but computing with it would take many times as long."""
+    before = st.get_num_threads()
+    tiny = np.finfo(dtype).smallest_normal / 8
+    net = st.Network(600, [st.Dense(600), st.Dense(1, bias=False)], dtype=dtype)
+    net.set_parameters({"0.weight": np.full((600, 600), tiny), "1.weight": np.ones((600, 1))})
+    st.set_num_threads(threads)
+    try:
+        outputs = net.predict(np.ones((16, 600)))
+    finally:
+        st.set_num_threads(before)
+    assert (outputs == 0).all()
+    assert (net.parameters["0.weight"] == tiny).all()
+    assert np.ones(1, dtype)[0] * net.parameters["0.weight"][0, 0] == tiny

@@ -27,7 +27,6 @@ class Peer:
             momentum=0.9 if work.optimizer == "momentum" else 0,
             nesterovs_momentum=False,
             max_iter=1,
-            warm_start=work.table == "epoch",
             n_iter_no_change=10**9,
         )
         self.x, self.y = work.data()
@@ -42,6 +41,7 @@ class Peer:
             for array in getattr(state, name, ()):
                 array[...] = 0
         state.t = 0
+        self.model.set_params(warm_start=True)  # each fit is one more epoch
 
     def step(self) -> None:
         n = self.work.batch

@@ -83,6 +83,7 @@ private:
     }
 
     void work(std::size_t index, std::size_t seen) {
+        const FlushSubnormals flush;
         for (;;) {
             for (int spins = 0; generation_.load() == seen && spins < kSpins; ++spins) relax();
             if (generation_.load() == seen) {
@@ -162,6 +163,26 @@ std::atomic<std::size_t>& num_threads() {
 }
 
 }  // namespace
+
+FlushSubnormals::FlushSubnormals() {
+#if defined(__x86_64__)
+    mode_ = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(static_cast<unsigned>(mode_) | 0x8040u);  // flush results, and take operands for zero
+#elif defined(__aarch64__)
+    asm volatile("mrs %0, fpcr" : "=r"(mode_));
+    asm volatile("msr fpcr, %0" : : "r"(mode_ | std::uint64_t{1} << 24));
+#else
+    mode_ = 0;
+#endif
+}
+
+FlushSubnormals::~FlushSubnormals() {
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(static_cast<unsigned>(mode_));
+#elif defined(__aarch64__)
+    asm volatile("msr fpcr, %0" : : "r"(mode_));
+#endif
+}
 
 void Barrier::wait() {
     const std::size_t phase = phase_.load(std::memory_order_relaxed);

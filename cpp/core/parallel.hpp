@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 namespace steepest {
 
@@ -44,6 +45,18 @@ std::size_t get_num_threads();
 // How many threads this much work, in floating-point operations, is worth at this moment.
 std::size_t threads_worth(double work);
 
+// While it lives, this thread takes subnormal numbers for zero: on many machines each costs a hundred cycles and more, and
+// late in training weights may be full of them. The caller's mode comes back at the end.
+class FlushSubnormals {
+public:
+    FlushSubnormals();
+    ~FlushSubnormals();
+    FlushSubnormals(const FlushSubnormals&) = delete;
+
+private:
+    std::uint64_t mode_;
+};
+
 namespace detail {
 void run_team(std::size_t threads, void (*function)(void*, Share), void* context);
 }
@@ -52,6 +65,7 @@ void run_team(std::size_t threads, void (*function)(void*, Share), void* context
 // throw. A call that finds the team at work for another thread runs alone: the result is the same, whatever the count.
 template <class F>
 void run_team(std::size_t threads, F& f) {
+    const FlushSubnormals flush;
     if (threads < 2) {
         f(Share{0, 1, nullptr});
         return;

@@ -56,6 +56,9 @@ class Network:
     Parameters are named after the place of their layer, "0.weight", inside a residual block "2.1.weight". A dense
     layer computes ``x @ weight + bias`` with weight of shape (n_in, n_out).
 
+    While the network computes, numbers below the smallest normal one (1.2e-38 in float32) count as zero; outside its
+    calls nothing changes.
+
     Examples
     --------
     >>> import steepest as st
