@@ -41,7 +41,7 @@ class Peer:
             for array in getattr(state, name, ()):
                 array[...] = 0
         state.t = 0
-        self.model.set_params(warm_start=True)  # each fit is one more epoch
+        self.model.set_params(warm_start=work.table == "epoch")  # each fit is one more epoch
 
     def step(self) -> None:
         n = self.work.batch
