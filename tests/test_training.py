@@ -659,3 +659,13 @@ def test_trainer_repr() -> None:
     net = st.Network(3, [st.Dense(1)])
     trainer = st.Trainer(net, "quantile", st.SGD(0.1), quantile=0.9)
     assert repr(trainer) == f"Trainer({net!r}, 'quantile', SGD(lr=0.1), quantile=0.9, seed=0)"
+
+
+def test_mnist_is_learnt(isa: str, shared_data: Path) -> None:
+    """PyTorch gets 96.2 to 96.7% with the same settings."""
+    x = files.read_idx(shared_data / "t10k-images-idx3-ubyte.gz").reshape(-1, 784) / np.float32(255)
+    y = files.read_idx(shared_data / "t10k-labels-idx1-ubyte.gz")
+    network = st.Network(784, [st.Dense(128, "relu"), st.Dense(10)], seed=0)
+    trainer = st.Trainer(network, "cross_entropy", st.SGD(0.1, momentum=0.9))
+    trainer.fit(x[:8000], y[:8000], epochs=10, batch_size=64)
+    assert trainer.evaluate(x[8000:], y[8000:])["accuracy"] >= 0.96
