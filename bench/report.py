@@ -54,8 +54,8 @@ def row(work: Work, found: dict[str, Any], limits: dict[str, float], peers: list
         "-".join(map(str, work.sizes)),
         str(work.batch),
     ]
-    cells += [f"{1e6 * seconds[peer]:.4g}" if peer in seconds else "" for peer in peers]
-    others = [seconds[peer] for peer in peers if peer != "steepest" and peer in seconds]
+    cells += [f"{1e6 * seconds[peer]:.4g}" for peer in peers]
+    others = [seconds[peer] for peer in peers if peer != "steepest"]
     cells += [f"{min(others) / seconds['steepest']:.3g}" if others else "", share(work, seconds["steepest"], limits)]
     return "| " + " | ".join(cells) + " |"
 

@@ -62,16 +62,15 @@ def compare(peers: dict[str, Process], index: int, rounds: int) -> dict[str, Any
     """Measure one work; returns the median seconds of a step or call for each library."""
     work = WORKS[index]
     answers = {name: process.ask("prepare", index=index, check_steps=CHECK_STEPS) for name, process in peers.items()}
-    present = [name for name, answer in answers.items() if "missing" not in answer]
     truth = answers["steepest"]["outputs"]
     scale = max(abs(value) for value in truth)
-    for name in present:
+    for name in peers:
         gap = max(abs(a - b) for a, b in zip(truth, answers[name]["outputs"], strict=True)) / scale
         if not gap < 1e-3:
             raise RuntimeError(f"{work}: {name} has done something else: its outputs are {gap:.1g} away")
-    times: dict[str, list[float]] = {name: [] for name in present}
+    times: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(rounds):
-        for name in present:
+        for name in peers:
             times[name].append(peers[name].ask("run")["seconds"] / work.steps)
             time.sleep(0.05)  # until its idle threads have stopped spinning: some wait for 25 ms
     for process in peers.values():

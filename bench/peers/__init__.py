@@ -2,7 +2,7 @@
 
 ``Peer(work, threads)`` takes the work's weights and data. Its method named as the work's table does one call of it:
 ``step()``, ``infer()`` or ``epoch()``. ``outputs()`` predicts the first rows, so that the harness sees that all peers
-have done the same. A work that a library cannot express raises `NotImplementedError`.
+have done the same.
 """
 
 NAMES = ("steepest", "numpy", "sklearn", "torch", "torch-compiled", "jax")

@@ -147,12 +147,11 @@ PYBIND11_MODULE(_core, m) {
         .def("end_residual", [](PyNetwork& self) { self.core([](auto& n) { n.end_residual(); }); })
         .def_property_readonly("n_in", [](PyNetwork& self) { return self.core([](auto& n) { return n.n_in(); }); })
         .def_property_readonly("n_out", [](PyNetwork& self) { return self.core([](auto& n) { return n.n_out(); }); })
-        .def_property_readonly("dtype",
-                               [](PyNetwork& self) {
-                                   return self.core([](auto& n) {
-                                       return sizeof(typename std::decay_t<decltype(n)>::Scalar) == 4 ? "float32" : "float64";
-                                   });
-                               })
+        .def_property_readonly(
+            "dtype",
+            [](PyNetwork& self) {
+                return self.core([](auto& n) { return sizeof(ScalarOf<decltype(n)>) == 4 ? "float32" : "float64"; });
+            })
         .def_property_readonly("isa", [](PyNetwork& self) { return self.core([](auto& n) { return n.isa().name; }); })
         .def("predict", &PyNetwork::predict, py::arg("x"), py::arg("out") = py::none())
         .def("forward", &PyNetwork::forward, py::arg("x"))

@@ -13,12 +13,18 @@ namespace steepest {
 
 template <class T>
 struct NetworkParts {
+    using Scalar = T;
+
     explicit NetworkParts(std::size_t n_in, std::uint64_t seed)
         : network(n_in, seed), predictor(network), differentiator(network) {}
     Network<T> network;
     Predictor<T> predictor;
     Differentiator<T> differentiator;
 };
+
+// The number type of a network, a trainer or the like.
+template <class P>
+using ScalarOf = typename std::decay_t<P>::Scalar;
 
 // One user at a time; a second thread is told so instead of racing the first.
 class Turn {
@@ -57,8 +63,7 @@ public:
     py::object predict(py::handle x_object, const py::object& out) {
         const Array x = read_array(x_object, "x");
         return visit([&](auto& parts) -> py::object {
-            auto y =
-                output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(), out);
+            auto y = output_array<ScalarOf<decltype(parts)>>(x.view.rows, parts.network.n_out(), out);
             auto* to = y.mutable_data();
             {
                 const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
@@ -71,8 +76,7 @@ public:
     py::object forward(py::handle x_object) {
         const Array x = read_array(x_object, "x");
         return visit([&](auto& parts) -> py::object {
-            auto y = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(x.view.rows, parts.network.n_out(),
-                                                                                          py::none());
+            auto y = new_array<ScalarOf<decltype(parts)>>({x.view.rows, parts.network.n_out()});
             auto* to = y.mutable_data();
             const Turn turn(busy_);
             const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
@@ -84,8 +88,7 @@ public:
     py::object backward(py::handle dy_object) {
         const Array dy = read_array(dy_object, "dy");
         return visit([&](auto& parts) -> py::object {
-            auto dx = output_array<typename std::decay_t<decltype(parts.network)>::Scalar>(parts.differentiator.rows(),
-                                                                                           parts.network.n_in(), py::none());
+            auto dx = new_array<ScalarOf<decltype(parts)>>({parts.differentiator.rows(), parts.network.n_in()});
             auto* to = dx.mutable_data();
             const Turn turn(busy_);
             const Unlocked unlocked(4.0 * static_cast<double>(parts.network.state_size() * dy.view.rows));
@@ -117,7 +120,7 @@ public:
 
     void set_parameters(const py::dict& values) {
         core([&](auto& network) {
-            using T = typename std::decay_t<decltype(network)>::Scalar;
+            using T = ScalarOf<decltype(network)>;
             std::vector<std::pair<const Parameter<T>*, std::vector<T>>> checked;
             for (const auto& [key, value] : values) {
                 const std::string name = py::cast<std::string>(key);
@@ -134,7 +137,7 @@ public:
 
     py::object state() {
         return core([](auto& network) -> py::object {
-            using T = typename std::decay_t<decltype(network)>::Scalar;
+            using T = ScalarOf<decltype(network)>;
             auto flat = new_array<T>({network.state_size()});
             T* to = flat.mutable_data();
             for (const auto& p : network.parameters()) {
@@ -147,7 +150,7 @@ public:
 
     void restore(const py::array& state) {
         core([&](auto& network) {
-            using T = typename std::decay_t<decltype(network)>::Scalar;
+            using T = ScalarOf<decltype(network)>;
             if (!state.dtype().is(py::dtype::of<T>()) || state.ndim() != 1 ||
                 static_cast<std::size_t>(state.size()) != network.state_size()) {
                 throw py::value_error("state is not one of this network's");

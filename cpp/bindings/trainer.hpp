@@ -35,7 +35,7 @@ public:
                                           {"poisson", Loss::poisson}}),
                             parameter};
         network.core([&](auto& core) {
-            using T = typename std::decay_t<decltype(core)>::Scalar;
+            using T = ScalarOf<decltype(core)>;
             trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, seed);
         });
     }
@@ -125,7 +125,7 @@ public:
 
     void restore(const py::dict& state) {
         visit([&](auto& trainer) {
-            using T = typename std::decay_t<decltype(trainer)>::Scalar;
+            using T = ScalarOf<decltype(trainer)>;
             const auto entry = [&](const std::string& name) {
                 if (!state.contains(name)) throw py::value_error("state has no '" + name + "'");
                 return py::object(state[py::str(name)]);

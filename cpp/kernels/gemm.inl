@@ -201,6 +201,14 @@ void forward(const ForwardArgs<T>* args) {
                 });
 }
 
+// L numbers of each of L rows of a panel, of which `rows` are there, transposed; what is not there counts as zero.
+template <class T>
+inline void load_transposed(const T* w, std::size_t rows, Vec<T> (&square)[kLanes<T>]) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < kLanes<T>; ++i) square[i] = i < rows ? load(w + i * kPanel<T>) : Vec<T>{};
+    transpose<T>(square);
+}
+
 // out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T. What
 // stands beyond `depth` and beyond n_in is zero, or is not read.
 template <class T>
@@ -210,12 +218,10 @@ void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size
     for (std::size_t k = 0; k < depth; k += L) {
         const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P + k % P;
         for (std::size_t c = 0; c < P; c += L) {
-            Vec<T> rows[L];
+            Vec<T> square[L];
+            load_transposed(w + c * P, c < inputs ? inputs - c : 0, square);
 #pragma GCC unroll 16
-            for (std::size_t i = 0; i < L; ++i) rows[i] = c + i < inputs ? load(w + (c + i) * P) : Vec<T>{};
-            transpose<T>(rows);
-#pragma GCC unroll 16
-            for (std::size_t i = 0; i < L; ++i) store<T>(out + (k + i) * P + c, rows[i]);
+            for (std::size_t i = 0; i < L; ++i) store<T>(out + (k + i) * P + c, square[i]);
         }
     }
 }
@@ -232,9 +238,7 @@ void input_gradient_rows(const InputGradientArgs<T>& g, std::size_t row, std::si
             const T* w = g.weight.data + k / P * g.weight.stride + (panel * P + c) * P + k % P;
             const T* dy = g.dy.data + k / P * g.dy.stride + row * P + k % P;
             Vec<T> square[L];
-#pragma GCC unroll 16
-            for (std::size_t i = 0; i < L; ++i) square[i] = c + i < inputs ? load(w + i * P) : Vec<T>{};
-            transpose<T>(square);
+            load_transposed(w, inputs - c, square);
             const std::size_t outputs = smaller(L, g.n_out - k);
 #pragma GCC unroll 16
             for (std::size_t i = 0; i < L; ++i) {
@@ -251,20 +255,22 @@ void input_gradient(const InputGradientArgs<T>* args) {
     constexpr std::size_t P = kPanel<T>;
     const InputGradientArgs<T>& g = *args;
     const auto slope_tile = slope_rows<T>(g.activation);
+    const auto finish = [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
+        if (g.activation == Activation::identity) return;
+        const std::size_t at = row * P;
+        slope_tile(rows, vectors, g.dx.data + p * g.dx.stride + at, g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
+                   g.z.data ? g.z.data + p * g.z.stride + at : nullptr, g.alpha);
+    };
     if (const std::size_t rows = g.row1 - g.row0; rows == 1 || rows == 2) {
         for (std::size_t p = g.panel0; p < g.panel1; ++p) {
             (rows == 1 ? input_gradient_rows<T, 1> : input_gradient_rows<T, 2>)(g, g.row0, p);
-            if (g.activation == Activation::identity) continue;
-            const std::size_t at = g.row0 * P;
-            slope_tile(rows, vectors_used<T>(g.n_in, p), g.dx.data + p * g.dx.stride + at,
-                       g.x.data ? g.x.data + p * g.x.stride + at : nullptr, g.z.data ? g.z.data + p * g.z.stride + at : nullptr,
-                       g.alpha);
+            finish(p, vectors_used<T>(g.n_in, p), g.row0, rows);
         }
         return;
     }
     for (std::size_t k = 0; k < g.n_out || k == 0; k += kDepth) {
         const std::size_t depth = smaller(kDepth, g.n_out - k);
-        const bool plain = g.activation == Activation::identity || k + depth < g.n_out;
+        const bool last = k + depth == g.n_out;
         for (std::size_t group = g.panel0; group < g.panel1; group += kPackedPanels) {
             const std::size_t group_end = smaller(group + kPackedPanels, g.panel1);
             for (std::size_t p = group; p < group_end; ++p) {
@@ -274,11 +280,7 @@ void input_gradient(const InputGradientArgs<T>* args) {
                                 k > 0, g.dx.data + group * g.dx.stride, g.dx.stride};
             multiply<T>(g.row0, g.row1, 0, group_end - group, g.n_in - group * P, depth, t,
                         [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
-                            if (plain) return;
-                            const std::size_t p = group + panel, at = row * P;
-                            slope_tile(rows, vectors, g.dx.data + p * g.dx.stride + at,
-                                       g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
-                                       g.z.data ? g.z.data + p * g.z.stride + at : nullptr, g.alpha);
+                            if (last) finish(group + panel, vectors, row, rows);
                         });
         }
     }
@@ -325,15 +327,14 @@ void weight_gradient(const WeightGradientArgs<T>* args) {
     constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kDepth rows deep, fits L2
     constexpr std::size_t kSmall = 1 << 18;  // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
-    const auto update_tile = g.update ? update_rows<T>(*g.update, g.weight_slots) : nullptr;
-    const std::size_t in_blocks = (g.in1 - g.in0 + kInputs - 1) / kInputs, panels = g.panel1 - g.panel0;
-    // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
-    const bool down = g.batch * (g.in1 - g.in0) * sizeof(T) <= kSmall;
-
     if (g.update && g.batch == 1) {
         update_by_row(g);
         return;
     }
+    const auto update_tile = g.update ? update_rows<T>(*g.update, g.weight_slots) : nullptr;
+    const std::size_t in_blocks = (g.in1 - g.in0 + kInputs - 1) / kInputs, panels = g.panel1 - g.panel0;
+    // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
+    const bool down = g.batch * (g.in1 - g.in0) * sizeof(T) <= kSmall;
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
         const std::size_t in = g.in0 + (down ? block % in_blocks : block / panels) * kInputs;
         const std::size_t p = g.panel0 + (down ? block / in_blocks : block % panels);
