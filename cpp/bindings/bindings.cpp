@@ -161,6 +161,12 @@ PYBIND11_MODULE(_core, m) {
         .def("gradients", &PyNetwork::gradients)
         .def("set_parameters", &PyNetwork::set_parameters, py::arg("values"))
         .def("is_finite", [](PyNetwork& self) { return self.core([](auto& n) { return n.is_finite(); }); })
+        .def(
+            "set_lr_multiplier",
+            [](PyNetwork& self, const std::string& layer, double multiplier) {
+                self.core([&](auto& n) { n.set_lr_multiplier(layer, multiplier); });
+            },
+            py::arg("layer"), py::arg("multiplier"))
         .def("state", &PyNetwork::state)
         .def("restore", &PyNetwork::restore, py::arg("state"));
 
@@ -196,6 +202,7 @@ PYBIND11_MODULE(_core, m) {
         .def_property("schedule", &PyTrainer::schedule, &PyTrainer::set_schedule)
         .def_property_readonly("n_steps", [](PyTrainer& self) { return self.visit([](auto& t) { return t.n_steps; }); })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)
+        .def("apply", &PyTrainer::apply, py::arg("gradients"))
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))
         .def("run_epoch", &PyTrainer::run_epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("batch_size"),
              py::arg("shuffle"), py::arg("wake"))

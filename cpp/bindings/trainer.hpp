@@ -94,6 +94,33 @@ public:
         return result;
     }
 
+    void apply(const py::dict& gradients) {
+        const Turn turn(busy_);
+        visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
+            Network<T>& network = trainer.network();
+            std::vector<std::vector<T>> values;
+            for (const auto& p : network.parameters()) {
+                if (!p->trained) continue;
+                const py::str name(p->name);
+                if (!gradients.contains(name)) throw py::value_error("gradients has no '" + p->name + "'");
+                values.push_back(PyNetwork::values_for(network, *p, gradients[name], "gradients['" + p->name + "']"));
+            }
+            if (values.size() != gradients.size()) {
+                throw py::value_error("gradients has " + std::to_string(gradients.size()) +
+                                      " entries: expected one for each of the " + std::to_string(values.size()) +
+                                      " parameters");
+            }
+            network.allocate_gradients();
+            std::size_t next = 0;
+            for (const auto& p : network.parameters()) {
+                if (p->trained) network.write(*p, values[next++].data(), p->gradient);
+            }
+            const Unlocked unlocked(8.0 * static_cast<double>(network.state_size()));
+            trainer.apply();
+        });
+    }
+
     void set_schedule(const py::object& schedule) {
         schedule_ = schedule;
         visit([&](auto& trainer) {

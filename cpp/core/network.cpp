@@ -134,6 +134,14 @@ bool Network<T>::is_finite() const {
 }
 
 template <class T>
+void Network<T>::set_lr_multiplier(const std::string& layer, double multiplier) {
+    const auto belongs = [&](const Parameter<T>& p) { return p.trained && p.name.substr(0, p.name.rfind('.')) == layer; };
+    for (auto& p : parameters_) {
+        if (belongs(*p)) p->lr_multiplier = multiplier;
+    }
+}
+
+template <class T>
 void Network<T>::allocate_gradients() {
     for (const auto& p : parameters_) {
         if (p->trained && !p->gradient.buffer().data()) p->gradient = PanelMatrix<T>(p->rows, p->columns, kernels().panel);

@@ -22,7 +22,8 @@ struct Parameter {
     bool trained;  // false: a buffer such as a running mean
     bool decays;   // weight decay applies
     PanelMatrix<T> value;
-    PanelMatrix<T> gradient;  // empty until somebody asks for gradients
+    PanelMatrix<T> gradient;   // empty until somebody asks for gradients
+    double lr_multiplier = 1;  // 0: frozen
 };
 
 enum class LayerKind { dense, activation, dropout, batch_norm, layer_norm, residual_begin, residual_end };
@@ -64,6 +65,7 @@ public:
     std::size_t state_size() const;  // numbers of all parameters and buffers
     bool is_finite() const;          // whether all of them are
 
+    void set_lr_multiplier(const std::string& layer, double multiplier);  // for the parameters of the layer of this name
     void allocate_gradients();
 
     // Row-major copies in and out.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 namespace steepest {
+namespace {
 
 template <class T>
 Update<T> make_update(const Optimizer& o, double lr, std::uint64_t step, bool decays, double scale) {
@@ -29,7 +30,27 @@ Update<T> make_update(const Optimizer& o, double lr, std::uint64_t step, bool de
     return u;
 }
 
-template Update<float> make_update<float>(const Optimizer&, double, std::uint64_t, bool, double);
-template Update<double> make_update<double>(const Optimizer&, double, std::uint64_t, bool, double);
+}  // namespace
+
+template <class T>
+Updates<T> Updates<T>::scaled(double lr_multiplier) const {
+    const auto factor = static_cast<T>(lr_multiplier);
+    Updates result = *this;
+    for (Update<T>* u : {&result.decaying, &result.other}) {
+        u->lr *= factor;
+        u->shrink = 1 - (1 - u->shrink) * factor;
+    }
+    return result;
+}
+
+template <class T>
+Updates<T> make_updates(const Optimizer& optimizer, double lr, std::uint64_t step, double scale) {
+    return {make_update<T>(optimizer, lr, step, true, scale), make_update<T>(optimizer, lr, step, false, scale)};
+}
+
+template struct Updates<float>;
+template struct Updates<double>;
+template Updates<float> make_updates<float>(const Optimizer&, double, std::uint64_t, double);
+template Updates<double> make_updates<double>(const Optimizer&, double, std::uint64_t, double);
 
 }  // namespace steepest

@@ -25,8 +25,16 @@ struct Optimizer {
     bool uses_slot2() const { return rule == Rule::adam || (rule == Rule::rmsprop && momentum > 0); }
 };
 
-// The numbers of step `step` (from 0), for parameters that decay or not.
+// The numbers of one step, for parameters that decay and for those that do not.
 template <class T>
-Update<T> make_update(const Optimizer& optimizer, double lr, std::uint64_t step, bool decays, double scale);
+struct Updates {
+    Update<T> decaying, other;
+
+    Updates scaled(double lr_multiplier) const;
+};
+
+// Those of step `step` (from 0); `scale` multiplies the gradients.
+template <class T>
+Updates<T> make_updates(const Optimizer& optimizer, double lr, std::uint64_t step, double scale);
 
 }  // namespace steepest

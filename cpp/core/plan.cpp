@@ -36,6 +36,15 @@ T* scratch(std::size_t size) {
     return buffer.data();
 }
 
+// The step's updates for a layer: the common ones, or `own` with the layer's learning rate; null where it is frozen.
+template <class T>
+const Updates<T>* updates_for(double lr_multiplier, const Replay<T>& replay, Updates<T>& own) {
+    if (lr_multiplier == 1 || !replay.updates) return replay.updates;
+    if (lr_multiplier == 0) return nullptr;
+    own = replay.updates->scaled(lr_multiplier);
+    return &own;
+}
+
 }  // namespace
 
 template <class T>
@@ -196,16 +205,19 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
         g.bias_slots = slots_[layer.bias];
         g.bias_gradient = network_.parameters()[layer.bias]->gradient.matrix().data;
     }
-    items.push_back([=, run = k_.weight_gradient, panel = k_.panel, n = panels(n_out)](const Replay<T>& replay, Share share) {
+    items.push_back([=, run = k_.weight_gradient, panel = k_.panel, n = panels(n_out), multiplier = &weight.lr_multiplier](
+                        const Replay<T>& replay, Share share) {
         WeightGradientArgs<T> args = g;
+        Updates<T> own;
+        const Updates<T>* updates = updates_for(*multiplier, replay, own);
+        if (replay.updates && !updates) return;
         const bool by_inputs = panels_of(n_in, panel) >= n;
         const Range inputs = by_inputs ? share.split(n_in, panel) : Range{0, n_in};
         const Range outputs = by_inputs ? Range{0, n} : share.split(n);
         if (inputs.begin == inputs.end) return;  // fewer panels than members: not even the bias is theirs
         args.in0 = inputs.begin, args.in1 = inputs.end, args.panel0 = outputs.begin, args.panel1 = outputs.end;
         args.batch = replay.rows;
-        args.update = replay.weight_update;
-        args.bias_update = replay.other_update;
+        if (updates) args.update = &updates->decaying, args.bias_update = &updates->other;
         run(&args);
     });
     prepend(std::move(items));
@@ -263,15 +275,18 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
     T* const weight = network_.parameters()[layer.weight]->value.matrix().data;
     T* const bias = network_.parameters()[layer.bias]->value.matrix().data;
     const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
-    return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out)](const Replay<T>& replay, Share share) {
-        if (!replay.other_update) return;
+    return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out),
+            multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay, Share share) {
+        Updates<T> own;
+        const Updates<T>* updates = updates_for(*multiplier, replay, own);
+        if (!updates) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
         const auto offset = [at](Slots<T> s) {
             return Slots<T>{s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
         };
-        run(size, weight + at, weight_gradient + at, offset(weight_slots), replay.other_update);
-        run(size, bias + at, bias_gradient + at, offset(bias_slots), replay.other_update);
+        run(size, weight + at, weight_gradient + at, offset(weight_slots), &updates->other);
+        run(size, bias + at, bias_gradient + at, offset(bias_slots), &updates->other);
     };
 }
 

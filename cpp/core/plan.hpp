@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "network.hpp"
+#include "optimizer.hpp"
 #include "parallel.hpp"
 
 namespace steepest {
@@ -21,10 +22,9 @@ enum class Purpose {
 template <class T>
 struct Replay {
     std::size_t rows;
-    std::uint64_t seed;                        // for dropout
-    std::uint32_t draw;                        // number of this training pass, likewise
-    const Update<T>* weight_update = nullptr;  // train: for parameters that decay
-    const Update<T>* other_update = nullptr;   // train: for those that do not
+    std::uint64_t seed;                   // for dropout
+    std::uint32_t draw;                   // number of this training pass, likewise
+    const Updates<T>* updates = nullptr;  // train
 };
 
 template <class T>

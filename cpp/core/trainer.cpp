@@ -85,23 +85,24 @@ void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, F work) {
     if (!y_good) batch.targets.refuse(data.y, data.weights, rows);
 }
 
+template <class T>
+void Trainer<T>::take_rate() {
+    if (!schedule) return;
+    learning_rate = schedule(n_steps);
+    if (!std::isfinite(learning_rate) || learning_rate < 0) {
+        throw std::invalid_argument("the schedule gave a learning rate of " + number_text(learning_rate) + " at step " +
+                                    std::to_string(n_steps) + ", expected a finite number of at least 0");
+    }
+}
+
 // Replays the plan on one batch: forward, loss, and, if the loss is finite, backward with the updates.
 template <class T>
 typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows) {
-    if (schedule) {
-        learning_rate = schedule(n_steps);
-        if (!std::isfinite(learning_rate) || learning_rate < 0) {
-            throw std::invalid_argument("the schedule gave a learning rate of " + number_text(learning_rate) + " at step " +
-                                        std::to_string(n_steps) + ", expected a finite number of at least 0");
-        }
-    }
-    const auto update = [&](bool decays, double scale) {
-        return make_update<T>(optimizer_, learning_rate, n_steps, decays, scale);
-    };
-    Update<T> decaying = update(true, 1), other = update(false, 1);
+    take_rate();
+    Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
     const bool stored = optimizer_.clip_norm > 0;
     Replay<T> replay{rows.count, seed_, static_cast<std::uint32_t>(n_steps)};
-    if (!stored) replay.weight_update = &decaying, replay.other_update = &other;
+    if (!stored) replay.updates = &updates;
 
     Plan<T>& plan = batch.plan;
     const Matrix<T> y = plan.output();
@@ -117,16 +118,7 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
         if (!std::isfinite(outcome.loss_sum)) return;
         plan.settle(replay, share);
         plan.backward(replay, share);
-        if (!stored) return;
-        square_gradients(share);
-        share.sync();
-        if (share.leads()) {
-            const double norm = gradient_norm();
-            const double scale = norm > optimizer_.clip_norm ? optimizer_.clip_norm / norm : 1;
-            decaying = update(true, scale), other = update(false, scale);
-        }
-        share.sync();
-        update_stored(decaying, other, share);
+        if (stored) update_stored(updates, share);
     });
     if (outcome.weight_sum == 0) return outcome;
     const double loss = outcome.loss_sum / outcome.weight_sum;
@@ -155,7 +147,9 @@ void Trainer<T>::square_gradients(Share share) {
     each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
         const Parameter<T>& p = *network_.parameters()[i];
         const Matrix<T> g = p.gradient.matrix();
-        squares_[number] = network_.kernels().sum_squares(p.rows * network_.kernels().panel, g.data + panel * g.stride);
+        const bool frozen = p.lr_multiplier == 0;
+        squares_[number] =
+            frozen ? 0 : network_.kernels().sum_squares(p.rows * network_.kernels().panel, g.data + panel * g.stride);
     });
 }
 
@@ -167,24 +161,50 @@ double Trainer<T>::gradient_norm() const {
 }
 
 template <class T>
-void Trainer<T>::update_stored(const Update<T>& decaying, const Update<T>& other, Share share) {
+void Trainer<T>::update_stored(Updates<T>& updates, Share share) {
+    if (optimizer_.clip_norm > 0) {
+        square_gradients(share);
+        share.sync();
+        if (share.leads()) {
+            const double norm = gradient_norm();
+            const double scale = norm > optimizer_.clip_norm ? optimizer_.clip_norm / norm : 1;
+            updates = make_updates<T>(optimizer_, learning_rate, n_steps, scale);
+        }
+        share.sync();
+    }
     each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
         const Parameter<T>& p = *network_.parameters()[i];
+        if (p.lr_multiplier == 0) return;
+        const Updates<T> own = updates.scaled(p.lr_multiplier);
         const std::size_t at = panel * p.value.matrix().stride;
         const auto slot = [&](const PanelMatrix<T>& m) { return m.buffer().data() ? m.buffer().data() + at : nullptr; };
         network_.kernels().update(p.rows * network_.kernels().panel, p.value.matrix().data + at, p.gradient.matrix().data + at,
-                                  {slot(slots1_[i]), slot(slots2_[i])}, p.decays ? &decaying : &other);
+                                  {slot(slots1_[i]), slot(slots2_[i])}, p.decays ? &own.decaying : &own.other);
     });
+}
+
+template <class T>
+void Trainer<T>::prepare_squares() {
+    if (!squares_.empty()) return;
+    std::size_t total = 0;
+    each_panel({0, 1, nullptr}, [&](std::size_t, std::size_t, std::size_t) { ++total; });
+    squares_.resize(total);
+}
+
+template <class T>
+void Trainer<T>::apply() {
+    take_rate();
+    prepare_squares();
+    Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
+    auto member = [&](Share share) { update_stored(updates, share); };
+    run_team(threads_worth(8.0 * static_cast<double>(network_.state_size())), member);
+    ++n_steps;
 }
 
 template <class T>
 typename Trainer<T>::Batch& Trainer<T>::training_batch(std::size_t rows) {
     const bool stored = optimizer_.clip_norm > 0;
-    if (stored && squares_.empty()) {
-        std::size_t total = 0;
-        each_panel({0, 1, nullptr}, [&](std::size_t, std::size_t, std::size_t) { ++total; });
-        squares_.resize(total);
-    }
+    if (stored) prepare_squares();
     return batch_for(rows, stored ? Purpose::gradients : Purpose::train, training_);
 }
 

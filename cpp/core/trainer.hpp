@@ -47,6 +47,7 @@ public:
     using Wake = std::function<void(std::size_t, double)>;
     double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const Wake& wake);
     Metrics evaluate(const Data& data);
+    void apply();  // one optimiser step by the gradients that the network's parameters hold
 
     void reset();  // the optimiser's slots to zero
 
@@ -55,7 +56,7 @@ public:
     std::uint64_t n_steps = 0;
     std::uint32_t epoch = 0;
 
-    const Network<T>& network() const { return network_; }
+    Network<T>& network() const { return network_; }
     LossSpec loss() const { return loss_; }
     const std::vector<PanelMatrix<T>>& slots(int which) const { return which == 1 ? slots1_ : slots2_; }
 
@@ -81,9 +82,11 @@ private:
     // Clipping by global norm: the gradients are stored, measured panel by panel, and then used.
     template <class F>
     void each_panel(Share share, F f) const;
+    void prepare_squares();
     void square_gradients(Share share);
     double gradient_norm() const;
-    void update_stored(const Update<T>& decaying, const Update<T>& other, Share share);
+    void update_stored(Updates<T>& updates, Share share);
+    void take_rate();  // the schedule's, for the next step
 
     Network<T>& network_;
     LossSpec loss_;

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _core
-from ._spec import choice, integer
+from ._spec import choice, integer, number
 from .layers import Dense, Layer, Shapes, add_layers, check_layers, layers_from_json, walk
 
 N = TypeVar("N", bound="Network")
@@ -72,6 +72,7 @@ class Network:
         self._layers = check_layers(layers)
         self._seed = integer("seed", seed, ge=0)
         self.preprocessing: dict[str, Any] | None = None
+        self._lr_multipliers: dict[str, float] = {}
         given: dict[str, ArrayLike] = {}
         for node in walk(self._layers, n_in):
             if isinstance(node.layer, Dense) and not isinstance(node.layer.init, str):
@@ -181,6 +182,83 @@ class Network:
         """
         self._core.set_parameters(dict(values))
 
+    def soft_update(self, other: Network, tau: float) -> None:
+        """Move the parameters a share of the way to another network's: ``(1 - tau) * own + tau * other``.
+
+        What target networks of reinforcement learning and averages of weights need (Lillicrap et al., 2015). Running
+        statistics are copied.
+
+        Parameters
+        ----------
+        other : Network
+            One of the same architecture; it does not change.
+        tau : float
+            The share, 0 <= tau <= 1.
+
+        Raises
+        ------
+        ValueError
+            If the parameters of both differ in name or shape; nothing has changed then.
+        """
+        if not isinstance(other, Network):
+            raise TypeError(f"other is {other!r}: expected a steepest.Network")
+        tau = number("tau", tau, ge=0, le=1)
+        own, new = self.parameters, other._tensors()
+        if _shapes(self._layers, self.n_in, buffers=True) != _shapes(other._layers, other.n_in, buffers=True):
+            raise ValueError(f"other is {other!r}: expected the architecture of {self!r}")
+        self.set_parameters(new | {name: value + tau * (new[name] - value) for name, value in own.items()})
+
+    @property
+    def lr_multipliers(self) -> dict[str, float]:
+        """What each layer's learning rate is multiplied with, where that is not 1: a copy."""
+        return dict(self._lr_multipliers)
+
+    def set_lr_multipliers(self, multipliers: Mapping[str, float]) -> None:
+        """Let layers learn at a multiple of the trainer's learning rate; saved and copied with the network.
+
+        Parameters
+        ----------
+        multipliers : mapping of str to float
+            By a layer's name, such as ``{"0": 0.1}``: >= 0, where 0 freezes the layer; its weights, its optimiser
+            state and its share in clipping by norm are left out then. Layers not named stay as they were.
+
+        Raises
+        ------
+        ValueError
+            For a name of no layer with parameters, or a number below 0; nothing has changed then.
+        """
+        names = {name.rpartition(".")[0] for name in _shapes(self._layers, self.n_in, buffers=False)}
+        checked = {}
+        for name, multiplier in multipliers.items():
+            if name not in names:
+                raise ValueError(f"no layer {name!r} with parameters: expected one of {', '.join(sorted(names))}")
+            checked[name] = number(f"multiplier of layer {name}", multiplier, ge=0)
+        for name, multiplier in checked.items():
+            self._core.set_lr_multiplier(name, multiplier)
+        everything = self._lr_multipliers | checked
+        self._lr_multipliers = {name: multiplier for name, multiplier in everything.items() if multiplier != 1}
+
+    def freeze(self, *names: str) -> None:
+        """Keep the parameters of these layers as they are while others train; the same as multipliers of 0.
+
+        Batch normalisation goes on to gather its running statistics.
+
+        Parameters
+        ----------
+        *names : str
+            Names of layers, such as "0" or, within a residual block, "2.1".
+
+        Raises
+        ------
+        ValueError
+            For a name of no layer with parameters; nothing has changed then.
+        """
+        self.set_lr_multipliers(dict.fromkeys(names, 0.0))
+
+    def unfreeze(self, *names: str) -> None:
+        """Let these layers learn again, at the trainer's learning rate; see `freeze`."""
+        self.set_lr_multipliers(dict.fromkeys(names, 1.0))
+
     @property
     def n_in(self) -> int:
         """Numbers in an input row."""
@@ -262,7 +340,8 @@ class Network:
 
     def _architecture(self) -> dict[str, Any]:
         layers = [layer.to_dict() for layer in self._layers]
-        return {"n_in": self.n_in, "dtype": self.dtype, "seed": self._seed, "layers": layers}
+        architecture = {"n_in": self.n_in, "dtype": self.dtype, "seed": self._seed, "layers": layers}
+        return architecture | ({"lr_multipliers": self.lr_multipliers} if self._lr_multipliers else {})
 
     def _tensors(self) -> dict[str, NDArray[Any]]:
         return self.parameters | self.buffers
@@ -295,6 +374,9 @@ class Network:
             raise ValueError(f"preprocessing is {type(preprocessing).__name__}: expected an object or null")
         network = cls(n_in, layers, seed=architecture["seed"], dtype=architecture["dtype"])
         network.set_parameters(tensors)
+        if not isinstance(multipliers := architecture.get("lr_multipliers", {}), Mapping):
+            raise ValueError(f"lr_multipliers is {type(multipliers).__name__}: expected an object")
+        network.set_lr_multipliers(multipliers)
         network.preprocessing = preprocessing
         return network
 

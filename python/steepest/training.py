@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -235,6 +235,28 @@ class Trainer:
             If a shape or a value is wrong.
         """
         return self._core.evaluate(x, y, sample_weight)
+
+    def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
+        """Take one step of the optimiser by gradients of the caller's own loss.
+
+        Parameters
+        ----------
+        gradients : mapping of str to array
+            One for each parameter, by name, as `Network.gradients` holds them after `Network.backward`. They are
+            clipped, and weights decay, as in `step`.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, a shape is wrong or a number is not finite; nothing has changed then.
+
+        Examples
+        --------
+        >>> y = net.forward(x)  # doctest: +SKIP
+        >>> net.backward(2 * (y - target) / y.size)  # doctest: +SKIP
+        >>> trainer.apply(net.gradients)  # doctest: +SKIP
+        """
+        self._core.apply(dict(gradients))
 
     @property
     def learning_rate(self) -> float:
