@@ -206,7 +206,7 @@ PYBIND11_MODULE(_core, m) {
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))
         .def("run_epoch", &PyTrainer::run_epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("batch_size"),
              py::arg("shuffle"), py::arg("wake"))
-        .def("evaluate", &PyTrainer::evaluate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
+        .def("evaluate", &PyTrainer::evaluate, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("metrics"))
         .def("state", &PyTrainer::state)
         .def("restore", &PyTrainer::restore, py::arg("state"))
         .def("reset", [](PyTrainer& self) { self.visit([](auto& t) { t.reset(); }); });

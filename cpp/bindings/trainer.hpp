@@ -77,19 +77,14 @@ public:
                     [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
     }
 
-    py::dict evaluate(py::handle x, py::handle y, const py::object& weights) {
+    py::dict evaluate(py::handle x, py::handle y, const py::object& weights,
+                      const std::optional<std::vector<std::string>>& metrics) {
         const Arguments arguments(x, y, weights);
-        const Metrics metrics = work(arguments.data.x.rows, [&](auto& trainer) { return trainer.evaluate(arguments.data); });
         py::dict result;
-        result["loss"] = metrics.loss;
-        switch (visit([](auto& trainer) { return trainer.loss().loss; })) {
-            case Loss::cross_entropy:
-            case Loss::binary_cross_entropy: result["accuracy"] = metrics.accuracy; break;
-            case Loss::poisson: break;
-            default:
-                result["r2"] = metrics.r2;
-                result["rmse"] = metrics.rmse;
-                result["mae"] = metrics.mae;
+        for (const auto& [name, value] : work(arguments.data.x.rows, [&](auto& trainer) {
+                 return trainer.evaluate(arguments.data, metrics ? &*metrics : nullptr);
+             })) {
+            result[py::str(name)] = value;
         }
         return result;
     }

@@ -263,74 +263,39 @@ double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuf
     return weight_sum > 0 ? loss_sum / weight_sum : 0;
 }
 
-namespace {
-
-// Sums of one output column, for R2 and the like; `origin` keeps the squares from cancelling.
-struct ColumnSums {
-    double origin = 0, target = 0, target_squares = 0, error_squares = 0, errors = 0;
-};
-
-}  // namespace
-
 template <class T>
-Metrics Trainer<T>::evaluate(const Data& data) {
+std::vector<std::pair<std::string, double>> Trainer<T>::evaluate(const Data& data, const std::vector<std::string>* metrics) {
     expect(data);
     const std::size_t n_out = network_.n_out(), panel = network_.kernels().panel;
-    const auto at = [panel](Matrix<const T> m, std::size_t row, std::size_t c) {
-        return static_cast<double>(m.data[c / panel * m.stride + row * panel + c % panel]);
+    Meter meter(metrics ? *metrics : Meter::usual(loss_.loss), loss_.loss, n_out);
+    std::vector<double> y_row(n_out), t_row(n_out);
+    const auto read = [&](Matrix<const T> from, std::size_t row, std::vector<double>& to) {
+        for (std::size_t c = 0; c < n_out; ++c) {
+            to[c] = static_cast<double>(from.data[c / panel * from.stride + row * panel + c % panel]);
+        }
+        return to.data();
     };
-    std::vector<ColumnSums> columns(n_out);
-    double loss_sum = 0, weight_sum = 0, correct = 0;
-    bool first = true;
+    double loss_sum = 0, weight_sum = 0;
 
     each_block(data, [&](Batch& batch, Rows rows, Share share) {
         const Matrix<T> output = batch.plan.output();
-        const Matrix<const T> y{output.data, output.stride}, t = batch.targets.rows();
+        const Matrix<const T> y{output.data, output.stride};
+        Targets<T>& targets = batch.targets;
         batch.plan.forward({rows.count, 0, 0}, share);
-        batch.targets.loss(y, {}, rows.count, 1, share);
+        targets.loss(y, {}, rows.count, 1, share);
         share.sync();
         if (!share.leads()) return;
-        loss_sum += batch.targets.sum_of_parts(rows.count);
+        loss_sum += targets.sum_of_parts(rows.count);
         for (std::size_t row = 0; row < rows.count; ++row) {
-            const double weight = batch.targets.row_weight(row);
+            const double weight = targets.row_weight(row);
             weight_sum += weight;
-            std::size_t best = 0, wanted = 0;
-            for (std::size_t c = 0; c < n_out; ++c) {
-                const double value = at(y, row, c), target = batch.targets.labelled() ? 0 : at(t, row, c);
-                if (value > at(y, row, best)) best = c;
-                if (!batch.targets.labelled() && target > at(t, row, wanted)) wanted = c;
-                if (loss_.loss == Loss::binary_cross_entropy && (value > 0) == (target > 0.5))
-                    correct += weight / static_cast<double>(n_out);
-                ColumnSums& sums = columns[c];
-                if (first) sums.origin = target;
-                const double offset = target - sums.origin, error = value - target;
-                sums.target += weight * offset;
-                sums.target_squares += weight * offset * offset;
-                sums.error_squares += weight * error * error;
-                sums.errors += weight * std::fabs(error);
-            }
-            first = false;
-            if (batch.targets.labelled()) wanted = batch.targets.label(row);
-            if (loss_.loss == Loss::cross_entropy && best == wanted) correct += weight;
+            const double* t = targets.labelled() ? nullptr : read(targets.rows(), row, t_row);
+            meter.add(read(y, row, y_row), t, t ? 0 : targets.label(row), weight);
         }
     });
 
     expect_positive(weight_sum, data);
-    Metrics metrics;
-    metrics.loss = loss_sum / weight_sum;
-    metrics.accuracy = correct / weight_sum;
-    double error_squares = 0;
-    for (const ColumnSums& sums : columns) {
-        const double total = sums.target_squares - sums.target * sums.target / weight_sum;
-        metrics.r2 += (total > 0                ? 1 - sums.error_squares / total
-                       : sums.error_squares > 0 ? 0
-                                                : 1) /
-                      static_cast<double>(n_out);
-        metrics.mae += sums.errors / weight_sum / static_cast<double>(n_out);
-        error_squares += sums.error_squares / weight_sum / static_cast<double>(n_out);
-    }
-    metrics.rmse = std::sqrt(error_squares);
-    return metrics;
+    return meter.results(loss_sum / weight_sum);
 }
 
 template class Trainer<float>;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "loss.hpp"
+#include "metrics.hpp"
 #include "optimizer.hpp"
 #include "plan.hpp"
 #include "random.hpp"
@@ -26,12 +27,6 @@ struct Diverged : std::runtime_error {
     double learning_rate, loss;
 };
 
-struct Metrics {
-    double loss = 0;
-    double accuracy = 0;               // cross_entropy and binary_cross_entropy
-    double r2 = 0, rmse = 0, mae = 0;  // mse, mae, huber, quantile
-};
-
 template <class T>
 class Trainer {
 public:
@@ -46,7 +41,8 @@ public:
     // One pass over the rows. `wake` is called now and then with the rows done and their mean loss.
     using Wake = std::function<void(std::size_t, double)>;
     double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const Wake& wake);
-    Metrics evaluate(const Data& data);
+    // The mean loss, and the metrics of these names (see Meter); null: the loss's usual ones.
+    std::vector<std::pair<std::string, double>> evaluate(const Data& data, const std::vector<std::string>* metrics);
     void apply();  // one optimiser step by the gradients that the network's parameters hold
 
     void reset();  // the optimiser's slots to zero

@@ -22,6 +22,8 @@ from .schedules import LearningRate, Schedule, constant
 
 T = TypeVar("T", bound="Trainer")
 
+Metric = str | Callable[[NDArray[Any], NDArray[Any]], float]
+
 LOSSES = ("mse", "mae", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "poisson")
 
 
@@ -122,6 +124,7 @@ class Trainer:
         validation: Sequence[ArrayLike] | None = None,
         sample_weight: ArrayLike | None = None,
         shuffle: bool = True,
+        metrics: Iterable[Metric] | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: bool = False,
         rollback: bool = True,
@@ -147,6 +150,8 @@ class Trainer:
             Weights of the rows, >= 0.
         shuffle : bool
             Whether to draw a new order for each epoch.
+        metrics : iterable of str or callable, optional
+            What to measure of the validation rows besides the loss, see `evaluate`.
         callbacks : iterable of Callback
             Such as ``EarlyStopping(patience=5)``; called in the order given.
         verbose : bool
@@ -177,17 +182,20 @@ class Trainer:
         x, y, sample_weight = _arrays(x, y, sample_weight)
         n_rows = self._core.check(x, y, sample_weight, "")
         held_out = None if validation is None else _validation(validation)
-        metrics = ["loss", "learning_rate", "seconds"]
+        recorded = ["loss", "learning_rate", "seconds"]
+        asked = None if metrics is None else _check_metrics(metrics)
         if held_out:
             self._core.check(*held_out, "validation ")
-            metrics += [f"val_{name}" for name in self._core.evaluate(held_out[0][:1], held_out[1][:1], None)]
+            recorded += [f"val_{name}" for name in self.evaluate(held_out[0][:1], held_out[1][:1], metrics=asked)]
+        elif asked:
+            raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
         rate = self._lr
         if isinstance(rate, Schedule):
             epoch_steps = math.ceil(n_rows / batch_size)
-            rate = rate.lay_out(self.n_steps, epochs * epoch_steps, epoch_steps, metrics)
+            rate = rate.lay_out(self.n_steps, epochs * epoch_steps, epoch_steps, recorded)
 
         history = History("val_loss" if held_out else "loss")
-        fit = FitState(self, epochs, batch_size, n_rows, tuple(metrics), history)
+        fit = FitState(self, epochs, batch_size, n_rows, tuple(recorded), history)
         with ExitStack() as endings:
             for callback in active:
                 callback.on_fit_begin(fit)
@@ -200,7 +208,8 @@ class Trainer:
                 loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active), rollback)
                 fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
                 if held_out:
-                    fit.metrics |= {f"val_{name}": value for name, value in self._core.evaluate(*held_out).items()}
+                    measured = self.evaluate(*held_out, metrics=asked)
+                    fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
                 fit.metrics["seconds"] = time.perf_counter() - start
                 history.append(fit.metrics)
                 if isinstance(self._lr, Schedule):
@@ -211,7 +220,14 @@ class Trainer:
                     break
         return history
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        metrics: Iterable[Metric] | None = None,
+    ) -> dict[str, float]:
         """Compute the loss and other metrics in inference mode.
 
         Parameters
@@ -222,19 +238,31 @@ class Trainer:
             Their targets, see `Trainer`.
         sample_weight : array of shape (n,), optional
             Weights of the rows, >= 0.
+        metrics : iterable of str or callable, optional
+            What to compute besides the loss. For classes "accuracy", "log_loss", "auc" (area under the ROC curve, mean
+            of one class against the rest), "f1" (of class 1 of two, else the mean over classes) and, for
+            cross_entropy, "top5" and the like; for mse, mae, huber and quantile "r2", "rmse" and "mae". A function is
+            called as ``function(y, outputs)``, without weights, and named by its name. By default the accuracy, or all
+            three of numbers.
 
         Returns
         -------
         dict of str to float
-            "loss"; "accuracy" for cross_entropy and binary_cross_entropy; "r2", "rmse" and "mae" for mse, mae, huber
-            and quantile.
+            "loss" and the metrics by name. "auc" is not a number where a class or the rest has no rows.
 
         Raises
         ------
         ValueError
-            If a shape or a value is wrong.
+            If a shape or a value is wrong, or a metric does not go with the loss.
         """
-        return self._core.evaluate(x, y, sample_weight)
+        asked = None if metrics is None else _check_metrics(metrics)
+        names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
+        measured = self._core.evaluate(x, y, sample_weight, names)
+        functions = [metric for metric in asked or () if not isinstance(metric, str)]
+        if functions:
+            outputs, truth = self.network.predict(x), np.asarray(y)
+            measured |= {function.__name__: float(function(truth, outputs)) for function in functions}
+        return measured
 
     def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
         """Take one step of the optimiser by gradients of the caller's own loss.
@@ -408,6 +436,14 @@ def _arrays(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     """Return what may be lists or frames as arrays, once for all epochs; arrays and memory maps are not copied."""
     return np.asarray(x), np.asarray(y), None if sample_weight is None else np.asarray(sample_weight)
+
+
+def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
+    asked = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
+    for metric in asked:
+        if not isinstance(metric, str) and not hasattr(metric, "__name__"):
+            raise TypeError(f"metrics has {metric!r}: expected a name such as 'accuracy' or a function (y, outputs)")
+    return asked
 
 
 def _validation(parts: Sequence[ArrayLike]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
