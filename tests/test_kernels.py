@@ -587,12 +587,32 @@ def test_exponential(k: KernelTable) -> None:
     )  # fmt: skip
     with np.errstate(all="ignore"):
         truth = np.exp(z.astype(np.float64)).astype(k.dtype)
-    ulps = 4 * eps(k.dtype) if k.dtype == np.float32 else 1e-14
     finite = np.isfinite(truth)
-    got = dy.read()
-    tiny = np.finfo(k.dtype).tiny
-    assert_within(got[finite], truth[finite], ulps * np.abs(truth[finite].astype(np.float64)) + tiny, "e^z")
+    got, exact = dy.read(), np.abs(truth[finite].astype(np.float64))
+    # 1.5 units in the last place of float, and the rounding of the truth to it
+    bound = 2 * np.spacing(truth[finite]).astype(np.float64) if k.dtype == np.float32 else 1e-14 * exact
+    assert_within(got[finite], truth[finite], bound + np.finfo(k.dtype).tiny, "e^z")
     assert np.isinf(got[~finite]).all()
+
+
+def every_float32(step: int) -> np.ndarray:
+    """All finite float32 numbers but for gaps, subnormals among them; (1, n)."""
+    z = np.arange(0, 2**32, step, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    return z[np.isfinite(z)][None, :]
+
+
+@pytest.mark.parametrize(("activation", "ulps"), [("tanh", 2.5), ("sigmoid", 2.5), ("elu", 1.0)])
+def test_last_place_over_the_whole_range(k: KernelTable, activation: str, ulps: float) -> None:
+    if k.dtype != np.float32:
+        pytest.skip("float64 is held to 1e-14 above: nothing wider is at hand to compare with")
+    z = np.concatenate([every_float32(40_009), np.linspace(-20, 20, 99_991, dtype=np.float32)[None, :]], axis=1)
+    y = unset(k, *z.shape, padding=7)
+    k.activate(k.block((0, 1), (0, y.panels)), Panels(z, k.panel), y, None, activation, 1.0)
+    with np.errstate(all="ignore"):
+        truth = ref.ACTIVATIONS[activation][0](z.astype(np.float64), 1.0)
+    tiny = np.finfo(np.float32).tiny
+    place = np.spacing(np.maximum(np.abs(truth), tiny).astype(np.float32)).astype(np.float64)
+    assert_within(y.read(), truth, ulps * place + tiny, activation)
 
 
 # --- Dropout ---
