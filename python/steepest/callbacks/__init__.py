@@ -1,0 +1,25 @@
+"""What goes on around the epochs of a fit: the history, and callbacks that watch and may end it."""
+
+from .base import Callback, FitState
+from .history import MODES, History, monitored, sign_of
+from .recording import Checkpoint, CSVLogger, TensorBoard
+from .showing import LambdaCallback, PrintEpochs, Progress
+from .stopping import EarlyStopping, TimeLimit, Until
+
+__all__ = [
+    "MODES",
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "FitState",
+    "History",
+    "LambdaCallback",
+    "PrintEpochs",
+    "Progress",
+    "TensorBoard",
+    "TimeLimit",
+    "Until",
+    "monitored",
+    "sign_of",
+]

@@ -1,0 +1,74 @@
+"""What a callback is, and what it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .history import History
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+@dataclass
+class FitState:
+    """Where a fit stands: what every callback is given.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        The trainer; its network has the weights of the moment.
+    epochs, batch_size, n_rows : int
+        What `fit` was asked for.
+    metric_names : tuple of str
+        What the history will record.
+    history : History
+        The epochs so far.
+    epoch : int
+        The epoch that runs or has just ended, from 0.
+    metrics : dict of str to float
+        What the last epoch ended with.
+    rows_done : int
+        Rows trained in this epoch so far, for `Callback.wake`.
+    running_loss : float
+        Their mean loss.
+    stopped : bool
+        Whether a callback asked to stop after this epoch.
+    """
+
+    trainer: Trainer
+    epochs: int
+    batch_size: int
+    n_rows: int
+    metric_names: tuple[str, ...]
+    history: History
+    epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    rows_done: int = 0
+    running_loss: float = float("nan")
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """Ask the fit to end after this epoch."""
+        self.stopped = True
+
+
+class Callback:
+    """Base of what can be hooked into `Trainer.fit`; each method does nothing until overridden.
+
+    A callback may change the network's parameters or the learning rate, end the fit by ``fit.stop()``, and raise any
+    exception, which ends the fit too and passes on to the caller.
+    """
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        """Act before the first epoch; an error raised here leaves the network as it was."""
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Act after an epoch, with its numbers in ``fit.metrics``."""
+
+    def on_fit_end(self, fit: FitState) -> None:
+        """Act after the last epoch, whatever ended the fit: epochs, `stop`, divergence, an error or Ctrl-C."""
+
+    def wake(self, fit: FitState) -> None:
+        """Look at the progress within an epoch: called between steps, at most every 50 ms or so."""

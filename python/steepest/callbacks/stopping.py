@@ -1,0 +1,139 @@
+"""Callbacks that end a fit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._spec import Spec, choice, flag, integer, number
+from .base import Callback, FitState
+from .history import MODES, monitored, sign_of
+
+
+@dataclass(repr=False)
+class EarlyStopping(Spec, Callback):
+    """Stop when a metric no longer improves, and keep the best weights.
+
+    Parameters
+    ----------
+    monitor : str, optional
+        What to watch, such as "val_accuracy"; by default val_loss, or loss without validation rows.
+    patience : int
+        Stop when this many epochs in a row brought no improvement.
+    min_delta : float
+        What counts as one: better than the best before by more than this.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; "auto": larger for accuracy, r2, auc, f1 and top-k, smaller for the rest.
+    restore_best : bool
+        Leave the network with the weights of the best epoch (the best by any margin) whatever ended the fit. The
+        optimiser's state stays that of the last step.
+
+    Notes
+    -----
+    A metric that is not a number is no improvement.
+    """
+
+    monitor: str | None = None
+    patience: int = 10
+    _: KW_ONLY
+    min_delta: float = 0.0
+    mode: str = "auto"
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self.patience = integer("patience", self.patience, ge=1)
+        self.min_delta = number("min_delta", self.min_delta, ge=0)
+        self.mode = choice("mode", self.mode, MODES)
+        self.restore_best = flag("restore_best", self.restore_best)
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        """Start anew."""
+        self._name = monitored(self.monitor, fit.metric_names, "EarlyStopping")
+        fit.history.monitor, fit.history.mode = self._name, self.mode
+        self._best = self._reference = -np.inf
+        self._waited = 0
+        self._weights: NDArray[Any] | None = None
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Compare the epoch with the best."""
+        score = sign_of(self._name, self.mode) * fit.metrics[self._name]
+        if score > self._best:
+            self._best = score
+            if self.restore_best:
+                self._weights = fit.trainer.network._core.state()
+        if score > self._reference + self.min_delta:
+            self._reference = score
+            self._waited = 0
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            fit.stop()
+
+    def on_fit_end(self, fit: FitState) -> None:
+        """Put the best weights back."""
+        if self._weights is not None:
+            fit.trainer.network._core.restore(self._weights)
+            # Of several that restore, the first in the list ends last: the best epoch is the one whose weights stay.
+            fit.history.monitor, fit.history.mode = self._name, self.mode
+            self._weights = None
+
+
+@dataclass(repr=False)
+class TimeLimit(Spec, Callback):
+    """Stop after the epoch in which the time ran out.
+
+    Parameters
+    ----------
+    seconds : float
+        How long a fit may take, > 0, counted from its start.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        """Check the argument."""
+        self.seconds = number("seconds", self.seconds, gt=0)
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        """Start the clock."""
+        self._end = time.monotonic() + self.seconds
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Look at the clock."""
+        if time.monotonic() >= self._end:
+            fit.stop()
+
+
+class Until(Callback):
+    """Stop after the first epoch in which every metric named has reached its target.
+
+    Parameters
+    ----------
+    **targets : float
+        Names of the history's and their targets, such as ``val_accuracy=0.97``: at least that for accuracy, r2, auc, f1
+        and top-k, at most that for the rest.
+    """
+
+    def __init__(self, **targets: float) -> None:
+        if not targets:
+            raise ValueError("Until has no targets: expected metrics such as val_accuracy=0.97")
+        self.targets = {name: number(name, target) for name, target in targets.items()}
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        """Check that the metrics will be there."""
+        for name in self.targets:
+            monitored(name, fit.metric_names, "Until")
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Compare the epoch with the targets."""
+        if all(sign_of(name) * (fit.metrics[name] - target) >= 0 for name, target in self.targets.items()):
+            fit.stop()
+
+    def __repr__(self) -> str:
+        """Return the call that makes this object."""
+        return f"Until({', '.join(f'{name}={target!r}' for name, target in self.targets.items())})"
