@@ -1,12 +1,28 @@
 """Dense neural networks on the CPU: trained and run as fast as the machine allows, from one small wheel."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import schedules
 from ._core import DivergedError, __version__, build_info, get_num_threads, set_num_threads
-from .callbacks import Callback, EarlyStopping, History
+from .callbacks import (
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    Progress,
+    TensorBoard,
+    TimeLimit,
+    Until,
+)
 from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .network import Network, load
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .training import Trainer
+
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor
 
 __all__ = [
     "SGD",
@@ -14,17 +30,26 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNorm",
+    "CSVLogger",
     "Callback",
+    "Checkpoint",
     "Dense",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
     "History",
+    "LambdaCallback",
     "LayerNorm",
+    "MLPClassifier",
+    "MLPRegressor",
     "Network",
+    "Progress",
     "RMSprop",
     "Residual",
+    "TensorBoard",
+    "TimeLimit",
     "Trainer",
+    "Until",
     "__version__",
     "build_info",
     "get_num_threads",
@@ -32,3 +57,21 @@ __all__ = [
     "schedules",
     "set_num_threads",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are first asked for: scikit-learn is optional."""
+    if name not in ("MLPClassifier", "MLPRegressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from . import estimators
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
+            raise
+        raise ImportError(f"steepest.{name} needs scikit-learn: pip install 'steepest[sklearn]'") from error
+    globals()[name] = getattr(estimators, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

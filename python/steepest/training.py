@@ -439,7 +439,7 @@ def _arrays(
 
 
 def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
-    asked = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
+    asked: list[Metric] = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
     for metric in asked:
         if not isinstance(metric, str) and not hasattr(metric, "__name__"):
             raise TypeError(f"metrics has {metric!r}: expected a name such as 'accuracy' or a function (y, outputs)")
