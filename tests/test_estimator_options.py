@@ -1,0 +1,113 @@
+"""The estimators' options that show elsewhere than in the predictions, and what a refusal leaves behind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+
+import steepest as st
+
+QUICK: dict[str, Any] = {"hidden_layer_sizes": (16,), "max_iter": 8, "random_state": 0}
+IRIS = load_iris(return_X_y=True)
+DIABETES = load_diabetes(return_X_y=True)
+
+
+def test_verbose_prints_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    st.MLPRegressor(**QUICK).fit(*DIABETES)
+    assert capsys.readouterr().out == ""
+    st.MLPRegressor(**QUICK, verbose=True).fit(*DIABETES)
+    assert capsys.readouterr().out.count("epoch") == 8
+
+
+def test_callbacks_are_called() -> None:
+    seen: list[int] = []
+    counting = st.LambdaCallback(on_epoch_end=lambda fit: seen.append(fit.epoch) or (fit.epoch == 2 and fit.stop()))
+    model = st.MLPRegressor(**QUICK, callbacks=[counting]).fit(*DIABETES)
+    assert seen == [0, 1, 2] and model.n_iter_ == 3
+
+
+def test_early_stopping_holds_rows_out_of_a_small_table() -> None:
+    plain, stopping = (st.MLPClassifier(**QUICK, early_stopping=e).fit(*IRIS) for e in (None, True))
+    assert plain.recipe_["held_out_rows"] == 0 < stopping.recipe_["held_out_rows"]
+
+
+def test_tol_is_what_an_epoch_must_gain() -> None:
+    options = QUICK | {"max_iter": 300, "n_iter_no_change": 5, "preset": "sklearn", "learning_rate_init": 0.01}
+    loose, tight = (st.MLPClassifier(**options, tol=tol).fit(*IRIS) for tol in (1e-2, 1e-3))
+    assert loose.n_iter_ < tight.n_iter_ < 300
+
+
+def test_numbers_may_be_encoded_as_a_table() -> None:
+    frame = pd.DataFrame(IRIS[0], columns=list("abcd"))
+    assert st.MLPClassifier(**QUICK).fit(frame.assign(e="x"), IRIS[1]).recipe_["features"] == "table"
+    assert st.MLPClassifier(**QUICK, encode="numbers").fit(frame, IRIS[1]).recipe_["features"] != "table"
+
+
+def test_joblib_keeps_an_estimator() -> None:
+    model, file = st.MLPClassifier(**QUICK).fit(*IRIS), io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    np.testing.assert_array_equal(joblib.load(file).predict_proba(IRIS[0]), model.predict_proba(IRIS[0]))
+
+
+def test_an_ensemble_learns_online() -> None:
+    model = st.MLPRegressor(**QUICK, ensemble=2)
+    for _ in range(2):
+        before = [net.parameters["0.weight"] for net in getattr(model, "networks_", ())]
+        model.partial_fit(*DIABETES)
+    for net, old in zip(model.networks_, before, strict=True):
+        assert not np.array_equal(net.parameters["0.weight"], old)
+
+
+def test_a_frame_may_be_watched() -> None:
+    frame = pd.DataFrame(IRIS[0], columns=list("abcd")).assign(e="x")
+    model = st.MLPClassifier(**QUICK).fit(frame, IRIS[1], eval_set=(frame[::5], IRIS[1][::5]))
+    assert model.recipe_["held_out_rows"] == 30
+
+
+NAN = np.where(np.arange(150)[:, None] == 3, np.nan, IRIS[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.partial_fit(NAN, IRIS[1]), "NaN"),
+        (lambda m: m.partial_fit(IRIS[0][:, :3], IRIS[1]), "features"),
+        (lambda m: m.partial_fit(IRIS[0], IRIS[1] + 1), "3"),
+        (lambda m: m.partial_fit(IRIS[0], IRIS[1][:9]), "inconsistent"),
+        (lambda m: m.partial_fit(IRIS[0], IRIS[1], sample_weight=-np.ones(150)), "weight"),
+        (lambda m: m.set_params(warm_start=True).fit(NAN, IRIS[1]), "NaN"),
+        (lambda m: m.set_params(alpha=-1.0).fit(*IRIS), "alpha"),
+        (lambda m: m.set_params(alpha=-1.0).partial_fit(*IRIS), "alpha"),
+        (lambda m: m.fit(NAN, IRIS[1]), "NaN"),
+        (lambda m: m.predict(NAN), "NaN"),
+    ],
+)
+def test_a_refusal_leaves_the_model_as_it_was(call: Callable[[Any], Any], message: str) -> None:
+    model = st.MLPClassifier(**QUICK).fit(*IRIS).partial_fit(*IRIS)
+    before = (
+        model.coefs_,
+        model.intercepts_,
+        model.classes_.copy(),
+        model.n_iter_,
+        model.t_,
+        model.predict_proba(IRIS[0]),
+    )
+    with pytest.raises(ValueError, match=message):
+        call(model)
+    after = (
+        model.coefs_,
+        model.intercepts_,
+        model.classes_.copy(),
+        model.n_iter_,
+        model.t_,
+        model.predict_proba(IRIS[0]),
+    )
+    np.testing.assert_equal(after, before)
