@@ -151,10 +151,9 @@ class StopLikeSklearn(Callback):
         rule: str,
         power: float,
         to_loss: Callable[[float, Network], float],
-        trained_before: int = 0,
     ) -> None:
         self.metric, self.tol, self.patience, self.rule, self.power = metric, tol, patience, rule, power
-        self.to_loss, self.trained = to_loss, trained_before
+        self.to_loss, self.trained = to_loss, 0
         self.losses: list[float] = []
         self.converged = False
 
@@ -316,10 +315,9 @@ def minimise(
 
     network = trainer.network._core
     start = network.state()
-    names = dense_names(trainer.network)
     kept = trainer.network.parameters
     trainer.network.set_parameters({name: np.full_like(v, name.endswith("weight")) for name, v in kept.items()})
-    is_weight = network.state() if names else np.zeros_like(start)
+    is_weight = network.state()
     weights = np.ones(x.shape[0]) if weight is None else np.asarray(weight, np.float64)
     total = float(weights.sum())
 

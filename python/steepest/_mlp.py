@@ -74,6 +74,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     _scale: Scale | None
     _target_scale: Scale | None
     _n_out: int
+    _trainers: list[Trainer] | None
     classes_: NDArray[Any]
 
     def _store(self, values: Mapping[str, Any]) -> None:
@@ -244,7 +245,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         n = targets.shape[0]
         if not goes_on:
             if not legacy:
-                self._fit_scales(x, targets, weight, scale_features=not online or n >= 10, tiny=tiny)
+                self._fit_scales(x, targets, weight, scale_features=not online or n >= 10)
             else:
                 self._target_scale = None
         rows = self._features(x)
@@ -261,7 +262,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             held = (held[0], self._scaled_target(held[1]), held[2])
         if not goes_on:
             self.n_iter_ = self.t_ = 0
-            self._trainers: list[Trainer] | None = None
+            self._trainers = None
         self.networks_, self.network_ = networks, networks[0]
         self.n_layers_, self.n_outputs_ = len(dense_names(networks[0])) + 1, networks[0].n_out
         if online:
@@ -301,7 +302,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         except ValueError:  # too few rows to hold one out
             return rows, None
 
-    def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, *, scale_features: bool, tiny: bool) -> None:
+    def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, *, scale_features: bool) -> None:
         self._encoder, self._scale = None, None
         if self._is_frame:
             self._encoder = TableEncoder().fit(x, np.zeros(len(x)), "regression")

@@ -113,8 +113,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     True
     """
 
-    classes_: NDArray[Any]
-
     def __init__(
         self,
         hidden_layer_sizes: Any = None,
@@ -221,18 +219,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class, (n, n_classes)."""
-        probabilities = self._probabilities(self._outputs(X))
-        if self._multilabel or probabilities.shape[1] > 1:
-            return probabilities
-        return np.hstack([1 - probabilities, probabilities])
+        return self._of_each_class(self._probabilities(self._outputs(X)))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of each class's probability, (n, n_classes)."""
         outputs = self._outputs(X)
         if len(outputs) > 1:
-            probabilities = self._probabilities(outputs)
-            if not self._multilabel and probabilities.shape[1] == 1:
-                probabilities = np.hstack([1 - probabilities, probabilities])
+            probabilities = self._of_each_class(self._probabilities(outputs))
             return np.asarray(np.log(np.maximum(probabilities, np.finfo(probabilities.dtype).tiny)))
         logits = outputs[0]
         if logits.shape[1] > 1 and not self._multilabel:
@@ -246,6 +239,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _probabilities(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         link = expit if self.out_activation_ == "logistic" else _softmax
         return np.asarray(sum(link(part) for part in outputs) / len(outputs))
+
+    def _of_each_class(self, probabilities: NDArray[Any]) -> NDArray[Any]:
+        """Add the first class's column where one output stands for two classes."""
+        if self._multilabel or probabilities.shape[1] > 1:
+            return probabilities
+        return np.hstack([1 - probabilities, probabilities])
 
     def _loss_name(self) -> str:
         return "binary_cross_entropy" if self.out_activation_ == "logistic" else "cross_entropy"
