@@ -33,6 +33,15 @@ struct Updates {
     Updates scaled(double lr_multiplier) const;
 };
 
+// The step's updates for a layer: the common ones, or `own` with the layer's learning rate; null where it is frozen.
+template <class T>
+const Updates<T>* updates_for(double lr_multiplier, const Updates<T>* common, Updates<T>& own) {
+    if (lr_multiplier == 1 || !common) return common;
+    if (lr_multiplier == 0) return nullptr;
+    own = common->scaled(lr_multiplier);
+    return &own;
+}
+
 // Those of step `step` (from 0); `scale` multiplies the gradients.
 template <class T>
 Updates<T> make_updates(const Optimizer& optimizer, double lr, std::uint64_t step, double scale);

@@ -36,15 +36,6 @@ T* scratch(std::size_t size) {
     return buffer.data();
 }
 
-// The step's updates for a layer: the common ones, or `own` with the layer's learning rate; null where it is frozen.
-template <class T>
-const Updates<T>* updates_for(double lr_multiplier, const Replay<T>& replay, Updates<T>& own) {
-    if (lr_multiplier == 1 || !replay.updates) return replay.updates;
-    if (lr_multiplier == 0) return nullptr;
-    own = replay.updates->scaled(lr_multiplier);
-    return &own;
-}
-
 }  // namespace
 
 template <class T>
@@ -209,7 +200,7 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
                         const Replay<T>& replay, Share share) {
         WeightGradientArgs<T> args = g;
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier, replay, own);
+        const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
         if (replay.updates && !updates) return;
         const bool by_inputs = panels_of(n_in, panel) >= n;
         const Range inputs = by_inputs ? share.split(n_in, panel) : Range{0, n_in};
@@ -278,7 +269,7 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
     return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out),
             multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay, Share share) {
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier, replay, own);
+        const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
         if (!updates) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;

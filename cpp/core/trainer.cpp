@@ -174,12 +174,13 @@ void Trainer<T>::update_stored(Updates<T>& updates, Share share) {
     }
     each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
         const Parameter<T>& p = *network_.parameters()[i];
-        if (p.lr_multiplier == 0) return;
-        const Updates<T> own = updates.scaled(p.lr_multiplier);
+        Updates<T> scaled;
+        const Updates<T>* own = updates_for(p.lr_multiplier, &updates, scaled);
+        if (!own) return;
         const std::size_t at = panel * p.value.matrix().stride;
         const auto slot = [&](const PanelMatrix<T>& m) { return m.buffer().data() ? m.buffer().data() + at : nullptr; };
         network_.kernels().update(p.rows * network_.kernels().panel, p.value.matrix().data + at, p.gradient.matrix().data + at,
-                                  {slot(slots1_[i]), slot(slots2_[i])}, p.decays ? &own.decaying : &own.other);
+                                  {slot(slots1_[i]), slot(slots2_[i])}, p.decays ? &own->decaying : &own->other);
     });
 }
 
