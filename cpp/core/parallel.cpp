@@ -27,24 +27,64 @@ void relax() {
 #endif
 }
 
+using Clock = std::chrono::steady_clock;
+
 constexpr long kMostThreads = 1024;
-constexpr int kSpins = 5000;  // about 100 us: longer than the gap between two steps of a small network
+constexpr int kSpins = 5000;      // about 100 us: longer than the gap between two steps of a small network
+constexpr int kShortSpins = 100;  // waits up to here are not worth a look at the clock
 
 // Below the first, meeting at barriers costs more than a second thread brings; below the second, so does waking it.
 constexpr double kWorthSharing = 3e5, kWorthWaking = 3e6;
 constexpr auto kStillAwake = std::chrono::microseconds(100);
 
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 // Spins until `ready` holds; gives the processor away when that takes long, for the others may need it to get here.
+// Returns the seconds that a long wait took.
 template <class F>
-void spin_until(F ready) {
-    for (int spins = 0; !ready(); ++spins) {
+double spin_until(F ready) {
+    for (int spins = 0; spins < kShortSpins; ++spins) {
+        if (ready()) return 0;
+        relax();
+    }
+    const Clock::time_point start = Clock::now();
+    for (int spins = kShortSpins; !ready(); ++spins) {
         if (spins < kSpins) {
             relax();
         } else {
             std::this_thread::yield();
         }
     }
+    return seconds_since(start);
 }
+
+// Whether several threads are worth it at the moment. Where other programs hold the processors, a team spends its time
+// waiting for members that do not run: if that was more than half of it, one thread alone would have been faster. It then
+// works alone for so long that such tries cost 5% at most.
+class Contention {
+public:
+    bool alone() const { return Clock::now().time_since_epoch().count() < alone_until_.load(std::memory_order_relaxed); }
+
+    // Called by the thread that holds the team, after each region.
+    void record(double seconds, double waited) {
+        seconds_ += seconds;
+        waited_ += waited;
+        if (seconds_ < kJudged) return;
+        if (waited_ > seconds_ / 2) {
+            const auto rest = std::chrono::duration<double>(std::min(kRepaid * waited_, kLongest));
+            alone_until_ = (Clock::now() + std::chrono::duration_cast<Clock::duration>(rest)).time_since_epoch().count();
+        }
+        seconds_ = waited_ = 0;
+    }
+
+private:
+    static constexpr double kJudged = 0.02;  // seconds of team work: one stall by the scheduler is a small part of that
+    static constexpr double kRepaid = 20, kLongest = 0.5;
+    std::atomic<Clock::rep> alone_until_{0};
+    double seconds_ = 0, waited_ = 0;
+};
+
+Contention contention;
 
 class Team {
 public:
@@ -53,6 +93,7 @@ public:
             function(context, Share{0, 1, nullptr});
             return;
         }
+        const Clock::time_point start = Clock::now();
         threads = hire(threads - 1) + 1;
         Barrier barrier(threads);
         function_ = function;
@@ -66,7 +107,8 @@ public:
             wake_.notify_all();
         }
         function(context, Share{0, threads, &barrier});
-        spin_until([&] { return finished_.load(std::memory_order_acquire) == hired_; });
+        const double waited = spin_until([&] { return finished_.load(std::memory_order_acquire) == hired_; });
+        contention.record(seconds_since(start), barrier.waited() + waited);
         busy_.store(false, std::memory_order_release);
     }
 
@@ -184,13 +226,14 @@ FlushSubnormals::~FlushSubnormals() {
 #endif
 }
 
-void Barrier::wait() {
+void Barrier::wait(bool leads) {
     const std::size_t phase = phase_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
         arrived_.store(0, std::memory_order_relaxed);
         phase_.store(phase + 1, std::memory_order_release);
     } else {
-        spin_until([&] { return phase_.load(std::memory_order_acquire) != phase; });
+        const double waited = spin_until([&] { return phase_.load(std::memory_order_acquire) != phase; });
+        if (leads) waited_ += waited;
     }
 }
 
@@ -205,12 +248,12 @@ void set_num_threads(std::size_t n) {
 std::size_t get_num_threads() { return num_threads(); }
 
 std::size_t threads_worth(double work) {
-    if (work < kWorthSharing) return 1;
+    if (work < kWorthSharing || get_num_threads() == 1 || contention.alone()) return 1;
     if (work >= kWorthWaking) return get_num_threads();
     // A little work, call after call: the team is still spinning. Now and then: it sleeps, and is left to.
-    static std::atomic<std::chrono::steady_clock::rep> last{0};
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    const auto before = std::chrono::steady_clock::duration(last.exchange(now.count(), std::memory_order_relaxed));
+    static std::atomic<Clock::rep> last{0};
+    const auto now = Clock::now().time_since_epoch();
+    const auto before = Clock::duration(last.exchange(now.count(), std::memory_order_relaxed));
     return now - before < kStillAwake ? get_num_threads() : 1;
 }
 

@@ -15,10 +15,12 @@ struct Range {
 class Barrier {
 public:
     explicit Barrier(std::size_t members) : members_(members) {}
-    void wait();
+    void wait(bool leads);
+    double waited() const { return waited_; }  // seconds that the leader lost here in long waits
 
 private:
     const std::size_t members_;
+    double waited_ = 0;
     std::atomic<std::size_t> arrived_{0};
     std::atomic<std::size_t> phase_{0};
 };
@@ -30,7 +32,7 @@ struct Share {
 
     bool leads() const { return index == 0; }
     void sync() const {
-        if (count > 1) barrier->wait();
+        if (count > 1) barrier->wait(leads());
     }
     // This member's part of n items, in whole multiples of `unit`.
     Range split(std::size_t n, std::size_t unit = 1) const {
