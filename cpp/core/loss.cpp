@@ -61,12 +61,13 @@ bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t ro
 }
 
 template <class T>
+void Targets<T>::expect(const ArrayView& y, const ArrayView& weights) {
+    labelled_ = spec_.loss == Loss::cross_entropy && y.flat;
+    weighted_ = weights.data != nullptr;
+}
+
+template <class T>
 bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share) {
-    if (share.leads()) {
-        labelled_ = spec_.loss == Loss::cross_entropy && y.flat;
-        weighted_ = weights.data != nullptr;
-    }
-    share.sync();
     thread_local std::vector<T> buffer;
     if (buffer.size() < n_out_) buffer.resize(n_out_);
     const Range part = share.split(rows.count);

@@ -24,6 +24,8 @@ public:
     // The shapes that step, check and evaluate accept; throws std::invalid_argument. weights.data may be null.
     static void expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out, Loss loss);
 
+    // What kind of targets comes next: by one thread, before any member reads.
+    void expect(const ArrayView& y, const ArrayView& weights);
     // Reads this member's share of the batch; false if a value is not allowed.
     bool read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share);
     // Finds what read() refused and throws std::invalid_argument.
@@ -40,7 +42,7 @@ public:
     double sum_of_parts(std::size_t rows) const;  // in the same order at any number of threads
 
 private:
-    static constexpr std::size_t kChunk = 32;  // rows whose loss is summed at a time
+    static constexpr std::size_t kChunk = 16;  // rows whose loss is summed at a time
 
     bool allowed(double value) const;  // a target of the loss other than a label
     bool read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer);

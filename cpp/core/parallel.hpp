@@ -36,6 +36,7 @@ struct Share {
     }
     // This member's part of n items, in whole multiples of `unit`.
     Range split(std::size_t n, std::size_t unit = 1) const {
+        if (count == 1) return {0, n};
         const std::size_t units = (n + unit - 1) / unit;
         const std::size_t begin = units * index / count * unit, end = units * (index + 1) / count * unit;
         return {begin < n ? begin : n, end < n ? end : n};

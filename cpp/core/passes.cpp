@@ -22,6 +22,7 @@ void pass(const Kernels<T>& kernels, std::size_t threads, const ArrayView& from,
         share.sync();
         if (!good) return;
         work(share);
+        share.sync();
         for (std::size_t row = part.begin; row < part.end; ++row) {
             kernels.scatter_row({result.data, result.stride}, columns, row, out + row * columns);
         }
@@ -76,6 +77,7 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
         network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
         [&](Share share) {
             plan_->forward(replay, share);
+            share.sync();
             plan_->settle(replay, share);
         },
         plan_->output(), network_.n_out(), out);

@@ -12,11 +12,18 @@ Matrix<const T> constant(Matrix<T> m) {
     return {m.data, m.stride};
 }
 
+constexpr std::size_t kGroup = 8;                  // panels of inputs
+constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
+
 bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
+
+bool splits_evenly(Share share, std::size_t panels) {
+    return share.count == 1 || panels % share.count == 0 || panels >= 4 * share.count;
+}
 
 // A member's part of rows x panels: panels where there are enough to share them evenly, else rows.
 Block split_block(Share share, std::size_t rows, std::size_t panels) {
-    if (panels % share.count == 0 || panels >= 4 * share.count) {
+    if (splits_evenly(share, panels)) {
         const Range part = share.split(panels);
         return {0, rows, part.begin, part.end};
     }
@@ -76,9 +83,11 @@ std::size_t Plan<T>::threads(std::size_t rows) const {
 
 template <class T>
 void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
+    bool first = true;
     for (const Item& item : list) {
+        if (!first) share.sync();
         item(replay, share);
-        share.sync();
+        first = false;
     }
 }
 
@@ -151,67 +160,76 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     });
     if (!trains()) return;
 
-    List items;
-    if (whole) {
-        const InputGradientArgs<T> g{0,
-                                     0,
-                                     0,
-                                     0,
-                                     n_in,
-                                     n_out,
-                                     constant(y.gradient),
-                                     constant(w),
-                                     x.gradient,
-                                     constant(x.data),
-                                     constant(x.z),
-                                     nullptr,
-                                     x.activation,
-                                     x.alpha};
-        items.push_back(
-            [=, run = k_.input_gradient, size = k_.scratch, n = panels(n_in)](const Replay<T>& replay, Share share) {
-                InputGradientArgs<T> args = g;
-                const Block block = split_block(share, replay.rows, n);
-                args.row0 = block.row0, args.row1 = block.row1, args.panel0 = block.panel0, args.panel1 = block.panel1;
-                args.scratch = scratch<T>(size);
-                run(&args);
-            });
+    add_dense_gradient(layer, x, y, whole);
+}
+
+// The gradient of a dense layer's input, if it is wanted, and then the gradient of its weights, or their update. A member
+// that has the same inputs in both needs no meeting between them, and finds the weights still close.
+template <class T>
+void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value& y, bool whole) {
+    const Parameter<T>& weight = *network_.parameters()[layer.weight];
+    const std::size_t n_in = layer.n_in, in_panels = panels(n_in), out_panels = panels(layer.n_out);
+
+    InputGradientArgs<T> input{};
+    input.n_in = n_in, input.n_out = layer.n_out;
+    input.dy = constant(y.gradient);
+    input.weight = constant(weight.value.matrix());
+    input.dx = x.gradient, input.x = constant(x.data), input.z = constant(x.z);
+    input.activation = x.activation, input.alpha = x.alpha;
+    const auto input_gradient = [=, run = k_.input_gradient, size = k_.scratch](const Block& part) {
+        InputGradientArgs<T> args = input;
+        args.row0 = part.row0, args.row1 = part.row1, args.panel0 = part.panel0, args.panel1 = part.panel1;
+        args.scratch = scratch<T>(size);
+        run(&args);
+    };
+
+    WeightGradientArgs<T> gradient{};
+    gradient.n_out = layer.n_out;
+    gradient.x = constant(x.data), gradient.dy = constant(y.gradient);
+    gradient.weight = weight.value.matrix(), gradient.gradient = weight.gradient.matrix();
+    gradient.weight_slots = slots_[layer.weight];
+    if (layer.bias != kNone) {
+        const Parameter<T>& bias = *network_.parameters()[layer.bias];
+        gradient.bias = bias.value.matrix().data, gradient.bias_gradient = bias.gradient.matrix().data;
+        gradient.bias_slots = slots_[layer.bias];
     }
-    WeightGradientArgs<T> g{0,
-                            0,
-                            0,
-                            0,
-                            0,
-                            n_out,
-                            constant(x.data),
-                            constant(y.gradient),
-                            w,
-                            b,
-                            slots_[layer.weight],
-                            {},
-                            weight.gradient.matrix(),
-                            nullptr,
-                            nullptr,
-                            nullptr};
-    if (b) {
-        g.bias_slots = slots_[layer.bias];
-        g.bias_gradient = network_.parameters()[layer.bias]->gradient.matrix().data;
-    }
-    items.push_back([=, run = k_.weight_gradient, panel = k_.panel, n = panels(n_out), multiplier = &weight.lr_multiplier](
-                        const Replay<T>& replay, Share share) {
-        WeightGradientArgs<T> args = g;
+    const auto weight_gradient = [=, run = k_.weight_gradient, panel = k_.panel, multiplier = &weight.lr_multiplier](
+                                     const Replay<T>& replay, Range inputs, Range outputs) {
+        WeightGradientArgs<T> args = gradient;
         Updates<T> own;
         const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
         if (replay.updates && !updates) return;
-        const bool by_inputs = panels_of(n_in, panel) >= n;
-        const Range inputs = by_inputs ? share.split(n_in, panel) : Range{0, n_in};
-        const Range outputs = by_inputs ? Range{0, n} : share.split(n);
-        if (inputs.begin == inputs.end) return;  // fewer panels than members: not even the bias is theirs
-        args.in0 = inputs.begin, args.in1 = inputs.end, args.panel0 = outputs.begin, args.panel1 = outputs.end;
+        args.in0 = inputs.begin * panel, args.in1 = std::min(inputs.end * panel, n_in);
+        if (args.in0 >= args.in1) return;  // fewer panels than members: not even the bias is theirs
+        args.panel0 = outputs.begin, args.panel1 = outputs.end;
         args.batch = replay.rows;
         if (updates) args.update = &updates->decaying, args.bias_update = &updates->other;
         run(&args);
-    });
-    prepend(std::move(items));
+    };
+
+    // A small batch leaves room for a group of inputs' weights in the cache, where the update then finds them.
+    const auto group_for = [=, bytes = layer.n_out * sizeof(T)](std::size_t rows) {
+        return rows * bytes <= kSmallGradient ? kGroup : in_panels;
+    };
+    prepend({[=](const Replay<T>& replay, Share share) {
+        if (whole && splits_evenly(share, in_panels)) {
+            const Range part = share.split(in_panels);
+            const std::size_t group = group_for(replay.rows);
+            for (std::size_t p = part.begin; p < part.end; p += group) {
+                const Range inputs{p, std::min(p + group, part.end)};
+                input_gradient({0, replay.rows, inputs.begin, inputs.end});
+                weight_gradient(replay, inputs, {0, out_panels});
+            }
+            return;
+        }
+        if (whole) {
+            input_gradient(split_rows(share, replay.rows, in_panels));
+            share.sync();
+        }
+        const bool by_inputs = in_panels >= out_panels;
+        weight_gradient(replay, by_inputs ? share.split(in_panels) : Range{0, in_panels},
+                        by_inputs ? Range{0, out_panels} : share.split(out_panels));
+    }});
 }
 
 template <class T>

@@ -44,7 +44,8 @@ public:
     Matrix<T> input_gradient() const { return values_.front().gradient; }  // gradients only
     Matrix<T> output_gradient() const { return values_.back().gradient; }  // gradients and train
 
-    // Each member of a team calls these with its share; the team meets after every item of the list.
+    // Each member of a team calls these with its share. The team meets between the items of a list, but not before the
+    // first nor after the last.
     void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }
     // After a forward pass that counts: running statistics take in its batch.
     void settle(const Replay<T>& replay, Share share) const { run(settle_, replay, share); }
@@ -71,6 +72,7 @@ private:
     T* vector_gradient(std::size_t parameter);
     Value& add_value(std::size_t columns, bool shares_gradient);
     void add_dense(const Layer& layer, const Layer* activation);
+    void add_dense_gradient(const Layer& layer, const Value& x, const Value& y, bool whole);
     void add_activation(const Layer& layer);
     void add_dropout(const Layer& layer, std::uint32_t number);
     void add_batch_norm(const Layer& layer);

@@ -70,6 +70,7 @@ template <class F>
 void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, F work) {
     const Kernels<T>& kernels = network_.kernels();
     const std::size_t columns = data.x.columns;
+    batch.targets.expect(data.y, data.weights);
     std::atomic<bool> x_good{true}, y_good{true};
     auto member = [&](Share share) {
         thread_local std::vector<T> buffer;
@@ -111,14 +112,17 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
         const double weights = batch.targets.weight_sum(rows.count);
         if (!(weights > 0)) return;  // rows that count for nothing are no batch
         plan.forward(replay, share);
+        share.sync();
         batch.targets.loss({y.data, y.stride}, plan.output_gradient(), rows.count, weights, share);
         share.sync();
-        if (share.leads()) outcome = {batch.targets.sum_of_parts(rows.count), weights};
-        share.sync();
-        if (!std::isfinite(outcome.loss_sum)) return;
+        const double loss_sum = batch.targets.sum_of_parts(rows.count);  // each member's own: no need to meet again
+        if (share.leads()) outcome = {loss_sum, weights};
+        if (!std::isfinite(loss_sum)) return;
         plan.settle(replay, share);
         plan.backward(replay, share);
-        if (stored) update_stored(updates, share);
+        if (!stored) return;
+        share.sync();
+        update_stored(updates, share);
     });
     if (outcome.weight_sum == 0) return outcome;
     const double loss = outcome.loss_sum / outcome.weight_sum;
@@ -283,6 +287,7 @@ std::vector<std::pair<std::string, double>> Trainer<T>::evaluate(const Data& dat
         const Matrix<const T> y{output.data, output.stride};
         Targets<T>& targets = batch.targets;
         batch.plan.forward({rows.count, 0, 0}, share);
+        share.sync();
         targets.loss(y, {}, rows.count, 1, share);
         share.sync();
         if (!share.leads()) return;

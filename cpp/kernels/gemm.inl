@@ -134,8 +134,12 @@ inline WideTile<T> wide_tile(std::size_t rows, std::size_t panels) {
 // has too few accumulators to hide the latency of its multiply-adds.
 template <class F>
 inline void each_tile(std::size_t row0, std::size_t row1, F f) {
-    if (row0 >= row1) return;
-    const std::size_t rows = row1 - row0, tiles = (rows + kTileRows - 1) / kTileRows;
+    const std::size_t rows = row1 - row0;
+    if (rows <= kTileRows) {  // no division, for small networks' sake
+        if (rows > 0) f(row0, rows);
+        return;
+    }
+    const std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
     const std::size_t height = rows / tiles, taller = rows % tiles;
     for (std::size_t t = 0; t < tiles; ++t) {
         const std::size_t count = height + (t < taller ? 1 : 0);
