@@ -601,7 +601,7 @@ def every_float32(step: int) -> np.ndarray:
     return z[np.isfinite(z)][None, :]
 
 
-@pytest.mark.parametrize(("activation", "ulps"), [("tanh", 2.5), ("sigmoid", 2.5), ("elu", 1.0)])
+@pytest.mark.parametrize(("activation", "ulps"), [("tanh", 2.0), ("sigmoid", 2.0), ("elu", 1.25)])
 def test_last_place_over_the_whole_range(k: KernelTable, activation: str, ulps: float) -> None:
     if k.dtype != np.float32:
         pytest.skip("float64 is held to 1e-14 above: nothing wider is at hand to compare with")

@@ -24,6 +24,7 @@ struct VecTypes<float> {
     typedef float V __attribute__((vector_size(kVectorBytes)));
     typedef std::int32_t I __attribute__((vector_size(kVectorBytes)));
     typedef std::int32_t Bits;
+    static constexpr Bits kMagnitude = INT32_MAX;  // all bits but the sign's
     static constexpr int kMantissa = 23;
     static constexpr Bits kBias = 127;
     static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
@@ -36,6 +37,7 @@ struct VecTypes<double> {
     typedef double V __attribute__((vector_size(kVectorBytes)));
     typedef std::int64_t I __attribute__((vector_size(kVectorBytes)));
     typedef std::int64_t Bits;
+    static constexpr Bits kMagnitude = INT64_MAX;
     static constexpr int kMantissa = 52;
     static constexpr Bits kBias = 1023;
     static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
@@ -97,9 +99,13 @@ inline IntVec<T> float_to_bits(Vec<T> v) {
 
 template <class T>
 inline Vec<T> absolute(Vec<T> v) {
-    using Bits = typename VecTypes<T>::Bits;
-    constexpr Bits sign = static_cast<Bits>(Bits{1} << (8 * sizeof(T) - 2));
-    return bits_to_float<T>(float_to_bits<T>(v) & (sign - 1 + sign));
+    return bits_to_float<T>(float_to_bits<T>(v) & VecTypes<T>::kMagnitude);
+}
+
+// `size`, which is not negative, with the sign of x.
+template <class T>
+inline Vec<T> with_sign(Vec<T> size, Vec<T> x) {
+    return bits_to_float<T>(float_to_bits<T>(size) | (float_to_bits<T>(x) & ~VecTypes<T>::kMagnitude));
 }
 
 template <class T>
@@ -189,13 +195,17 @@ inline Vec<T> horner(Vec<T> x, const T (&c)[N]) {
 template <class T>
 struct Series;
 
-// exp: Taylor's series of (e^r - 1 - r) / r^2, enough terms for |r| <= ln(2) / 2.
-// atanh: the series of atanh(s) / s in s^2, enough terms for s <= 1/3.
-// erfcx: e^(x^2) erfc(x) in t = (x - 3.75) / (x + 3.75) (Schonfelder, 1978), a Chebyshev fit written as powers of t.
+// atanh: the series of atanh(s) / s in s^2, enough terms for s <= 1/3. The others are Chebyshev fits, written as powers:
+// exp: (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2.
+// tanh: (tanh(x) / x - 1) / x^2 in x^2 for tanh(x) <= 1/2.
+// erfcx: e^(x^2) erfc(x) in t = (x - 3.75) / (x + 3.75) (Schonfelder, 1978).
 template <>
 struct Series<float> {
-    static constexpr float kExp[] = {1.0f / 2, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040};
+    static constexpr float kExp[] = {0.5f, 0.16666576666119928305f, 0.041666554212984150314f, 0.0083632328836826182041f,
+                                     0.0013926250831497611718f};
     static constexpr float kAtanh[] = {1.0f, 1.0f / 3, 1.0f / 5, 1.0f / 7, 1.0f / 9, 1.0f / 11, 1.0f / 13, 1.0f / 15};
+    static constexpr float kTanh[] = {-0.33333332023675043927f, 0.1333311578288499832f, -0.053909833554552694077f,
+                                      0.021311875549274208999f, -0.0066149122184729058074f};
     static constexpr float kErfcx[] = {0.14558971879211393258f,    -0.27342191771728247654f,    0.22600824475040149755f,
                                        -0.16357228518902119856f,   0.10260225346137466505f,     -0.054799165173516423793f,
                                        0.02415189620924506516f,    -0.0082316934514621191853f,  0.001786630134918221275f,
@@ -204,11 +214,23 @@ struct Series<float> {
 
 template <>
 struct Series<double> {
-    static constexpr double kExp[] = {1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
-                                      1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
-                                      1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+    static constexpr double kExp[] = {0.5,
+                                      0.1666666666666667103,
+                                      0.041666666666666669783,
+                                      0.0083333333333260831202,
+                                      0.0013888888888883711167,
+                                      0.00019841269875002278793,
+                                      0.0000248015873256774619,
+                                      2.7557255170000887438e-6,
+                                      2.7557273478718580474e-7,
+                                      2.5105312729622101787e-8,
+                                      2.09147553258932022e-9};
     static constexpr double kAtanh[] = {1.0,      1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11, 1.0 / 13, 1.0 / 15,
                                         1.0 / 17, 1.0 / 19, 1.0 / 21, 1.0 / 23, 1.0 / 25, 1.0 / 27, 1.0 / 29, 1.0 / 31};
+    static constexpr double kTanh[] = {-0.33333333333333332581,   0.13333333333332729306,    -0.053968253967451191724,
+                                       0.02186948849445237647,    -0.0088632344159541678841, 0.0035921106181904481345,
+                                       -0.0014556637472391654524, 0.00058894551539517002581, -0.00023466287885907127083,
+                                       0.000085159321803027293628, -0.000020634899771792013357};
     static constexpr double kErfcx[] = {
         0.14558972127503853929,    -0.27342193149542645857,     0.22600806691662142399,     -0.16357189552392636586,
         0.10260431203219861185,    -0.054802326694903613256,    0.024143223972437086606,    -0.008220621155199565916,
@@ -268,18 +290,25 @@ inline Vec<T> log1p_unit(Vec<T> u) {
     return T(2) * s * horner<T>(s * s, Series<T>::kAtanh);
 }
 
-// This and tanh: within 2.5 units in the last place (exp: 1.5) of float, from the smallest normal result on.
+// This and tanh: within 2 units in the last place (exp: 1.5) of float, from the smallest normal result on.
 template <class T>
 inline Vec<T> sigmoid(Vec<T> x) {
     const Vec<T> e = exp<T>(-absolute<T>(x));
-    return select<T>(x < T(0), e, splat<T>(T(1))) / (e + T(1));
+    const Vec<T> sum = e + T(1), lost = e - (sum - T(1));
+    const Vec<T> share = select<T>(x < T(0), e, splat<T>(T(1))) / sum;
+    // what the sum lost, over the sum: 1 / sum is this share, or for negative x 1 less this share
+    return share - share * (lost * select<T>(x < T(0), T(1) - share, share));
 }
 
+// Up to 1/2 by a polynomial; above it, with E = e^(-2 |x|), 1 - 2 E / (1 + E), to which E's error adds little.
 template <class T>
 inline Vec<T> tanh(Vec<T> x) {
-    const Vec<T> e = expm1_negative<T>(absolute<T>(x) * T(-2));
-    const Vec<T> upper = -e / (e + T(2));
-    return select<T>(x < T(0), -upper, upper);
+    const Vec<T> size = absolute<T>(x), square = x * x;
+    const Vec<T> low = size + size * square * horner<T>(square, Series<T>::kTanh);
+    const Reduced<T> reduced = reduce_exp<T>(select<T>(size > T(30), splat<T>(T(30)), size) * T(-2));
+    const Vec<T> twice = power_of_two<T>(reduced.n + 1), e = twice * reduced.p + twice;  // 2 E
+    const Vec<T> high = T(1) - e / (T(0.5) * e + T(1));
+    return with_sign<T>(select<T>(size < T(0.54930614433405484570), low, high), x);
 }
 
 template <class T>
