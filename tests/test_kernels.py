@@ -144,7 +144,7 @@ def check_input_gradient(
     rows, panels = rows or (0, batch), panels or (0, dx.panels)
     k.input_gradient(
         row0=rows[0], row1=rows[1], panel0=panels[0], panel1=panels[1], n_in=n_in, n_out=n_out,
-        dy=Panels(dy, k.panel, extra=2), weight=Panels(w, k.panel, extra=1), dx=dx,
+        batch=batch, dy=Panels(dy, k.panel, extra=2), weight=Panels(w, k.panel, extra=1), dx=dx,
         x=None if activation == "identity" else Panels(x, k.panel, extra=3, padding=0.5),
         z=Panels(z, k.panel, padding=0.5) if activation in FROM_INPUT else None,
         scratch=vector(np.full(k.scratch, np.nan, k.dtype)), activation=activation, alpha=alpha,

@@ -176,8 +176,9 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     input.weight = constant(weight.value.matrix());
     input.dx = x.gradient, input.x = constant(x.data), input.z = constant(x.z);
     input.activation = x.activation, input.alpha = x.alpha;
-    const auto input_gradient = [=, run = k_.input_gradient, size = k_.scratch](const Block& part) {
+    const auto input_gradient = [=, run = k_.input_gradient, size = k_.scratch](std::size_t batch, const Block& part) {
         InputGradientArgs<T> args = input;
+        args.batch = batch;
         args.row0 = part.row0, args.row1 = part.row1, args.panel0 = part.panel0, args.panel1 = part.panel1;
         args.scratch = scratch<T>(size);
         run(&args);
@@ -217,13 +218,13 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
             const std::size_t group = group_for(replay.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
                 const Range inputs{p, std::min(p + group, part.end)};
-                input_gradient({0, replay.rows, inputs.begin, inputs.end});
+                input_gradient(replay.rows, {0, replay.rows, inputs.begin, inputs.end});
                 weight_gradient(replay, inputs, {0, out_panels});
             }
             return;
         }
         if (whole) {
-            input_gradient(split_rows(share, replay.rows, in_panels));
+            input_gradient(replay.rows, split_rows(share, replay.rows, in_panels));
             share.sync();
         }
         const bool by_inputs = in_panels >= out_panels;

@@ -97,6 +97,10 @@ bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::si
         if (!direct) {
             read_row(view, rows[i], buffer);
             row = buffer;
+        } else if (rows.order && i + 1 < end) {
+            // Rows in random order lie where no hardware looks ahead.
+            const char* next = view.row(rows[i + 1]);
+            for (std::size_t at = 0; at < view.columns * sizeof(T); at += 64) __builtin_prefetch(next + at);
         }
         finite &= kernels.gather_row(row, view.columns, i, out) != 0;
     }

@@ -205,14 +205,6 @@ void forward(const ForwardArgs<T>* args) {
                 });
 }
 
-// L numbers of each of L rows of a panel, of which `rows` are there, transposed; what is not there counts as zero.
-template <class T>
-inline void load_transposed(const T* w, std::size_t rows, Vec<T> (&square)[kLanes<T>]) {
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < kLanes<T>; ++i) square[i] = i < rows ? load(w + i * kPanel<T>) : Vec<T>{};
-    transpose<T>(square);
-}
-
 // out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T. What
 // stands beyond `depth` and beyond n_in is zero, or is not read.
 template <class T>
@@ -223,34 +215,49 @@ void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size
         const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P + k % P;
         for (std::size_t c = 0; c < P; c += L) {
             Vec<T> square[L];
-            load_transposed(w + c * P, c < inputs ? inputs - c : 0, square);
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < L; ++i) square[i] = c + i < inputs ? load(w + (c + i) * P) : Vec<T>{};
+            transpose<T>(square);
 #pragma GCC unroll 16
             for (std::size_t i = 0; i < L; ++i) store<T>(out + (k + i) * P + c, square[i]);
         }
     }
 }
 
-// dx of R rows for one panel of inputs: squares of W are transposed in registers and used there. Each sum runs as in the
-// packed way, so that the bits are the same however the rows are shared out.
-template <class T, std::size_t R>
-void input_gradient_rows(const InputGradientArgs<T>& g, std::size_t row, std::size_t panel) {
+// dx of one row for one panel of inputs: a dot product for each input, L of them side by side. A batch of one or two rows
+// has it this way, whoever computes it, so that the bits are the same however rows are shared out.
+template <class T>
+void input_gradient_row(const InputGradientArgs<T>& g, std::size_t row, std::size_t panel) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     const std::size_t inputs = smaller(P, g.n_in - panel * P);
     for (std::size_t c = 0; c < inputs; c += L) {
-        Vec<T> sums[R] = {};
+        const std::size_t count = smaller(L, inputs - c);
+        const T* w = g.weight.data + (panel * P + c) * P;
+        T* dx = g.dx.data + panel * g.dx.stride + row * P + c;
+        if (g.n_out == 1) {  // every network with one output has it last
+            Vec<T> column{};
+#pragma GCC unroll 16
+            for (std::size_t i = 0; i < L; ++i) column[i] = i < count ? w[i * P] : T(0);
+            store<T>(dx, g.dy.data[row * P] * column);
+            continue;
+        }
+        Vec<T> sums[L] = {};
         for (std::size_t k = 0; k < g.n_out; k += L) {
-            const T* w = g.weight.data + k / P * g.weight.stride + (panel * P + c) * P + k % P;
-            const T* dy = g.dy.data + k / P * g.dy.stride + row * P + k % P;
-            Vec<T> square[L];
-            load_transposed(w, inputs - c, square);
-            const std::size_t outputs = smaller(L, g.n_out - k);
+            const Vec<T> read = load(g.dy.data + k / P * g.dy.stride + row * P + k % P);
+            const Vec<T> dy = g.n_out - k < L ? select<T>(first_lanes<T>(g.n_out - k), read, Vec<T>{}) : read;
+            const T* numbers = w + k / P * g.weight.stride + k % P;
 #pragma GCC unroll 16
             for (std::size_t i = 0; i < L; ++i) {
-                if (i >= outputs) break;
-                for (std::size_t r = 0; r < R; ++r) sums[r] += dy[r * P + i] * square[i];
+                if (i < count) sums[i] += dy * load(numbers + i * P);
             }
         }
-        for (std::size_t r = 0; r < R; ++r) store<T>(g.dx.data + panel * g.dx.stride + (row + r) * P + c, sums[r]);
+        transpose<T>(sums);
+#pragma GCC unroll 4
+        for (std::size_t half = L / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+        }
+        store<T>(dx, sums[0]);
     }
 }
 
@@ -265,10 +272,10 @@ void input_gradient(const InputGradientArgs<T>* args) {
         slope_tile(rows, vectors, g.dx.data + p * g.dx.stride + at, g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
                    g.z.data ? g.z.data + p * g.z.stride + at : nullptr, g.alpha);
     };
-    if (const std::size_t rows = g.row1 - g.row0; rows == 1 || rows == 2) {
+    if (g.batch <= 2) {
         for (std::size_t p = g.panel0; p < g.panel1; ++p) {
-            (rows == 1 ? input_gradient_rows<T, 1> : input_gradient_rows<T, 2>)(g, g.row0, p);
-            finish(p, vectors_used<T>(g.n_in, p), g.row0, rows);
+            for (std::size_t row = g.row0; row < g.row1; ++row) input_gradient_row(g, row, p);
+            finish(p, vectors_used<T>(g.n_in, p), g.row0, g.row1 - g.row0);
         }
         return;
     }
@@ -304,22 +311,47 @@ void column_sums(std::size_t batch, const T* dy, T* sums) {
     }
 }
 
+// w -= x[r] * step for `rows` rows of a panel, of which N vectors are in use.
+template <class T, std::size_t N>
+void subtract_outer(std::size_t rows, T* w, const T* x, const T* dy, T rate) {
+    Vec<T> step[N];
+    for (std::size_t n = 0; n < N; ++n) step[n] = rate * load(dy + n * kLanes<T>);
+    for (std::size_t r = 0; r < rows; ++r, w += kPanel<T>) {
+        for (std::size_t n = 0; n < N; ++n) store<T>(w + n * kLanes<T>, load(w + n * kLanes<T>) - x[r] * step[n]);
+    }
+}
+
+template <class T>
+bool is_plain(const Update<T>& u, Slots<T> slots) {
+    return u.rule == Rule::sgd && !slots.slot1 && u.clip_value == 0 && u.weight_decay == 0 && u.shrink == 1;
+}
+
 // The update by a batch of one row, whose gradient is an outer product that no memory needs to hold.
 template <class T>
 void update_by_row(const WeightGradientArgs<T>& g) {
     constexpr std::size_t P = kPanel<T>;
     const auto update = update_rows<T, OuterProduct<T>>(*g.update, g.weight_slots);
+    const bool plain = is_plain(*g.update, g.weight_slots) && is_plain(*g.bias_update, g.bias_slots);
+    const auto apply = [&](std::size_t rows, std::size_t vectors, T* w, const T* x, const T* dy, Slots<T> slots,
+                           const Update<T>& u) {
+        if (plain) {
+            (vectors == 1 ? subtract_outer<T, 1> : subtract_outer<T, 2>)(rows, w, x, dy, u.lr * u.scale);
+        } else {
+            update(rows, vectors, w, {x, dy}, slots, u);
+        }
+    };
     const T one = T(1);
+    const std::size_t stretch = g.x.stride == P ? g.in1 - g.in0 : P;  // inputs that lie side by side
     for (std::size_t p = g.panel0; p < g.panel1; ++p) {
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
         const T* dy = g.dy.data + p * g.dy.stride;
-        for (std::size_t in = g.in0; in < g.in1; in += P) {
+        for (std::size_t in = g.in0; in < g.in1; in += stretch) {
             const std::size_t w = p * g.weight.stride + in * P;
-            update(smaller(P, g.in1 - in), vectors, g.weight.data + w, {g.x.data + in / P * g.x.stride, dy},
-                   slots_at(g.weight_slots, w), *g.update);
+            apply(smaller(stretch, g.in1 - in), vectors, g.weight.data + w, g.x.data + in / P * g.x.stride, dy,
+                  slots_at(g.weight_slots, w), *g.update);
         }
         if (g.in0 > 0 || !g.bias) continue;
-        update(1, vectors, g.bias + p * P, {&one, dy}, slots_at(g.bias_slots, p * P), *g.bias_update);
+        apply(1, vectors, g.bias + p * P, &one, dy, slots_at(g.bias_slots, p * P), *g.bias_update);
     }
 }
 

@@ -66,12 +66,12 @@ struct ForwardArgs {
 // dx = (dy W^T) * activation'(x) for rows [row0, row1) and input panels [panel0, panel1).
 template <class T>
 struct InputGradientArgs {
-    std::size_t row0, row1, panel0, panel1, n_in, n_out;
-    Matrix<const T> dy;      // (rows, n_out)
+    std::size_t row0, row1, panel0, panel1, n_in, n_out, batch;
+    Matrix<const T> dy;      // (batch, n_out)
     Matrix<const T> weight;  // (n_in, n_out)
-    Matrix<T> dx;            // (rows, n_in)
-    Matrix<const T> x;       // (rows, n_in), the output of that activation (identity: not read)
-    Matrix<const T> z;       // (rows, n_in), its input, where needed
+    Matrix<T> dx;            // (batch, n_in)
+    Matrix<const T> x;       // (batch, n_in), the output of that activation (identity: not read)
+    Matrix<const T> z;       // (batch, n_in), its input, where needed
     T* scratch;              // Kernels::scratch elements, for this call alone
     Activation activation;
     T alpha;
