@@ -259,3 +259,14 @@ def test_joblibs_share_of_the_processors_is_kept() -> None:
     free = int(python(THREADS, OMP_NUM_THREADS="").stdout)
     assert int(python(THREADS, OMP_NUM_THREADS="1000").stdout) == free
     assert int(python(THREADS, OMP_NUM_THREADS="1", STEEPEST_NUM_THREADS="3").stdout) == 3
+
+
+def test_threadpoolctl_limits_them_too() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is optional")
+    before = st.get_num_threads()
+    with threadpoolctl.threadpool_limits(limits=1, user_api="steepest"):
+        assert st.get_num_threads() == 1
+    assert st.get_num_threads() == before
+    (ours,) = (pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "steepest")
+    assert ours["num_threads"] == before
+    assert ours["version"] == st.__version__

@@ -7,6 +7,12 @@
 
 using namespace steepest;
 
+// For controllers of thread pools, which find libraries by their symbols and call them without Python.
+extern "C" {
+[[gnu::visibility("default")]] int steepest_get_num_threads() { return static_cast<int>(get_num_threads()); }
+[[gnu::visibility("default")]] void steepest_set_num_threads(int n) { set_num_threads(n < 1 ? 1 : static_cast<std::size_t>(n)); }
+}
+
 namespace {
 
 template <class T>

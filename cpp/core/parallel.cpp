@@ -84,8 +84,6 @@ private:
     double seconds_ = 0, waited_ = 0;
 };
 
-Contention contention;
-
 class Team {
 public:
     void run(std::size_t threads, void (*function)(void*, Share), void* context) {
@@ -108,9 +106,12 @@ public:
         }
         function(context, Share{0, threads, &barrier});
         const double waited = spin_until([&] { return finished_.load(std::memory_order_acquire) == hired_; });
-        contention.record(seconds_since(start), barrier.waited() + waited);
+        contention_.record(seconds_since(start), barrier.waited() + waited);
         busy_.store(false, std::memory_order_release);
     }
+
+    // Whether one thread alone is faster at the moment.
+    bool rests() const { return contention_.alone(); }
 
 private:
     // Has at least `workers` workers, or as many as the system grants; returns how many of them to use.
@@ -140,6 +141,7 @@ private:
         }
     }
 
+    Contention contention_;
     std::atomic<bool> busy_{false};
     std::atomic<std::size_t> generation_{0}, finished_{0}, sleepers_{0};
     void (*function_)(void*, Share) = nullptr;
@@ -248,7 +250,7 @@ void set_num_threads(std::size_t n) {
 std::size_t get_num_threads() { return num_threads(); }
 
 std::size_t threads_worth(double work) {
-    if (work < kWorthSharing || get_num_threads() == 1 || contention.alone()) return 1;
+    if (work < kWorthSharing || get_num_threads() == 1 || team().rests()) return 1;
     if (work >= kWorthWaking) return get_num_threads();
     // A little work, call after call: the team is still spinning. Now and then: it sleeps, and is left to.
     static std::atomic<Clock::rep> last{0};

@@ -1,5 +1,6 @@
 """Dense neural networks on the CPU: trained and run as fast as the machine allows, from one small wheel."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import schedules
@@ -20,6 +21,9 @@ from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .network import Network, load
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .training import Trainer
+
+with suppress(ImportError):  # threadpoolctl is optional
+    from . import _threadpool as _threadpool
 
 if TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor
