@@ -1,9 +1,8 @@
-"""The estimators' options that show elsewhere than in the predictions, and what a refusal leaves behind."""
+"""The estimators' options that show elsewhere than in the predictions."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import joblib
@@ -70,44 +69,3 @@ def test_a_frame_may_be_watched() -> None:
     frame = pd.DataFrame(IRIS[0], columns=list("abcd")).assign(e="x")
     model = st.MLPClassifier(**QUICK).fit(frame, IRIS[1], eval_set=(frame[::5], IRIS[1][::5]))
     assert model.recipe_["held_out_rows"] == 30
-
-
-NAN = np.where(np.arange(150)[:, None] == 3, np.nan, IRIS[0])
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda m: m.partial_fit(NAN, IRIS[1]), "NaN"),
-        (lambda m: m.partial_fit(IRIS[0][:, :3], IRIS[1]), "features"),
-        (lambda m: m.partial_fit(IRIS[0], IRIS[1] + 1), "3"),
-        (lambda m: m.partial_fit(IRIS[0], IRIS[1][:9]), "inconsistent"),
-        (lambda m: m.partial_fit(IRIS[0], IRIS[1], sample_weight=-np.ones(150)), "weight"),
-        (lambda m: m.set_params(warm_start=True).fit(NAN, IRIS[1]), "NaN"),
-        (lambda m: m.set_params(alpha=-1.0).fit(*IRIS), "alpha"),
-        (lambda m: m.set_params(alpha=-1.0).partial_fit(*IRIS), "alpha"),
-        (lambda m: m.fit(NAN, IRIS[1]), "NaN"),
-        (lambda m: m.predict(NAN), "NaN"),
-    ],
-)
-def test_a_refusal_leaves_the_model_as_it_was(call: Callable[[Any], Any], message: str) -> None:
-    model = st.MLPClassifier(**QUICK).fit(*IRIS).partial_fit(*IRIS)
-    before = (
-        model.coefs_,
-        model.intercepts_,
-        model.classes_.copy(),
-        model.n_iter_,
-        model.t_,
-        model.predict_proba(IRIS[0]),
-    )
-    with pytest.raises(ValueError, match=message):
-        call(model)
-    after = (
-        model.coefs_,
-        model.intercepts_,
-        model.classes_.copy(),
-        model.n_iter_,
-        model.t_,
-        model.predict_proba(IRIS[0]),
-    )
-    np.testing.assert_equal(after, before)
