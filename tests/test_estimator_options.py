@@ -69,3 +69,16 @@ def test_a_frame_may_be_watched() -> None:
     frame = pd.DataFrame(IRIS[0], columns=list("abcd")).assign(e="x")
     model = st.MLPClassifier(**QUICK).fit(frame, IRIS[1], eval_set=(frame[::5], IRIS[1][::5]))
     assert model.recipe_["held_out_rows"] == 30
+
+
+def test_no_hidden_layer_makes_a_linear_model() -> None:
+    model = st.MLPRegressor(**QUICK | {"hidden_layer_sizes": ()}).fit(*DIABETES)
+    assert [array.shape for array in model.coefs_] == [(10, 1)] and model.recipe_["hidden_layer_sizes"] == ()
+    x = np.vstack([DIABETES[0][:2], DIABETES[0][:2].mean(axis=0)])
+    first, second, middle = model.predict(x)
+    assert middle == pytest.approx((first + second) / 2, rel=1e-4)
+
+
+def test_one_callback_need_not_be_in_a_list() -> None:
+    model = st.MLPRegressor(**QUICK, callbacks=st.LambdaCallback(on_epoch_end=lambda fit: fit.stop()))
+    assert model.fit(*DIABETES).n_iter_ == 1

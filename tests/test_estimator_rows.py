@@ -34,6 +34,7 @@ ODD_ROWS = [
     (X[:, :, None], "dim 3"),
     (X[:0], "0 sample"),
     (X + 1j, "Complex"),
+    (np.ma.masked_array(X, X[7, 1] == X), f"X is a masked array, masked at {PLACE}"),
 ]  # fmt: skip
 
 
@@ -123,7 +124,9 @@ def test_large_integers_are_rounded() -> None:
         ({"batch_size": 1.5}, TypeError, "batch_size"),
         ({"validation_fraction": 1.5}, ValueError, "validation_fraction"),
         ({"hidden_layer_sizes": (8, 0)}, ValueError, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": "8"}, TypeError, "hidden_layer_sizes"),
         ({"activation": "wave"}, ValueError, "activation"),
+        ({"activation": 3}, TypeError, "activation is 3"),
         ({"optimizer": "adam"}, TypeError, "optimizer"),
         ({"callbacks": ["stop"]}, TypeError, "callbacks"),
     ],

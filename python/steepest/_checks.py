@@ -70,6 +70,14 @@ def located(error: ValueError, **inputs: Any) -> ValueError:
     return error
 
 
+def refuse_masked(**inputs: Any) -> None:
+    """Refuse NumPy's masked arrays if anything is masked, which scikit-learn would read as if nothing were."""
+    for name, values in inputs.items():
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            place = _place(np.ma.getmaskarray(values), bool)
+            raise ValueError(f"{name} is a masked array, masked at {place}: expected all numbers to be there")
+
+
 def refuse_too_large(name: str, values: NDArray[Any], rows: NDArray[Any]) -> None:
     """Refuse what float32 cannot hold; `rows` are the places of `values` as the caller knows them."""
     wrong = np.argwhere(np.abs(values) > np.finfo(np.float32).max)

@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import located, read_labels, read_numbers, refuse_too_large
+from ._checks import located, read_labels, read_numbers, refuse_masked, refuse_too_large
 from ._columns import is_frame
 from ._fitting import (
     Scale,
@@ -122,10 +122,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         for name, options in (("solver", _SOLVERS), ("learning_rate", _RULES), ("encode", ("auto", "numbers"))):
             if o[name] is not None:
                 choice(name, o[name], options)
-        hidden = o["hidden_layer_sizes"]
-        if hidden is not None:
-            sizes = hidden if np.iterable(hidden) else [hidden]
-            o["hidden_layer_sizes"] = tuple(integer("hidden_layer_sizes", size, ge=1) for size in sizes)
+        hidden = Recipe().hidden if o["hidden_layer_sizes"] is None else o["hidden_layer_sizes"]
+        sizes = hidden if np.iterable(hidden) else [hidden]
+        o["hidden_layer_sizes"] = tuple(integer("hidden_layer_sizes", size, ge=1) for size in sizes)
+        o["callbacks"] = [o["callbacks"]] if isinstance(o["callbacks"], Callback) else list(o["callbacks"] or ())
         for name, least in (("max_iter", 1), ("n_iter_no_change", 1), ("batch_size", 1), ("ensemble", 1)):
             if o[name] not in (None, "auto", math.inf):
                 o[name] = integer(name, o[name], ge=least)
@@ -151,12 +151,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             raise ValueError("solver is 'lbfgs': expected no dropout, batch_norm or optimizer with it")
         if "loss" in o:
             choice("loss", o["loss"], tuple(LOSSES))
-        o["activation"] = self._activations(o["activation"], len(o["hidden_layer_sizes"] or Recipe().hidden))
+        o["activation"] = self._activations(o["activation"], len(o["hidden_layer_sizes"]))
         o["like_sklearn"] = like_sklearn
         return o
 
     @staticmethod
     def _activations(given: Any, n_layers: int) -> list[str]:
+        if given is not None and not np.iterable(given):
+            raise TypeError(f"activation is {given!r}: expected a name such as 'relu', or one for each hidden layer")
         names = [given or "relu"] * n_layers if given is None or isinstance(given, str) else list(given)
         if len(names) != n_layers:
             raise ValueError(f"activation has {len(names)} names: expected one, or {n_layers} for the hidden layers")
@@ -168,6 +170,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Check rows and targets; return an array, CSR matrix or data frame, and the targets."""
         numeric = not is_classifier(self)
         given_x, given_y = x, y
+        refuse_masked(X=x, y=y)
         y = read_numbers(y) if numeric else read_labels("y", y)
         if reset:
             self._is_frame = _takes_encoder(x, o["encode"])
@@ -355,7 +358,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _network(self, n_in: int, o: Mapping[str, Any], seed: int) -> Network:
         layers = build_layers(
-            o["hidden_layer_sizes"] or Recipe().hidden, o["activation"], self._n_out,
+            o["hidden_layer_sizes"], o["activation"], self._n_out,
             dropout=o["dropout"], batch_norm=o["batch_norm"], layer_norm=o["layer_norm"],
         )  # fmt: skip
         return Network(n_in, layers, seed=seed, dtype=self._dtype)
@@ -443,7 +446,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             stops, scores = self._stopping(o, trainer, held, epochs, batch)
             arguments: dict[str, Any] = {
                 "epochs": epochs, "batch_size": batch, "shuffle": o["shuffle"], "verbose": bool(o["verbose"]),
-                "validation": None if held is None else tuple(held), "callbacks": [*stops, *(o["callbacks"] or ())],
+                "validation": None if held is None else tuple(held), "callbacks": [*stops, *o["callbacks"]],
             }  # fmt: skip
             if sparse:
                 history = fit_sparse(trainer, rows, y, weight, self._dense, **arguments)
@@ -545,7 +548,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _describe(self, o: Mapping[str, Any], optimizer: Any, n: int, held: Any, batch: int, epochs: int) -> None:
         self.recipe_ = {
             "preset": o["preset"],
-            "hidden_layer_sizes": o["hidden_layer_sizes"] or Recipe().hidden,
+            "hidden_layer_sizes": o["hidden_layer_sizes"],
             "activation": tuple(o["activation"]),
             "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
             "loss": self._loss_name(),
@@ -580,6 +583,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 _check_feature_names(self, x, reset=False)
             return self._networks_say(self._encoder.transform(x), scaled=True)
         given = x
+        refuse_masked(X=x)
         try:
             x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         except ValueError as error:

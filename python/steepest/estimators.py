@@ -27,7 +27,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, or int
-        Widths of the hidden layers.
+        Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
         One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
     solver : {"adam", "sgd", "lbfgs"}
@@ -87,7 +87,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         "sklearn": parameters left at None become scikit-learn's defaults, nothing is scaled, and the network begins
         with the weights scikit-learn would draw. The gradient is scikit-learn's, which sums over several outputs; in
         `loss_curve_` the penalty is interpolated between the ends of each epoch.
-    callbacks : sequence of Callback
+    callbacks : Callback or sequence of Callback
         For each training.
 
     Attributes
@@ -338,7 +338,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}
         What is minimised; "poisson" predicts a rate, from targets >= 0.
     hidden_layer_sizes : sequence of int, or int
-        Widths of the hidden layers.
+        Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
         One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
     solver : {"adam", "sgd", "lbfgs"}
@@ -399,7 +399,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         "sklearn": parameters left at None become scikit-learn's defaults, nothing is scaled, and the network begins
         with the weights scikit-learn would draw. The gradient is scikit-learn's, which sums over several outputs; in
         `loss_curve_` the penalty is interpolated between the ends of each epoch.
-    callbacks : sequence of Callback
+    callbacks : Callback or sequence of Callback
         For each training.
 
     Attributes
