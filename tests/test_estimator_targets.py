@@ -102,7 +102,7 @@ def test_what_is_no_label_is_refused(y: Any, message: str, way: str) -> None:
 @pytest.mark.parametrize("y", [[1] * 60, ["a"] * 60, [True] * 60])
 def test_one_class_is_refused(y: Any) -> None:
     model = st.MLPClassifier(**QUICK).fit(X, LABELS)
-    with refusal(model, rf"y has the classes \[{y[0]!r}\]: expected at least two"):
+    with refusal(model, rf"y has 1 class, \[{y[0]!r}\]: expected at least two"):
         model.fit(X, y)
 
 
@@ -126,8 +126,8 @@ def test_classes_that_come_later(preset: str | None) -> None:
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["a"], r"classes has the classes \['a'\]: expected at least two"),
-        ([], r"classes has the classes \[\]: expected at least two"),
+        (["a"], r"classes has 1 class, \['a'\]: expected at least two"),
+        ([], r"classes has 0 class, \[\]: expected at least two"),
         (["a", None], "classes has None at row 1"),
         ([0, math.nan], "none of them missing"),
         (["a", 1], "classes holds int, str"),

@@ -276,7 +276,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 self.classes_ = np.unique(y) if classes is None else read_classes(classes)
             if len(self.classes_) < 2 and labels == "classes":
                 name, found = "y" if classes is None else "classes", self.classes_.tolist()
-                raise ValueError(f"{name} has the classes {found}: expected at least two")
+                raise ValueError(f"{name} has {len(found)} class, {found}: expected at least two classes")
             logistic = labels == "multilabel" or (self.preset == "sklearn" and len(self.classes_) == 2)
             self.out_activation_ = "logistic" if logistic else "softmax"
             self._n_out = 1 if logistic and labels == "classes" else len(self.classes_)
