@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,45 @@ def state_of(trainer: st.Trainer) -> dict[str, Any]:
     """Everything that training changes, as lists: two are equal only if all bits are."""
     tensors = trainer.network.parameters | trainer.network.buffers | trainer._core.state()
     return {name: np.asarray(tensor).tolist() for name, tensor in tensors.items()}
+
+
+def spoilt(array: Any, index: Any, value: Any, dtype: Any = np.float64) -> Any:
+    """A copy with one value replaced."""
+    copy = np.array(array, dtype=dtype)
+    copy[index] = value
+    return copy
+
+
+def kind_of(value: Any) -> str:
+    """A short name for a parameter of a test."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
+WAYS_TO_FIT = ["fit", "partial_fit", "eval_set"]
+
+
+def ways_to_fit(model: Any, good: tuple[Any, Any], x: Any, y: Any, weight: Any = None) -> dict[str, Callable[[], Any]]:
+    """All that an estimator takes rows with targets for; `good` ones are to train on when others are watched."""
+    return {
+        "fit": lambda: model.fit(x, y, weight),
+        "partial_fit": lambda: model.partial_fit(x, y, weight),
+        "eval_set": lambda: model.fit(*good, eval_set=(x, y, weight)),
+    }
+
+
+@contextmanager
+def refusal(model: Any, message: str, error: type[Exception] = ValueError) -> Iterator[None]:
+    """Assert that what is tried with a trainer or estimator is refused, and that not a bit of it has changed."""
+
+    def state() -> dict[str, Any]:
+        if isinstance(model, st.Trainer):
+            return state_of(model) | {"history": pickle.dumps(model.history)}
+        return {name: pickle.dumps(value) for name, value in vars(model).items()}
+
+    before = state()
+    with pytest.raises(error, match=message):
+        yield
+    assert state() == before
 
 
 def targets_for(loss: str, seed: int, rows: int, n_out: int, dtype: Any = np.float64) -> NDArray[Any]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import steepest as st
-from helpers import normal, state_of
+from helpers import normal, refusal, spoilt, state_of
 
 X = normal(0, (8, 6))
 Y = normal(1, (8, 2))
@@ -58,11 +58,9 @@ WAYS = ["step", "fit", "evaluate", "validation"]
 
 def refused(trainer: st.Trainer, way: str, message: str, x: Any, y: Any, weight: Any = None) -> None:
     """Assert that an input is refused by name, and that nothing has changed."""
-    before = state_of(trainer)
     prefix = "validation " if way == "validation" else ""
-    with pytest.raises(ValueError, match=f"^{prefix}{message}"):
+    with refusal(trainer, f"^{prefix}{message}"):
         every_way(trainer, x, y, weight)[way]()
-    assert state_of(trainer) == before
 
 
 # --- Targets as a row, a column, a table ---
@@ -139,13 +137,6 @@ def test_weights_must_have_their_shape(shape: tuple[int, ...], way: str) -> None
 # --- Numbers that are none, or too large ---
 
 
-def spoilt(array: np.ndarray[Any, Any], index: tuple[int, ...], value: Any, dtype: Any = np.float64) -> Any:
-    """A copy with one number replaced."""
-    copy = array.astype(dtype)
-    copy[index] = value
-    return copy
-
-
 NUMBERS = [
     (math.nan, "nan"),
     (math.inf, "inf"),
@@ -211,10 +202,17 @@ def test_targets_must_be_numbers(y: Any, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_ragged_rows_are_refused(way: str) -> None:
     trainer = trainer_for()
-    before = state_of(trainer)
-    with pytest.raises(ValueError):
+    with refusal(trainer, "x is not an array of numbers|inhomogeneous"):
         every_way(trainer, [[1, 2], [3]], [[1, 2], [3, 4]])[way]()
-    assert state_of(trainer) == before
+
+
+@pytest.mark.parametrize("way", ["fit", "evaluate"])
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_array", "coo_matrix"])
+def test_sparse_rows_are_refused_with_a_way_out(form: str, way: str) -> None:
+    rows = getattr(pytest.importorskip("scipy.sparse"), form)(X)
+    trainer = trainer_for()
+    with refusal(trainer, rf"x is a sparse {form}: .*\.toarray\(\)", TypeError):
+        every_way(trainer, rows, Y)[way]()
 
 
 @pytest.mark.parametrize(("value", "text"), NUMBERS)

@@ -1,9 +1,8 @@
-"""The estimators' options that show elsewhere than in the predictions, and what a refusal leaves behind."""
+"""The estimators' options that show elsewhere than in the predictions."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import joblib
@@ -72,42 +71,14 @@ def test_a_frame_may_be_watched() -> None:
     assert model.recipe_["held_out_rows"] == 30
 
 
-NAN = np.where(np.arange(150)[:, None] == 3, np.nan, IRIS[0])
+def test_no_hidden_layer_makes_a_linear_model() -> None:
+    model = st.MLPRegressor(**QUICK | {"hidden_layer_sizes": ()}).fit(*DIABETES)
+    assert [array.shape for array in model.coefs_] == [(10, 1)] and model.recipe_["hidden_layer_sizes"] == ()
+    x = np.vstack([DIABETES[0][:2], DIABETES[0][:2].mean(axis=0)])
+    first, second, middle = model.predict(x)
+    assert middle == pytest.approx((first + second) / 2, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda m: m.partial_fit(NAN, IRIS[1]), "NaN"),
-        (lambda m: m.partial_fit(IRIS[0][:, :3], IRIS[1]), "features"),
-        (lambda m: m.partial_fit(IRIS[0], IRIS[1] + 1), "3"),
-        (lambda m: m.partial_fit(IRIS[0], IRIS[1][:9]), "inconsistent"),
-        (lambda m: m.partial_fit(IRIS[0], IRIS[1], sample_weight=-np.ones(150)), "weight"),
-        (lambda m: m.set_params(warm_start=True).fit(NAN, IRIS[1]), "NaN"),
-        (lambda m: m.set_params(alpha=-1.0).fit(*IRIS), "alpha"),
-        (lambda m: m.set_params(alpha=-1.0).partial_fit(*IRIS), "alpha"),
-        (lambda m: m.fit(NAN, IRIS[1]), "NaN"),
-        (lambda m: m.predict(NAN), "NaN"),
-    ],
-)
-def test_a_refusal_leaves_the_model_as_it_was(call: Callable[[Any], Any], message: str) -> None:
-    model = st.MLPClassifier(**QUICK).fit(*IRIS).partial_fit(*IRIS)
-    before = (
-        model.coefs_,
-        model.intercepts_,
-        model.classes_.copy(),
-        model.n_iter_,
-        model.t_,
-        model.predict_proba(IRIS[0]),
-    )
-    with pytest.raises(ValueError, match=message):
-        call(model)
-    after = (
-        model.coefs_,
-        model.intercepts_,
-        model.classes_.copy(),
-        model.n_iter_,
-        model.t_,
-        model.predict_proba(IRIS[0]),
-    )
-    np.testing.assert_equal(after, before)
+def test_one_callback_need_not_be_in_a_list() -> None:
+    model = st.MLPRegressor(**QUICK, callbacks=st.LambdaCallback(on_epoch_end=lambda fit: fit.stop()))
+    assert model.fit(*DIABETES).n_iter_ == 1

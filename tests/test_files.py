@@ -90,6 +90,10 @@ def test_missing_file_is_not_found(tmp_path: Path) -> None:
     for read in (files.read_idx, files.read_npz, files.read_csv, files.read_table, files.read_model, st.load):
         with pytest.raises(FileNotFoundError):
             read(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="No such folder.*nowhere'"):
+        st.Network(1, [st.Dense(1)]).save(tmp_path / "nowhere" / "model")
+    with pytest.raises(TypeError, match="expected str, bytes or os.PathLike"):
+        st.load(3)  # type: ignore[arg-type]
 
 
 def test_mnist_is_read(shared_data: Path) -> None:

@@ -53,6 +53,7 @@ def same_state(a: st.Network, b: st.Network) -> bool:
         (lambda: st.Dense(2.0), TypeError, "n_out is 2.0"),
         (lambda: st.Dense(True), TypeError, "n_out is True"),
         (lambda: st.Dense(2, "rleu"), ValueError, "activation is 'rleu': expected one of identity, relu"),
+        (lambda: st.Dense(2, "softmax"), ValueError, "'cross_entropy' takes it of the outputs"),
         (lambda: st.Dense(2, "relu", alpha=0.1), ValueError, "alpha is 0.1: only leaky_relu and elu"),
         (lambda: st.Dense(2, "elu", alpha=-1), ValueError, "alpha is -1: expected a finite number >= 0"),
         (lambda: st.Dense(2, bias=1), TypeError, "bias is 1: expected True or False"),
@@ -282,6 +283,11 @@ def test_set_parameters_refuses_all_or_nothing(values: dict[str, Any], message: 
     with pytest.raises(ValueError, match=message):
         net.set_parameters(values)
     assert same_state(net, before)
+
+
+def test_set_parameters_wants_a_mapping() -> None:
+    with pytest.raises(TypeError, match="values is a list: expected a mapping"):
+        every_kind().set_parameters([1])  # type: ignore[arg-type]
 
 
 def test_predict_writes_into_out() -> None:

@@ -198,7 +198,7 @@ def test_history() -> None:
     frame = history.to_frame()
     assert frame.shape == (4, 5) and frame["loss"].tolist() == history["loss"].tolist() and frame.index.name == "epoch"
     assert repr(history).startswith(f"History(4 epochs, best {history.best_epoch} by val_loss: loss ")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="no 'val_r2' in the history, which has loss, "):
         history["val_r2"]
 
 

@@ -191,7 +191,7 @@ def _from_numpy(name: str, values: NDArray[Any]) -> Column:
 
 
 def _from_objects(name: str, values: NDArray[Any]) -> Column:
-    present = np.array([not _is_missing(value) for value in values], dtype=bool)
+    present = np.array([not is_missing(value) for value in values], dtype=bool)
     found = values[present]
     types = {type(value) for value in found}
 
@@ -221,7 +221,8 @@ def _from_objects(name: str, values: NDArray[Any]) -> Column:
     raise ValueError(f"column {name!r} holds {mixture}: expected numbers, text, true and false, or dates alone")
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Tell whether a single value says that there is none."""
     try:
         return value is None or bool(value != value)
     except TypeError:  # pandas.NA has no truth value

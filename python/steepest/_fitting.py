@@ -19,7 +19,8 @@ from .optimizers import SGD
 from .schedules import Schedule
 from .training import Trainer
 
-BLOCK = 1024  # rows of a sparse matrix, or of an array to scale, that are dense or in float64 at a time
+# What of a sparse matrix, or of an array to scale, is dense or in float64 at a time: 8 MiB at most.
+_BLOCK_ROWS, _BLOCK_NUMBERS = 1024, 2**20
 
 _FURTHEST = 10.0  # standard deviations: an outlier says no more than this
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
@@ -54,11 +55,12 @@ class Scale:
 
     def apply(self, values: Any, dtype: Any = np.float32) -> NDArray[Any]:
         """Return scaled rows; what is not finite stays so, for the network to refuse."""
-        if len(values) <= BLOCK:
+        size = block_rows(values)
+        if len(values) <= size:
             return self._apply(values).astype(dtype)
         out = np.empty(values.shape, dtype)
-        for start in range(0, len(values), BLOCK):
-            out[start : start + BLOCK] = self._apply(values[start : start + BLOCK])
+        for start in range(0, len(values), size):
+            out[start : start + size] = self._apply(values[start : start + size])
         return out
 
     def invert(self, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -68,7 +70,7 @@ class Scale:
     def _apply(self, values: NDArray[Any]) -> NDArray[Any]:
         z = (values - self.mean) / self.scale
         if np.abs(z).max(initial=0) > self.furthest:
-            z[np.isfinite(z)] = np.clip(z[np.isfinite(z)], -self.furthest, self.furthest)
+            np.copyto(z, np.clip(z, -self.furthest, self.furthest), where=np.isfinite(z))
         return np.asarray(z)
 
 
@@ -77,10 +79,17 @@ def feature_scale(values: Any, weight: NDArray[Any] | None) -> Scale:
     return Scale.fit(values, weight, _FURTHEST)
 
 
+def block_rows(rows: Any) -> int:
+    """Return how many rows of an array or matrix make a block."""
+    columns: int = rows.shape[1]
+    return max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // max(columns, 1)))
+
+
 def blocks(rows: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Go through the rows of an array or CSR matrix in dense blocks."""
-    for start in range(0, rows.shape[0], BLOCK):
-        part = slice(start, min(start + BLOCK, rows.shape[0]))
+    size = block_rows(rows)
+    for start in range(0, rows.shape[0], size):
+        part = slice(start, min(start + size, rows.shape[0]))
         yield part, rows[part].toarray() if hasattr(rows, "toarray") else rows[part]
 
 
@@ -141,6 +150,10 @@ class StopLikeSklearn(Callback):
         For "invscaling": rate / (rows + 1)**power, with the rows trained so far.
     to_loss : callable
         Makes the loss as scikit-learn states it of the trainer's and of the network.
+    trainer : Trainer
+        Whose learning rate is to be changed.
+    trained : int
+        Rows trained before, by which "invscaling" goes on.
     """
 
     def __init__(
@@ -151,15 +164,19 @@ class StopLikeSklearn(Callback):
         rule: str,
         power: float,
         to_loss: Callable[[float, Network], float],
+        trainer: Trainer,
+        trained: int,
     ) -> None:
         self.metric, self.tol, self.patience, self.rule, self.power = metric, tol, patience, rule, power
-        self.to_loss, self.trained = to_loss, 0
+        self.to_loss, self.trained = to_loss, trained
         self.losses: list[float] = []
         self.converged = False
+        self._first_rate = trainer.learning_rate
+        if trained:
+            self._lower(trainer)
 
     def on_fit_begin(self, fit: FitState) -> None:
         """Start anew."""
-        self._first_rate = fit.trainer.learning_rate
         self._best, self._waited = -math.inf, 0
         self._weights: NDArray[Any] | None = None
 
@@ -176,8 +193,7 @@ class StopLikeSklearn(Callback):
             if not watches_loss:
                 self._weights = fit.trainer.network._core.state()
         self.trained += fit.n_rows
-        if self.rule == "invscaling":
-            fit.trainer.learning_rate = self._first_rate / (self.trained + 1) ** self.power
+        self._lower(fit.trainer)
         if self._waited > self.patience:
             if self.rule == "adaptive" and fit.trainer.learning_rate > 1e-6:
                 fit.trainer.learning_rate /= 5
@@ -185,6 +201,10 @@ class StopLikeSklearn(Callback):
             else:
                 self.converged = True
                 fit.stop()
+
+    def _lower(self, trainer: Trainer) -> None:
+        if self.rule == "invscaling":
+            trainer.learning_rate = self._first_rate / (self.trained + 1) ** self.power
 
     def on_fit_end(self, fit: FitState) -> None:
         """Put the weights of the best score back."""
@@ -225,11 +245,9 @@ def fit_sparse(
     validation: tuple[Any, NDArray[Any], NDArray[Any] | None] | None,
     callbacks: Sequence[Callback],
     verbose: bool,
-    seed: int,
 ) -> History:
     """Train on a CSR matrix of which one batch is dense at a time; otherwise as `Trainer.fit`."""
     n = x.shape[0]
-    random = np.random.default_rng(seed)
     names = ["loss", "learning_rate", "seconds"]
     if validation:
         names += list(_evaluate_sparse(trainer, *validation, scale))
@@ -245,6 +263,7 @@ def fit_sparse(
             endings.callback(callback.on_fit_end, fit)
         for epoch in range(epochs):
             fit.epoch, start = epoch, time.perf_counter()
+            random = np.random.default_rng((trainer.seed, trainer.n_steps))
             order = random.permutation(n) if shuffle else np.arange(n)
             total = sum_of_weights = 0.0
             for first in range(0, n, batch_size):
@@ -333,13 +352,17 @@ def minimise(
         shrunk = flat * is_weight
         return factor * loss + penalty / 2 * float(shrunk @ shrunk), factor * gradient + penalty * shrunk
 
-    found = minimize(
-        loss_and_gradient,
-        start,
-        method="L-BFGS-B",
-        jac=True,
-        options={"maxiter": max_iter, "gtol": tol, "maxfun": 15000},
-    )
+    try:
+        found = minimize(
+            loss_and_gradient,
+            start,
+            method="L-BFGS-B",
+            jac=True,
+            options={"maxiter": max_iter, "gtol": tol, "maxfun": 15000},
+        )
+    except ArithmeticError:  # diverged
+        network.restore(start)
+        raise
     network.restore(np.ascontiguousarray(found.x, dtype=start.dtype))
     return float(found.fun), int(found.nit), bool(found.status == 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -23,11 +23,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._checks import located, read_labels, read_numbers, refuse_masked, refuse_too_large
 from ._columns import is_frame
 from ._fitting import (
-    BLOCK,
     Scale,
     StopLikeSklearn,
+    block_rows,
     blocks,
     build_layers,
     dense_names,
@@ -121,10 +122,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         for name, options in (("solver", _SOLVERS), ("learning_rate", _RULES), ("encode", ("auto", "numbers"))):
             if o[name] is not None:
                 choice(name, o[name], options)
-        hidden = o["hidden_layer_sizes"]
-        if hidden is not None:
-            sizes = hidden if np.iterable(hidden) else [hidden]
-            o["hidden_layer_sizes"] = tuple(integer("hidden_layer_sizes", size, ge=1) for size in sizes)
+        hidden = Recipe().hidden if o["hidden_layer_sizes"] is None else o["hidden_layer_sizes"]
+        sizes = hidden if np.iterable(hidden) else [hidden]
+        o["hidden_layer_sizes"] = tuple(integer("hidden_layer_sizes", size, ge=1) for size in sizes)
+        o["callbacks"] = [o["callbacks"]] if isinstance(o["callbacks"], Callback) else list(o["callbacks"] or ())
         for name, least in (("max_iter", 1), ("n_iter_no_change", 1), ("batch_size", 1), ("ensemble", 1)):
             if o[name] not in (None, "auto", math.inf):
                 o[name] = integer(name, o[name], ge=least)
@@ -150,12 +151,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             raise ValueError("solver is 'lbfgs': expected no dropout, batch_norm or optimizer with it")
         if "loss" in o:
             choice("loss", o["loss"], tuple(LOSSES))
-        o["activation"] = self._activations(o["activation"], len(o["hidden_layer_sizes"] or Recipe().hidden))
+        o["activation"] = self._activations(o["activation"], len(o["hidden_layer_sizes"]))
         o["like_sklearn"] = like_sklearn
         return o
 
     @staticmethod
     def _activations(given: Any, n_layers: int) -> list[str]:
+        if given is not None and not np.iterable(given):
+            raise TypeError(f"activation is {given!r}: expected a name such as 'relu', or one for each hidden layer")
         names = [given or "relu"] * n_layers if given is None or isinstance(given, str) else list(given)
         if len(names) != n_layers:
             raise ValueError(f"activation has {len(names)} names: expected one, or {n_layers} for the hidden layers")
@@ -166,23 +169,41 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _read(self, x: Any, y: Any, o: dict[str, Any], *, reset: bool) -> tuple[Any, NDArray[Any]]:
         """Check rows and targets; return an array, CSR matrix or data frame, and the targets."""
         numeric = not is_classifier(self)
+        given_x, given_y = x, y
+        refuse_masked(X=x, y=y)
+        y = read_numbers(y) if numeric else read_labels("y", y)
         if reset:
             self._is_frame = _takes_encoder(x, o["encode"])
-        if self._is_frame:
-            if y is None:
-                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-            _check_feature_names(self, x, reset=reset)
-            _check_n_features(self, x, reset=reset)
-            y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=self)
-            check_consistent_length(x, y)
-        else:
-            x, y = validate_data(
-                self, x, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=numeric,
-                dtype=(np.float64, np.float32), reset=reset,
-            )  # fmt: skip
-            x = x.tocsr() if hasattr(x, "tocsr") else x
+        try:
+            if self._is_frame:
+                if y is None:
+                    raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+                if reset:  # later the encoder finds its columns by name
+                    _check_feature_names(self, x, reset=True)
+                    _check_n_features(self, x, reset=True)
+                y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=self)
+                check_consistent_length(x, y)
+            else:
+                x, y = validate_data(
+                    self, x, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=numeric,
+                    dtype=(np.float64, np.float32), reset=reset,
+                )  # fmt: skip
+                x = x.tocsr() if hasattr(x, "tocsr") else x
+        except ValueError as error:
+            raise located(error, X=given_x, y=given_y) from None
         y = y.toarray() if hasattr(y, "toarray") else y
         return x, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _read_weight(self, sample_weight: Any, y: NDArray[Any]) -> NDArray[Any]:
+        """Check the weights of rows."""
+        try:
+            weight: NDArray[Any] = _check_sample_weight(sample_weight, y)
+        except ValueError as error:
+            raise located(error, sample_weight=sample_weight) from None
+        if weight.min() < 0 or not weight.any():
+            raise ValueError("sample_weight has negative numbers or only zeros: expected numbers >= 0, some above")
+        refuse_too_large("sample_weight", weight, np.arange(len(weight)))
+        return weight
 
     def _dense(self, block: Any) -> NDArray[Any]:
         """Scale dense rows as the network expects them."""
@@ -200,19 +221,26 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _fit(
         self: E, x: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any = None, online: bool = False
     ) -> E:
+        before = self.__dict__.copy()
+        try:
+            return self._fit_anyhow(x, y, sample_weight, eval_set, classes, online)
+        except Exception:  # as if it had never been called; Ctrl-C keeps what is trained
+            self.__dict__ = before
+            raise
+
+    def _fit_anyhow(self: E, x: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any, online: bool) -> E:
         o = self._options()
         goes_on = "network_" in vars(self) and (o["warm_start"] or online)
         x, y = self._read(x, y, o, reset=not goes_on)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, y)
-        if weight is not None and (weight.min() < 0 or not weight.any()):
-            raise ValueError("sample_weight has negative numbers or only zeros: expected numbers >= 0, some above")
+        weight = None if sample_weight is None else self._read_weight(sample_weight, y)
         targets = self._encode_targets(y, classes, goes_on=goes_on, online=online)
         weight = self._class_weighted(targets, y, weight, o)
         held = None if eval_set is None else self._read_eval_set(eval_set, o)
 
+        places = np.arange(targets.shape[0])
         if weight is not None and not weight.all():  # a row without weight is no row
-            rows = np.flatnonzero(weight)
-            x, targets, weight = _take(x, rows), targets[rows], weight[rows]
+            places = np.flatnonzero(weight)
+            x, targets, weight = _take(x, places), targets[places], weight[places]
         few = targets.shape[0] <= _FEW
         if few and hasattr(x, "toarray"):
             x = x.toarray()
@@ -237,6 +265,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             for network in networks:
                 draw_like_sklearn(network, random, logistic=o["activation"][:1] == ["sigmoid"])
         train, valid = self._split(targets, o, random, seed, tiny=tiny, online=online or held is not None)
+        whole = targets
         if valid is not None:
             held = (_take(x, valid), targets[valid], None if weight is None else weight[valid])
             if held[2] is not None and not held[2].any():
@@ -248,6 +277,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 self._fit_scales(x, targets, weight, scale_features=not online or n >= 10)
             else:
                 self._target_scale = None
+        if self._dtype == np.float32 and not is_classifier(self):
+            refuse_too_large("y", self._scaled_target(whole), places)
         rows = self._features(x)
         held = None if held is None else (self._features(held[0]), *held[1:])
         if goes_on:
@@ -267,7 +298,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self.n_layers_, self.n_outputs_ = len(dense_names(networks[0])) + 1, networks[0].n_out
         if online:
             return self._train_online(rows, y_train, weight, o, seed)
-        self._trainers = None
         self._train(rows, y_train, weight, held, o, seed, tiny=tiny)
         return self
 
@@ -275,9 +305,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if not isinstance(eval_set, Sequence) or len(eval_set) not in (2, 3):
             raise ValueError("eval_set is no (X, y) or (X, y, sample_weight): expected one of them")
         x, y, *weights = eval_set
-        x, y = self._read(x, y, o, reset=False)
-        weight = _check_sample_weight(weights[0], y) if weights else None
-        return x, self._encode_targets(y, None, goes_on=True, online=True), weight
+        try:
+            x, y = self._read(x, y, o, reset=False)
+            weight = self._read_weight(weights[0], y) if weights and weights[0] is not None else None
+            return x, self._encode_targets(y, None, goes_on=True, online=True), weight
+        except ValueError as error:
+            raise ValueError(f"eval_set: {error}") from None
 
     def _split(
         self, targets: NDArray[Any], o: Mapping[str, Any], random: Any, seed: int, *, tiny: bool, online: bool
@@ -292,15 +325,21 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             or (wanted is None and (tiny or len(rows) < _FEWEST_TO_HOLD_OUT))
         ):
             return rows, None
-        labels = targets if is_classifier(self) and targets.ndim == 1 else None
+        labels = self.classes_[targets] if is_classifier(self) and targets.ndim == 1 else None
         share = o["validation_fraction"] or (0.2 if len(rows) < 2000 else 0.1)
         if o["like_sklearn"]:
             train, valid = train_test_split(rows, random_state=random, test_size=share, stratify=labels)
             return train, valid
         try:
-            return split_rows(rows, share, seed, labels)
-        except ValueError:  # too few rows to hold one out
+            train, valid = split_rows(rows, share, seed, targets if labels is not None else None)
+        except ValueError as error:
+            if wanted:
+                raise ValueError(f"early_stopping is True, but {error}") from None
             return rows, None
+        if labels is not None and len(lone := self.classes_[np.bincount(targets) == 1]):
+            listed = ", ".join(map(repr, lone[:5].tolist())) + (" and others" if len(lone) > 5 else "")
+            warnings.warn(f"y has one row only of the class {listed}: it is trained on, none is held out", stacklevel=5)
+        return train, valid
 
     def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, *, scale_features: bool) -> None:
         self._encoder, self._scale = None, None
@@ -319,7 +358,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _network(self, n_in: int, o: Mapping[str, Any], seed: int) -> Network:
         layers = build_layers(
-            o["hidden_layer_sizes"] or Recipe().hidden, o["activation"], self._n_out,
+            o["hidden_layer_sizes"], o["activation"], self._n_out,
             dropout=o["dropout"], batch_norm=o["batch_norm"], layer_norm=o["layer_norm"],
         )  # fmt: skip
         return Network(n_in, layers, seed=seed, dtype=self._dtype)
@@ -369,7 +408,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             epochs = o["max_iter"] or 500
         if legacy and size is not None and size > n:
             warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
             )
         batch = min(batch, n)
         steps = epochs * math.ceil(n / batch)
@@ -393,21 +432,24 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                     self.n_iter_ = n_iter
                     self.validation_scores_ = None
                 if not converged and legacy:
-                    warnings.warn(f"lbfgs did not converge in {n_iter} iterations", ConvergenceWarning, stacklevel=4)
+                    warnings.warn(f"lbfgs did not converge in {n_iter} iterations", ConvergenceWarning, stacklevel=5)
             self.history_ = History()
             self._describe(o, "lbfgs", n, held, batch, epochs)
             return
         optimizer = self._optimizer(o, batch, steps)
         scores = ""
-        for i, network in enumerate(self.networks_):
-            trainer = Trainer(network, loss, optimizer, **options, seed=seed + i)
-            stops, scores = self._stopping(o, trainer, held, epochs, batch, factor)
+        trainers: list[Trainer] = []
+        curve: list[float] = vars(self).get("loss_curve_", []) if self.n_iter_ else []
+        for i in range(len(self.networks_)):
+            trainer = self._trainer(i, optimizer, options, seed)
+            trainers.append(trainer)
+            stops, scores = self._stopping(o, trainer, held, epochs, batch)
             arguments: dict[str, Any] = {
                 "epochs": epochs, "batch_size": batch, "shuffle": o["shuffle"], "verbose": bool(o["verbose"]),
-                "validation": None if held is None else tuple(held), "callbacks": [*stops, *(o["callbacks"] or ())],
+                "validation": None if held is None else tuple(held), "callbacks": [*stops, *o["callbacks"]],
             }  # fmt: skip
             if sparse:
-                history = fit_sparse(trainer, rows, y, weight, self._dense, **arguments, seed=seed + i)
+                history = fit_sparse(trainer, rows, y, weight, self._dense, **arguments)
             else:
                 if held is not None:
                     arguments["validation"] = tuple(part for part in held if part is not None)
@@ -416,14 +458,15 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             if i == 0:
                 rule = stops[0] if stops and isinstance(stops[0], StopLikeSklearn) else None
                 self.history_ = history
-                self.loss_curve_: list[float] = rule.losses if rule else history["loss"].tolist()
-                self.n_iter_ = history.n_epochs
-                if legacy and self.n_iter_ == epochs and not (rule and rule.converged):
+                self.loss_curve_: list[float] = [*curve, *(rule.losses if rule else history["loss"].tolist())]
+                if legacy and history.n_epochs == epochs and not (rule and rule.converged):
                     warnings.warn(
                         f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't "
-                        "converged yet.", ConvergenceWarning, stacklevel=4,
+                        "converged yet.", ConvergenceWarning, stacklevel=5,
                     )  # fmt: skip
-        self.t_ += self.n_iter_ * n
+        self._trainers = trainers if o["warm_start"] else None
+        self.n_iter_ += self.history_.n_epochs
+        self.t_ += self.history_.n_epochs * n
         self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = min(self.loss_curve_) if held is None or not legacy else None
         self.validation_scores_ = None
@@ -434,7 +477,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self._describe(o, optimizer, n, held, batch, epochs)
 
     def _stopping(
-        self, o: Mapping[str, Any], trainer: Trainer, held: Any, epochs: int, batch: int, factor: float
+        self, o: Mapping[str, Any], trainer: Trainer, held: Any, epochs: int, batch: int
     ) -> tuple[list[Callback], str]:
         score = "val_accuracy" if is_classifier(self) else "val_r2"
         rule = (
@@ -444,11 +487,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if o["like_sklearn"] or rule != "constant":
             if self._loss_name() == "poisson":
                 score = "val_loss"
-            loss_factor = 0.5 if self._loss_name() == "mse" else factor
-            alpha = 1e-4 if o["alpha"] is None else o["alpha"]
             stop = StopLikeSklearn(
                 "loss" if held is None else score, 1e-4 if tol is None else tol, 10 if patience is None else patience,
-                rule, o["power_t"], penalised(loss_factor, alpha, batch, trainer.network),
+                rule, o["power_t"], self._to_sklearn(o, batch, trainer), trainer, self.t_,
             )  # fmt: skip
             return [stop], score
         if held is None and patience is None and tol is None:
@@ -456,30 +497,47 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         most = max(10, epochs // 2) if patience in (None, math.inf) else patience
         return [EarlyStopping(patience=most, min_delta=tol or 0.0, restore_best=held is not None)], score
 
+    def _trainer(self, i: int, optimizer: Optimizer, options: Mapping[str, Any], seed: int) -> Trainer:
+        """Return a trainer of one network, which goes on from the last one's running means, counters and seed."""
+        last = None if self._trainers is None else self._trainers[i]
+        trainer = Trainer(
+            self.networks_[i], self._loss_name(), optimizer, **options, seed=seed + i if last is None else last.seed
+        )
+        if last is not None and type(last.optimizer) is type(optimizer):
+            state = last._core.state()
+            if state.keys() == trainer._core.state().keys():
+                trainer._core.restore(state)
+                trainer._use(optimizer.lr)
+        return trainer
+
+    def _to_sklearn(self, o: Mapping[str, Any], batch: int, trainer: Trainer) -> Callable[[float, Network], float]:
+        """Return what makes the loss that scikit-learn reports of the trainer's."""
+        factor = 0.5 if self._loss_name() == "mse" else 1 / self._gradient_factor()
+        return penalised(factor, 1e-4 if o["alpha"] is None else o["alpha"], batch, trainer.network)
+
     def _train_online(self: E, rows: Any, y: NDArray[Any], weight: Any, o: Mapping[str, Any], seed: int) -> E:
         n = rows.shape[0]
         batch = min(n, 200 if o["batch_size"] in (None, "auto") else o["batch_size"])
-        if self._trainers is None:
-            optimizer = self._optimizer(o, batch, 1, online=True)
+        optimizer = self._optimizer(o, batch, 1, online=True)
+        if self._trainers is None or self._trainers[0].optimizer != optimizer:
             options = self._trainer_options(o)
-            self._trainers = [
-                Trainer(network, self._loss_name(), optimizer, **options, seed=seed + i)
-                for i, network in enumerate(self.networks_)
-            ]
-            self.loss_curve_ = vars(self).get("loss_curve_", [])
+            self._trainers = [self._trainer(i, optimizer, options, seed) for i in range(len(self.networks_))]
+        curve: list[float] = vars(self).get("loss_curve_", []) if self.n_iter_ else []
+        to_loss = self._to_sklearn(o, batch, self._trainers[0])
         for trainer in self._trainers:
             arguments: dict[str, Any] = {"epochs": 1, "batch_size": batch, "shuffle": o["shuffle"]}
             if hasattr(rows, "tocsr"):
                 history = fit_sparse(
-                    trainer, rows, y, weight, self._dense, **arguments, validation=None, callbacks=(), verbose=False,
-                    seed=seed + self.n_iter_,
-                )  # fmt: skip
+                    trainer, rows, y, weight, self._dense, **arguments, validation=None, callbacks=(), verbose=False
+                )
             else:
                 history = trainer.fit(rows, y, sample_weight=weight, **arguments, verbose=bool(o["verbose"]))
             if trainer is self._trainers[0]:
                 self.history_ = history
         self.loss_ = float(self.history_["loss"][0])
-        self.loss_curve_.append(self.loss_)
+        if o["like_sklearn"]:
+            self.loss_ = to_loss(self.loss_, self.network_)
+        self.loss_curve_ = [*curve, self.loss_]
         self.best_loss_ = min(self.loss_curve_)
         self.validation_scores_ = None
         self.n_iter_ += 1
@@ -490,7 +548,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _describe(self, o: Mapping[str, Any], optimizer: Any, n: int, held: Any, batch: int, epochs: int) -> None:
         self.recipe_ = {
             "preset": o["preset"],
-            "hidden_layer_sizes": o["hidden_layer_sizes"] or Recipe().hidden,
+            "hidden_layer_sizes": o["hidden_layer_sizes"],
             "activation": tuple(o["activation"]),
             "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
             "loss": self._loss_name(),
@@ -521,9 +579,15 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if self._encoder is not None:
             if not is_frame(x):
-                raise TypeError(f"X is a {type(x).__name__}: expected a data frame with the columns of training")
+                x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
+                _check_feature_names(self, x, reset=False)
             return self._networks_say(self._encoder.transform(x), scaled=True)
-        x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        given = x
+        refuse_masked(X=x)
+        try:
+            x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        except ValueError as error:
+            raise located(error, X=given) from None
         if hasattr(x, "tocsr"):
             parts = [self._networks_say(block) for _, block in blocks(x.tocsr())]
             return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
@@ -532,10 +596,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _networks_say(self, x: NDArray[Any], scaled: bool = False) -> list[NDArray[Any]]:
         if scaled or self._scale is None:
             return [network.predict(x) for network in self.networks_]
-        if len(x) <= BLOCK:
+        size = block_rows(x)
+        if len(x) <= size:
             z = self._scale.apply(x, self._dtype)
             return [network.predict(z) for network in self.networks_]
-        parts = [self._networks_say(x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)]
+        parts = [self._networks_say(x[i : i + size]) for i in range(0, len(x), size)]
         return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
 
 

@@ -13,6 +13,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ._checks import read_classes
 from ._fitting import Scale
 from ._mlp import LOSSES, BaseMLP, can_go_on
 
@@ -26,7 +27,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, or int
-        Widths of the hidden layers.
+        Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
         One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
     solver : {"adam", "sgd", "lbfgs"}
@@ -54,11 +55,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     verbose : bool
         Whether to print a line for each epoch.
     warm_start : bool
-        Whether another `fit` goes on from the weights of the last.
+        Whether another `fit` goes on from the last: from its weights, the optimiser's running means and the order of
+        rows. At a constant rate, fits of 2 and 3 epochs are then one of 5.
     momentum, nesterovs_momentum : float, bool
         Of "sgd".
     early_stopping : bool
-        Whether to hold rows out and keep the best epoch; None: where there are at least 200 rows.
+        Whether to hold rows out and keep the best epoch; None: where there are at least 200 rows. Each class is held
+        out by its share, but one row of it is always trained on. True with too few rows to hold one out is an error.
     validation_fraction : float
         The share of the rows held out.
     beta_1, beta_2, epsilon : float
@@ -84,7 +87,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         "sklearn": parameters left at None become scikit-learn's defaults, nothing is scaled, and the network begins
         with the weights scikit-learn would draw. The gradient is scikit-learn's, which sums over several outputs; in
         `loss_curve_` the penalty is interpolated between the ends of each epoch.
-    callbacks : sequence of Callback
+    callbacks : Callback or sequence of Callback
         For each training.
 
     Attributes
@@ -99,7 +102,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         How the training went.
     coefs_, intercepts_ : list of array
         Weights and biases, for features as scaled.
-    loss_, best_loss_, loss_curve_, validation_scores_, n_iter_, t_, n_layers_, n_outputs_, out_activation_
+    n_iter_, t_ : int
+        Epochs and rows trained since the network was new, by all fits with `warm_start` and calls of `partial_fit`; for
+        lbfgs `n_iter_` is the iterations of the last fit.
+    loss_curve_ : list of float
+        The loss of each of these epochs.
+    loss_, best_loss_, validation_scores_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
     n_features_in_, feature_names_in_
         As in scikit-learn.
@@ -174,7 +182,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a shape, a value or a parameter is wrong.
+            If a shape, a value or a parameter is wrong; nothing has changed then.
+        DivergedError
+            If the loss or a weight is no longer finite: the rate is too high, or the data is not scaled.
         """
         return self._fit(X, y, sample_weight, eval_set)
 
@@ -182,7 +192,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Train one epoch on some rows, at a constant learning rate.
 
-        The first call, if it has at least ten rows, also decides how features are scaled.
+        It goes on from the last call, or from a `fit` with `warm_start`, with the optimiser's running means; after any
+        other `fit` from the weights alone. The first call, if it has at least ten rows, also decides how features are
+        scaled. No rows are held out.
 
         Parameters
         ----------
@@ -261,21 +273,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             if labels == "multilabel":
                 self.classes_ = np.arange(y.shape[1])
             else:
-                self.classes_ = np.unique(y if classes is None else np.asarray(classes))
+                self.classes_ = np.unique(y) if classes is None else read_classes(classes)
             if len(self.classes_) < 2 and labels == "classes":
-                raise ValueError(f"y has 1 class, {self.classes_[0]!r}: expected at least two classes")
+                name, found = "y" if classes is None else "classes", self.classes_.tolist()
+                raise ValueError(f"{name} has {len(found)} class, {found}: expected at least two classes")
             logistic = labels == "multilabel" or (self.preset == "sklearn" and len(self.classes_) == 2)
             self.out_activation_ = "logistic" if logistic else "softmax"
             self._n_out = 1 if logistic and labels == "classes" else len(self.classes_)
         elif labels != self._labels or (labels == "multilabel" and y.shape[1] != len(self.classes_)):
             raise ValueError(f"y is of the kind {kind}: expected the same kind as before")
-        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
-            raise ValueError(f"classes={classes!r} is not the same as on last call to partial_fit: {self.classes_!r}")
+        elif classes is not None and not np.array_equal(read_classes(classes), self.classes_):
+            before = self.classes_.tolist()
+            raise ValueError(f"classes={classes!r} is not the same as on last call to partial_fit: {before}")
         if labels == "multilabel":
             return y.astype(np.float32)
         found = np.unique(y)
         if len(unknown := np.setdiff1d(found, self.classes_)):
-            raise ValueError(f"y has the class {unknown[0]!r}: expected one of {self.classes_.tolist()}")
+            raise ValueError(f"y has the class {unknown.tolist()[0]!r}: expected one of {self.classes_.tolist()}")
         if goes_on and not online and len(found) < len(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit: "
@@ -324,7 +338,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}
         What is minimised; "poisson" predicts a rate, from targets >= 0.
     hidden_layer_sizes : sequence of int, or int
-        Widths of the hidden layers.
+        Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
         One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
     solver : {"adam", "sgd", "lbfgs"}
@@ -352,11 +366,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     verbose : bool
         Whether to print a line for each epoch.
     warm_start : bool
-        Whether another `fit` goes on from the weights of the last.
+        Whether another `fit` goes on from the last: from its weights, the optimiser's running means and the order of
+        rows. At a constant rate, fits of 2 and 3 epochs are then one of 5.
     momentum, nesterovs_momentum : float, bool
         Of "sgd".
     early_stopping : bool
-        Whether to hold rows out and keep the best epoch; None: where there are at least 200 rows.
+        Whether to hold rows out and keep the best epoch; None: where there are at least 200 rows. True with too few
+        rows to hold one out is an error.
     validation_fraction : float
         The share of the rows held out.
     beta_1, beta_2, epsilon : float
@@ -383,7 +399,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         "sklearn": parameters left at None become scikit-learn's defaults, nothing is scaled, and the network begins
         with the weights scikit-learn would draw. The gradient is scikit-learn's, which sums over several outputs; in
         `loss_curve_` the penalty is interpolated between the ends of each epoch.
-    callbacks : sequence of Callback
+    callbacks : Callback or sequence of Callback
         For each training.
 
     Attributes
@@ -396,7 +412,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         How the training went.
     coefs_, intercepts_ : list of array
         Weights and biases, for features and targets as scaled.
-    loss_, best_loss_, loss_curve_, validation_scores_, n_iter_, t_, n_layers_, n_outputs_, out_activation_
+    n_iter_, t_ : int
+        Epochs and rows trained since the network was new, by all fits with `warm_start` and calls of `partial_fit`; for
+        lbfgs `n_iter_` is the iterations of the last fit.
+    loss_curve_ : list of float
+        The loss of each of these epochs.
+    loss_, best_loss_, validation_scores_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
     n_features_in_, feature_names_in_
         As in scikit-learn.
@@ -472,7 +493,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a shape, a value or a parameter is wrong.
+            If a shape, a value or a parameter is wrong; nothing has changed then.
+        DivergedError
+            If the loss or a weight is no longer finite: the rate is too high, or the data is not scaled.
         """
         return self._fit(X, y, sample_weight, eval_set)
 
@@ -480,7 +503,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train one epoch on some rows, at a constant learning rate.
 
-        The first call, if it has at least ten rows, also decides how features and targets are scaled.
+        It goes on from the last call, or from a `fit` with `warm_start`, with the optimiser's running means; after any
+        other `fit` from the weights alone. The first call, if it has at least ten rows, also decides how features and
+        targets are scaled. No rows are held out.
 
         Parameters
         ----------

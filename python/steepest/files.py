@@ -7,6 +7,7 @@ claims, nothing is ever unpickled, and whatever is wrong with the contents is a 
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -280,7 +281,7 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """
     from safetensors.numpy import load
 
-    with open(path, "rb") as file, _refusing(path, "model"):
+    with open(os.fspath(path), "rb") as file, _refusing(path, "model"):
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = int.from_bytes(start, "little")
@@ -317,7 +318,10 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):
         raise ValueError(f"{path}: exists and is not a file that could be replaced")
-    temporary = os.path.join(os.path.dirname(target), f".{uuid.uuid4().hex}.tmp")
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
+    temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)

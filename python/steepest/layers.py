@@ -28,6 +28,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def _check_activation(name: str, activation: object, alpha: object) -> tuple[str, float | None]:
+    if activation == "softmax":
+        raise ValueError(f"{name} is 'softmax': expected none, the loss 'cross_entropy' takes it of the outputs")
     activation = choice(name, activation, ACTIVATIONS)
     if alpha is None:
         return activation, None

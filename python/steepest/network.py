@@ -180,6 +180,8 @@ class Network:
         ValueError
             For an unknown name, a wrong shape or a number that is not finite; nothing has changed then.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"values is a {type(values).__name__}: expected a mapping such as {{'0.weight': array}}")
         self._core.set_parameters(dict(values))
 
     def soft_update(self, other: Network, tau: float) -> None:

@@ -257,11 +257,12 @@ class Trainer:
         """
         asked = None if metrics is None else _check_metrics(metrics)
         names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
+        x, y, sample_weight = _arrays(x, y, sample_weight)
         measured = self._core.evaluate(x, y, sample_weight, names)
         functions = [metric for metric in asked or () if not isinstance(metric, str)]
         if functions:
-            outputs, truth = self.network.predict(x), np.asarray(y)
-            measured |= {function.__name__: float(function(truth, outputs)) for function in functions}
+            outputs = self.network.predict(x)
+            measured |= {function.__name__: float(function(y, outputs)) for function in functions}
         return measured
 
     def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
@@ -435,7 +436,13 @@ def _arrays(
     x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     """Return what may be lists or frames as arrays, once for all epochs; arrays and memory maps are not copied."""
-    return np.asarray(x), np.asarray(y), None if sample_weight is None else np.asarray(sample_weight)
+    return _array("x", x), _array("y", y), None if sample_weight is None else _array("sample_weight", sample_weight)
+
+
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    if hasattr(values, "toarray"):
+        raise TypeError(f"{name} is a sparse {type(values).__name__}: expected a dense array, as by .toarray()")
+    return np.asarray(values)
 
 
 def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:

@@ -62,6 +62,8 @@ class History(Mapping[str, NDArray[np.float64]]):
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         """Return the numbers of one metric, shape (epochs,)."""
+        if name not in self._columns:
+            raise KeyError(f"no {name!r} in the history, which has {', '.join(self._columns) or 'no epochs'}")
         return np.array(self._columns[name], dtype=np.float64)
 
     def __iter__(self) -> Iterator[str]:
