@@ -1,5 +1,6 @@
 """Dense neural networks on the CPU: trained and run as fast as the machine allows, from one small wheel."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import schedules
@@ -22,6 +23,7 @@ from .optimizers import SGD, Adam, AdamW, RMSprop
 from .training import Trainer
 
 if TYPE_CHECKING:
+    from . import descent
     from .estimators import MLPClassifier, MLPRegressor
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "Until",
     "__version__",
     "build_info",
+    "descent",
     "get_num_threads",
     "load",
     "schedules",
@@ -60,7 +63,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators when they are first asked for: scikit-learn is optional."""
+    """Import what few need when it is first asked for: scikit-learn is optional."""
+    if name == "descent":
+        return importlib.import_module(f"{__name__}.descent")
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
