@@ -97,8 +97,9 @@ class Still:
                 continue
             try:
                 total += share * trainer.step(x[rows], y[rows], weight[rows])
-                for name, after in self.network.parameters.items():
-                    sums[name] += share / RATE * (before[name].astype(np.float64) - after)
+                with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
+                    for name, after in self.network.parameters.items():
+                        sums[name] += share / RATE * (before[name].astype(np.float64) - after)
             finally:
                 self.network.set_parameters(before)
         return total, self._back(sums)
@@ -128,9 +129,11 @@ class Still:
 
 def rms(values: NDArray[Any]) -> float:
     """Return the root of the mean square, in float64."""
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
 
 
 def length(values: NDArray[Any]) -> float:
     """Return the Euclidean length, in float64."""
-    return float(np.sqrt(np.sum(np.square(values, dtype=np.float64))))
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.sum(np.square(values, dtype=np.float64))))

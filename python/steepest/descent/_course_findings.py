@@ -12,19 +12,19 @@ FEW_EPOCHS = 6  # fewer show no course
 # In units of what there is to learn: 1 is the cost of the best constant output, 0 that of perfect ones.
 JUMP = 0.05  # mean rise of the epochs that rise: batches of a healthy training differ by a hundredth or so
 RISING = 0.25  # share of the later epochs that rise; a curve that falls and is noisy at its end stays below JUMP
-WORSE = 1.2  # later cost than a constant's, and not falling
+WORSE = 1.2  # later cost than a constant's, and than that of the first epoch
 UNFINISHED = 0.3  # of what there is to learn is still ahead
 LATE = 0.15  # of all the fall, in the last quarter of the epochs: a straight line has 0.25, a curve levelling off 0.05
 STILL = 0.01  # the fastest layer moves by less than this part of its length in an epoch
-OVERFIT = 0.1  # validation cost above its best, at least, in each of the last three epochs
+OVERFIT = 0.03  # of what there is to learn: validation cost above its best, in each of the last three epochs
 MAJORITY, SHARE = 0.99, 0.75  # of rows that are given the class which this share or more really have
 MISSED = 0.1  # accuracy or R2 by which neighbours do better
 NEIGHBOURS, NEIGHBOUR_ROWS = 5, 1000
 
 
 def find(evidence: Evidence) -> list[Finding]:
-    """Return the findings about rates, classes and fit."""
-    checks = (_rate_too_high, _rate_too_low, _majority, _underfitting, _overfitting)
+    """Return the findings about rates, classes and overfitting."""
+    checks = (_rate_too_high, _rate_too_low, _majority, _overfitting)
     return [finding for check in checks if (finding := check(evidence))]
 
 
@@ -32,7 +32,7 @@ def _rate_too_high(evidence: Evidence) -> Finding | None:
     course, seen = evidence.course, ""
     figures: dict[str, float] = {}
     if evidence.recorder is not None and evidence.recorder.diverged:
-        seen = f"after {len(course)} whole epochs the cost was no longer finite"
+        seen = f"in epoch {len(course)} the cost was no longer finite"
     elif len(course) >= FEW_EPOCHS and np.isfinite(course).all():
         later = course[len(course) // 2 :]
         moves = np.diff(course[len(course) // 2 - 1 :])
@@ -44,13 +44,13 @@ def _rate_too_high(evidence: Evidence) -> Finding | None:
                 "all there is to learn on average"
             )
             figures = {"rises": len(rises) / len(moves), "mean_rise": float(rises.mean())}
-        elif level > WORSE and later[-1] >= 0.9 * later[0]:
+        elif level > max(WORSE, course[0]):
             seen = f"the cost stays at {level:.3g} times that of the best constant output"
             figures = {"level": level}
     if not seen:
         return None
-    rate = evidence.history.get("learning_rate")
-    at = f" at the rate {rate[-1]:.3g}" if rate is not None and len(rate) else ""
+    rate = np.asarray(evidence.history.get("learning_rate", ()))
+    at = f", at the rate {rate[-1]:.3g}" if len(rate) else ""
     return Finding(
         "rate_too_high",
         "error",
@@ -88,7 +88,7 @@ def _rate_too_low(evidence: Evidence) -> Finding | None:
 
 def _majority(evidence: Evidence) -> Finding | None:
     labels, named = evidence.labels, evidence.named
-    if labels is None or named is None:
+    if labels is None or named is None or not evidence.finite:
         return None
     shares = np.bincount(labels, minlength=2) / len(labels)
     largest = int(np.argmax(shares))
@@ -109,9 +109,9 @@ def _majority(evidence: Evidence) -> Finding | None:
     )
 
 
-def _underfitting(evidence: Evidence) -> Finding | None:
+def underfitting(evidence: Evidence) -> Finding | None:
     """Return that a plain vote of neighbours, which no one trained, does better on the training rows."""
-    if evidence.cost.loss in ("quantile", "poisson") or len(evidence.x) < 10 * NEIGHBOURS:
+    if evidence.cost.loss in ("quantile", "poisson") or len(evidence.x) < 10 * NEIGHBOURS or not evidence.finite:
         return None
     chosen = np.unique(np.linspace(0, len(evidence.x) - 1, min(NEIGHBOUR_ROWS, len(evidence.x))).astype(np.intp))
     t, labels = evidence.targets[chosen], evidence.labels
@@ -127,14 +127,16 @@ def _underfitting(evidence: Evidence) -> Finding | None:
         return None
     if theirs - own < MISSED:
         return None
-    hidden = [node for node in evidence.nodes[:-1] if isinstance(node.layer, Dense)]
+    hidden = [node for node in evidence.nodes[:-1] if isinstance(node.layer, Dense) and "." not in node.name]
     narrow = min(hidden, key=lambda node: node.n_out, default=None)
-    where = f" Its narrowest layer, {narrow.name}, has {narrow.n_out} units." if narrow else ""
+    where = f" The narrowest hidden layer, {narrow.name}, is {narrow.n_out} wide." if narrow else ""
+    if narrow is None:
+        where = " There is no hidden layer."
     return Finding(
         "underfitting",
         "warning",
-        f"The network underfits: {what} {own:.3f} on the training rows, where a plain vote of {NEIGHBOURS} neighbours "
-        f"gets {theirs:.3f}.{where}",
+        f"The network underfits: {what} {own:.3g} on the training rows, where a plain vote of {NEIGHBOURS} neighbours "
+        f"gets {theirs:.3g}.{where}",
         "Make the narrow layers wider, add a layer, train for longer, or decay weights and drop units less.",
         51,
         layer=narrow.name if narrow else None,
@@ -162,7 +164,7 @@ def _overfitting(evidence: Evidence) -> Finding | None:
     ):
         return None
     best = int(np.argmin(held_out))
-    span = max(held_out[best] - evidence.floor, 0.01 * (evidence.baseline - evidence.floor))
+    span = evidence.baseline - evidence.floor
     rise = float((held_out[-3:].min() - held_out[best]) / span) if span > 0 else 0.0
     if best > len(held_out) - 4 or rise < OVERFIT or train[-1] >= train[best]:
         return None
@@ -170,7 +172,7 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         "overfitting",
         "warning",
         f"The network overfits since epoch {best}: the validation cost was {held_out[best]:.4g} then and is "
-        f"{held_out[-1]:.4g} now, {rise:.0%} above, while the training cost fell from {train[best]:.4g} to "
+        f"{held_out[-1]:.4g} now, while the training cost fell from {train[best]:.4g} to "
         f"{train[-1]:.4g}.",
         "Stop there (EarlyStopping keeps the best epoch), gather rows, or use dropout, weight decay or fewer units.",
         55,

@@ -115,7 +115,7 @@ def _misfit(evidence: Evidence) -> Finding | None:
 
 def _leak(evidence: Evidence) -> Finding | None:
     x, t = evidence.x, evidence.targets
-    if len(x) < FEW_ROWS or x.shape[1] == 1:
+    if len(x) < FEW_ROWS or x.shape[1] == 1 or not np.any(t != t[0]):
         return None
     labels = evidence.labels
     if labels is not None:

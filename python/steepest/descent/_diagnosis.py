@@ -15,6 +15,8 @@ from ._cost import Cost
 from ._evidence import Evidence, Finding
 from ._recorder import Recorder
 
+HOPELESS = ("loss_misfit", "constant_target")  # as errors: no training on such targets can be judged
+
 
 class Diagnosis(list[Finding]):
     """The findings, the most important first; printed, one a paragraph."""
@@ -65,10 +67,13 @@ def diagnose(
     """
     evidence = _evidence(subject, x, y, loss, history)
     findings = _data_findings.find(evidence)
-    if not any(
-        finding.code in ("loss_misfit", "constant_target") and finding.severity == "error" for finding in findings
-    ):
-        findings += _unit_findings.find(evidence) + _course_findings.find(evidence)
+    if not any(finding.code in HOPELESS and finding.severity == "error" for finding in findings):
+        if evidence.finite:
+            findings += _unit_findings.find(evidence)
+        findings += _course_findings.find(evidence)
+        # All the others end in it: it is worth saying where it is all there is to say.
+        if not findings and (finding := _course_findings.underfitting(evidence)):
+            findings.append(finding)
     return Diagnosis(sorted(findings, key=lambda finding: finding.rank))
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import DivergedError
 from ..layers import Node, walk
 from ..network import Network
 from ._cost import Cost, Still, length, rms
@@ -37,7 +38,7 @@ class Finding:
     layer : str or None
         The layer, where it is one.
     figures : dict of str to float
-        The figures, by name.
+        The figures, by name; NaN where one is not known.
     rank : int
         Its place among findings: causes have a lower one than what they bring about.
     """
@@ -56,9 +57,9 @@ class Finding:
 
 
 class Moment(NamedTuple):
-    """A layer as the checks of units need it, at the first record and now."""
+    """A layer before the training, where that was recorded, and now."""
 
-    first: LayerRecord
+    first: LayerRecord | None
     last: LayerRecord
 
 
@@ -79,6 +80,7 @@ class Evidence:
         self.x = np.asarray(x[chosen], np.float64)
         self.y = np.asarray(y)[chosen]
         self.nodes: list[Node] = list(walk(network.layers, network.n_in))
+        self.finite = network._core.is_finite()
 
     @cached_property
     def outputs(self) -> NDArray[np.float64]:
@@ -135,10 +137,10 @@ class Evidence:
 
     @cached_property
     def moments(self) -> dict[str, Moment]:
-        """Each layer at the first record and now; without a recorder, now."""
-        now = {record.layer: record for record in self._now()}
-        first = {r.layer: r for r in self.recorder.records if r.epoch == 0} if self.recorder else now
-        return {name: Moment(first.get(name, record), record) for name, record in now.items()}
+        """Each layer, what is inside a residual block before it."""
+        records = self.recorder.records if self.recorder else []
+        first = {record.layer: record for record in records if record.epoch == 0}
+        return {record.layer: Moment(first.get(record.layer), record) for record in self._now()}
 
     def series(self, what: str, layer: str) -> NDArray[np.float64]:
         """Return what the recorder saw of a layer; one number, of now, without a recorder."""
@@ -161,7 +163,7 @@ class Evidence:
         tensors, records = tensors_of(self.network), []
         try:
             gradients = Still(self.network).gradients(self.cost, self.x, self.y)[1]
-        except (ArithmeticError, ValueError):  # beyond float64
+        except DivergedError:  # a cost beyond float64
             gradients = {name: np.full(value.shape, np.nan) for name, value in self.network.parameters.items()}
         groups = parameter_layers(list(gradients))
         for name, layer, output in Taps.of(self.network).outputs(tensors, self.x):

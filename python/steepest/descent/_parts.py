@@ -75,7 +75,10 @@ class Taps:
         return cls(network.layers, network.n_in, network.dtype)
 
     def outputs(self, tensors: Mapping[str, Array], x: Array) -> Iterator[tuple[str, Layer, Array]]:
-        """Go through name, layer and output of each layer at inference, what is inside a residual block before it."""
+        """Go through name, layer and output of each layer at inference, what is inside a residual block before it.
+
+        Outputs are NaN after a layer whose outputs overflow.
+        """
         for name, layer, part in self._parts:
             if isinstance(part, Taps):
                 inner = x
@@ -85,7 +88,8 @@ class Taps:
                 x = x + inner
             else:
                 load(part, [(name, layer)], tensors)
-                x = part.predict(x)
+                # What has overflowed is refused as an input, so from there on nothing is known.
+                x = part.predict(x) if np.isfinite(x).all() else np.full((len(x), part.n_out), np.nan, x.dtype)
             yield name, layer, x
 
 

@@ -284,7 +284,7 @@ class Recorder(Spec, Callback):
         self._still.load(network)
         try:
             return self._still.gradients(self._cost, *self._sample)
-        except (DivergedError, ValueError):  # a cost or a gradient beyond the dtype
+        except DivergedError:  # a cost beyond the dtype
             return np.nan, None
 
     def _walk(self, epoch: int, parameters: Tensors) -> None:

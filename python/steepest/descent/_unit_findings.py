@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..layers import Dense
+from ..layers import BatchNorm, Dense, LayerNorm
 from ._cost import rms
 from ._evidence import Evidence, Finding
 
@@ -18,7 +18,7 @@ SATURATED = 0.5  # of a layer's outputs, from before the first step on
 SATURATED_LATER = 0.9  # the same, reached by training: trained units do lean to an end
 FEW_UNITS = 4  # in smaller layers a share means little
 
-START, LATER = 30, 60  # ranks: what was so before the first step is a cause, what came by training an effect
+START, LATER = 30, 45  # ranks, before and after those of the rates: what came by training is an effect of them
 
 
 def find(evidence: Evidence) -> list[Finding]:
@@ -46,18 +46,19 @@ def _ratio(evidence: Evidence) -> tuple[float, float]:
 
 def _exploding(evidence: Evidence) -> Finding | None:
     start, middle = _ratio(evidence)
-    moments = list(evidence.moments.values())
-    size = rms(evidence.x)
-    growth = moments[-1].first.signal / size if size else 0.0
+    signals = [(moment.first or moment.last).signal for moment in evidence.moments.values()]
+    normalised = isinstance(evidence.nodes[0].layer, (BatchNorm, LayerNorm))
+    size = signals[0] if normalised else rms(evidence.x)
+    growth = signals[-1] / size if size else 0.0
     if evidence.recorder is None:  # trained outputs are as large as their targets
         growth /= max(1.0, rms(evidence.targets))
-    if growth <= GROWTH and min(start, middle) <= EXPLODED:
+    if np.isfinite(growth) and growth <= GROWTH and min(start, middle) <= EXPLODED:
         return None
-    seen = (
-        f"the signal grows {growth:.3g} times from input to output"
-        if growth > GROWTH
-        else f"a weight of the first layer has {start:.3g} times the gradient of one of the last"
-    )
+    seen = f"a weight of the first layer has {start:.3g} times the gradient of one of the last"
+    if not np.isfinite(growth):
+        seen = "the signal grows beyond all numbers from input to output"
+    elif growth > GROWTH:
+        seen = f"the signal grows {growth:.3g} times from input to output"
     return Finding(
         "exploding_gradients",
         "error",
@@ -87,54 +88,61 @@ def _vanishing(evidence: Evidence) -> Finding | None:
 
 
 def _dead(evidence: Evidence) -> Finding | None:
-    sizes = {node.name: node.n_out for node in evidence.nodes}
-    shares = {
-        name: (moment.first.dead, moment.last.dead)
-        for name, moment in evidence.moments.items()
-        if sizes[name] >= FEW_UNITS and moment.last.dead >= DEAD
-    }
-    if not shares:
+    name = _worst(evidence, "dead", DEAD, DEAD)
+    if name is None:
         return None
-    name = max(shares, key=lambda key: shares[key][1])
-    first, last = shares[name]
-    early = first >= DEAD
+    share, first, early = _shares(evidence, name, "dead", DEAD)
     return Finding(
         "dead_units",
-        "error" if last >= 0.9 else "warning",
-        f"{last:.0%} of the {sizes[name]} relu units of layer {name} are dead: zero on all {len(evidence.x)} rows "
-        f"looked at, so no gradient reaches them ({first:.0%} at the start).",
+        "error" if share >= 0.9 else "warning",
+        f"{share:.0%} of the {_width(evidence, name)} relu units of layer {name} are dead: zero on all "
+        f"{len(evidence.x)} rows looked at, so no gradient reaches them{_at_start(first)}.",
         "Start with biases at zero and weights of the usual size, or use leaky_relu."
         if early
-        else "Lower the learning rate: a step too far has pushed them there. leaky_relu cannot die.",
+        else "Lower the learning rate: a step too far pushes units there. leaky_relu cannot die.",
         START if early else LATER,
         layer=name,
-        figures={"dead": last, "at_start": first},
+        figures={"dead": share, "at_start": first},
     )
 
 
 def _saturated(evidence: Evidence) -> Finding | None:
-    last_layer = evidence.nodes[-1].name  # an output at an end of its range may be right
-    shares = {
-        name: (moment.first.saturated, moment.last.saturated)
-        for name, moment in evidence.moments.items()
-        if name != last_layer
-        and (
-            min(moment.first.saturated, moment.last.saturated) >= SATURATED or moment.last.saturated >= SATURATED_LATER
-        )
-    }
-    if not shares:
+    name = _worst(evidence, "saturated", SATURATED, SATURATED_LATER)
+    if name is None:
         return None
-    name = max(shares, key=lambda key: shares[key][1])
-    first, last = shares[name]
-    activation = evidence.moments[name].last.activation
-    early = first >= SATURATED
+    share, first, early = _shares(evidence, name, "saturated", SATURATED)
     return Finding(
         "saturated_units",
         "warning",
-        f"{last:.0%} of the outputs of layer {name} lie within 5% of an end of {activation}'s range, where it is all "
-        f"but flat ({first:.0%} at the start).",
+        f"{share:.0%} of the outputs of layer {name} lie within 5% of an end of "
+        f"{evidence.moments[name].last.activation}'s range, where it is all but flat{_at_start(first)}.",
         "Start with smaller weights, and scale the inputs." if early else "Lower the learning rate, or decay weights.",
         START if early else LATER,
         layer=name,
-        figures={"saturated": last, "at_start": first},
+        figures={"saturated": share, "at_start": first},
     )
+
+
+def _worst(evidence: Evidence, what: str, from_start: float, by_training: float) -> str | None:
+    """Return the layer of the largest share above its bound, which is lower where it was so from the start."""
+    shares = {}
+    for name in list(evidence.moments)[: None if what == "dead" else -1]:  # an output at its range's end may be right
+        share, _, early = _shares(evidence, name, what, from_start)
+        if _width(evidence, name) >= FEW_UNITS and share >= (from_start if early else by_training):
+            shares[name] = share
+    return max(shares, key=lambda name: shares[name], default=None)
+
+
+def _shares(evidence: Evidence, name: str, what: str, from_start: float) -> tuple[float, float, bool]:
+    """Return the share now and before training, NaN if unknown, and whether it was above the bound then."""
+    moment = evidence.moments[name]
+    first = float(getattr(moment.first, what, np.nan))
+    return float(getattr(moment.last, what)), first, first >= from_start
+
+
+def _width(evidence: Evidence, name: str) -> int:
+    return next(node.n_out for node in evidence.nodes if node.name == name)
+
+
+def _at_start(first: float) -> str:
+    return f" ({first:.0%} at the start)" if np.isfinite(first) else ""
