@@ -1,302 +1,143 @@
-"""Backpropagation of one row, step by step: an SVG whose parts know when they are to be seen, and a list in words."""
+"""Backpropagation of one row as an SVG whose parts know in which steps they are to be seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from ._html import Markup, short, tag
+from ._steps import says, truth
+from ._walk import Column, Walk
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..network import Network
-from ._chain import Array, Stage, cost_of, said, stepped, trace
-from ._html import TIMES, Markup, percent, short, tag
-
-MOST_UNITS = 3  # of a layer that are drawn
-MOST_LAYERS = 5
-
-_COLUMN, _ROW, _RADIUS, _TOP = 200, 98, 28, 40  # pixels
-_FOOT = 26
-_PLACES = (0.2, 0.5, 0.8)  # along an edge, where its number stands: neighbours differ
+_COLUMN, _ROW, _RADIUS, _TOP, _FOOT = 200, 98, 28, 40, 26  # pixels
+_LEFT = 84  # where the middle of the first column is
+_BOX = 120
+_ALONG = (0.2, 0.5, 0.8)  # of an edge, where its number stands: neighbours differ
 _NAME_LENGTH = 20
 
 
-@dataclass(frozen=True)
-class Walk:
-    """What the animation shows.
-
-    Attributes
-    ----------
-    network : Network
-        A chain of dense layers, before the step.
-    loss : str
-        The cost's name.
-    row, target : arrays of shape (n_in,), (n_out,)
-        The row, and its truth as `cost_of` wants it.
-    inputs, outputs : sequences of str
-        What inputs and outputs are called.
-    """
-
-    network: Network
-    loss: str
-    row: Array
-    target: Array
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    names: list[str]
-    shown: list[int]
-    values: Array
-    blame: Array
-    n_hidden: int  # units that are not drawn
-
-
-def animation(walk: Walk, name: str) -> tuple[Markup, list[str]]:
-    """Draw the walk.
+def animation(done: Walk, name: str) -> Markup:
+    """Draw a walk.
 
     Parameters
     ----------
-    walk : Walk
+    done : Walk
         What to show.
     name : str
         Start of the ids.
 
     Returns
     -------
-    svg : Markup
-        The drawing; a part with ``data-from="3"`` is to be seen from step 3 on, up to ``data-to``; ``data-at`` lists
-        the steps that it is the subject of.
-    steps : list of str
-        What happens in each step, in words.
+    Markup
+        The drawing. A part with ``data-from="3"`` is to be seen from step 3 on, and up to ``data-to``; ``data-at``
+        lists the steps that it is the subject of. The steps are those of `words`.
     """
-    stages, output = trace(walk.network, walk.row, lambda y: cost_of(walk.loss, y, walk.target)[1])
-    cost, slope = cost_of(walk.loss, output, walk.target)
-    rate = _rate(cost, stages)
-    after = stepped(walk.network, stages, rate)
-    output_after = after.predict(walk.row[None])[0].astype(np.float64)
-    cost_after = cost_of(walk.loss, output_after, walk.target)[0]
-
-    columns = _columns(walk, stages)
-    last = 2 * len(stages) + 3  # the step in which the weights turn
-    height = _TOP + _ROW * max(len(column.shown) for column in columns) + _FOOT
-    parts: list[Markup] = []
-    for i, stage in enumerate(stages):
-        parts.append(_edges(stage, columns[i], columns[i + 1], i, 3 + 2 * (len(stages) - 1 - i), last, rate, height))
-    for i, column in enumerate(columns):
-        at = 2 + 2 * (len(stages) - i)
-        parts.append(_units(column, i, at, height))
-    parts.append(_cost_box(walk, len(columns), height, (cost, cost_after), (output, output_after), last))
-    title, sizes = "Backpropagation of one row", ", ".join(str(len(column.values)) for column in columns)
+    drawing = _Drawing(done)
+    n = len(done.columns)
+    parts = [drawing.edges(i) for i in range(n - 1)] + [drawing.units(i) for i in range(n)] + [drawing.cost()]
+    title, sizes = "Backpropagation of one row", ", ".join(str(len(column.values)) for column in done.columns)
+    cost, cost_after = (short(value) for value in done.costs)
     description = (
-        f"A network of {sizes} units, from input to output. The cost of one row, {short(cost)}, is carried back from "
-        f"the output to the input; then every weight turns a little, and the cost is {short(cost_after)}. The steps "
-        "are listed in words below."
+        f"A network of {sizes} units, from input to output. The cost of one row, {cost}, is carried back from the "
+        f"output to the input; then every weight turns a little, and the cost is {cost_after}. The steps are listed in words "
+        "below."
     )
-    svg = tag(
-        "svg", tag("title", title, id=f"{name}-title"), tag("desc", description, id=f"{name}-desc"), parts,
-        id=name, class_="net", viewBox=f"0 0 {_COLUMN * (len(columns) + 1) - 30} {height}", role="img",
-        aria_labelledby=f"{name}-title {name}-desc", style=f"--columns:{len(columns) + 1}",
-    )  # fmt: skip
-    return svg, _words(walk, stages, columns, (cost, cost_after), (output, output_after), slope, rate)
-
-
-def _rate(cost: float, stages: Sequence[Stage]) -> float:
-    """Return a rate, of one digit, at which the step ought to take about a third of the cost away."""
-    steepness = sum(float(np.sum(s.gradient**2) + np.sum(s.blame**2)) for s in stages)
-    return float(f"{min(0.33 * cost / max(steepness, 1e-12), 1.0):.1g}")
-
-
-def _columns(walk: Walk, stages: Sequence[Stage]) -> list[_Column]:
-    """Return the units to draw: those with the most say in what comes back."""
-    first = stages[0]
-    columns = [_column("Input", walk.inputs, first.before, first.blame_in, np.abs(first.gradient).sum(axis=1))]
-    for i, (stage, following) in enumerate(pairwise(stages), start=1):
-        names = [f"unit {k + 1}" for k in range(len(stage.values))]
-        weight = np.abs(following.gradient).sum(axis=1) + np.abs(stage.blame)
-        columns.append(_column(f"Layer {i}", names, stage.values, stage.blame, weight))
-    end = stages[-1]
-    columns.append(_column("Output", walk.outputs, end.values, end.blame, np.abs(end.blame)))
-    return columns
-
-
-def _column(title: str, names: Sequence[str], values: Array, blame: Array, say: NDArray[np.float64]) -> _Column:
-    shown = np.sort(np.argsort(-say, kind="stable")[:MOST_UNITS]).tolist()
-    return _Column(title, list(names), shown, values, blame, len(values) - len(shown))
-
-
-def _place(column: _Column, number: int, k: int, height: float) -> tuple[float, float]:
-    middle = (_TOP + height - _FOOT) / 2
-    return 84 + _COLUMN * number, middle + _ROW * (k - (len(column.shown) - 1) / 2)
-
-
-def _edges(
-    stage: Stage, left: _Column, right: _Column, number: int, at: int, last: int, rate: float, height: float
-) -> Markup:
-    gradient = stage.gradient
-    largest = max(float(np.abs(stage.weight[np.ix_(left.shown, right.shown)]).max()), 1e-12)
-    lines, texts = [], []
-    for a, i in enumerate(left.shown):
-        x1, y1 = _place(left, number, a, height)
-        for b, j in enumerate(right.shown):
-            x2, y2 = _place(right, number + 1, b, height)
-            width = 0.8 + 3.2 * abs(float(stage.weight[i, j])) / largest
-            ends = {"x1": f"{x2 - _RADIUS:.0f}", "y1": f"{y2:.0f}", "x2": f"{x1 + _RADIUS:.0f}", "y2": f"{y1:.0f}"}
-            lines.append(tag("line", class_="edge", style=f"--w:{width:.1f}", data_at=f"{at} {last}", **ends))
-            share = _PLACES[(a + (len(left.shown) == 2 and a == 1)) % len(_PLACES)]
-            x, y = x1 + _RADIUS + share * (x2 - x1 - 2 * _RADIUS), y1 + share * (y2 - y1) + 4
-            weight, slope = float(stage.weight[i, j]), float(gradient[i, j])
-            place = {"x": f"{x:.0f}", "y": f"{y:.0f}"}
-            texts += [
-                tag("text", short(weight, 2), class_="number weight", data_to=at - 1, **place),
-                tag(
-                    "text",
-                    short(slope, 2),
-                    class_="number slope off",
-                    data_from=at,
-                    data_to=last - 1,
-                    data_at=at,
-                    **place,
-                ),
-                tag(
-                    "text",
-                    short(weight - rate * slope, 2),
-                    class_="number weight off",
-                    data_from=last,
-                    data_at=last,
-                    **place,
-                ),
-            ]
-    return tag("g", tag("g", lines), tag("g", texts))
-
-
-def _units(column: _Column, number: int, at: int, height: float) -> Markup:
-    x, _ = _place(column, number, 0, height)
-    parts = [tag("text", column.title, class_="heading", x=x, y=22)]
-    for k, unit in enumerate(column.shown):
-        _, y = _place(column, number, k, height)
-        slope = short(column.blame[unit], 2)
-        parts += [
-            tag("circle", class_="unit", cx=x, cy=f"{y:.0f}", r=_RADIUS, data_at=f"0 {at}"),
-            tag("text", short(column.values[unit], 2), class_="value", x=x, y=f"{y - 1:.0f}"),
-            tag("text", _cut(column.names[unit]), class_="name", x=x, y=f"{y - _RADIUS - 7:.0f}"),
-            tag("text", slope, class_="slope off", data_from=at, data_at=at, x=x, y=f"{y + 15:.0f}"),
-        ]  # fmt: skip
-    if column.n_hidden:
-        parts.append(tag("text", f"and {column.n_hidden:,} more", class_="name", x=x, y=f"{height - 8:.0f}"))
-    return tag("g", parts, data_column=number)
-
-
-def _cost_box(
-    walk: Walk, number: int, height: float, costs: tuple[float, float], outputs: tuple[Array, Array], last: int
-) -> Markup:
-    x, y = 84 + _COLUMN * number - 78, (_TOP + height - _FOOT) / 2
-    says = [_says(walk, output) for output in outputs]
     return tag(
-        "g",
-        tag("text", "Cost", class_="heading", x=x + 60, y=22),
-        tag(
-            "rect",
-            class_="cost off",
-            x=x,
-            y=f"{y - 46:.0f}",
-            width=120,
-            height=92,
-            rx=10,
-            data_from=1,
+        "svg", tag("title", title, id=f"{name}-title"), tag("desc", description, id=f"{name}-desc"), parts,
+        id=name, class_="net", viewBox=f"0 0 {_COLUMN * (n + 1) - 30} {drawing.height}", role="img",
+        aria_labelledby=f"{name}-title {name}-desc", style=f"--columns:{n + 1}",
+    )  # fmt: skip
+
+
+class _Drawing:
+    """The parts of the drawing, and the steps in which each is seen."""
+
+    def __init__(self, done: Walk) -> None:
+        self.done = done
+        self.last = 2 * len(done.stages) + 3  # the step in which the weights turn
+        self.height = _TOP + _ROW * max(len(column.shown) for column in done.columns) + _FOOT
+        self.middle = (_TOP + self.height - _FOOT) / 2
+
+    def place(self, number: int, k: int) -> tuple[float, float]:
+        """Return the middle of the k-th unit drawn of a column."""
+        return _LEFT + _COLUMN * number, self.middle + _ROW * (k - (len(self.done.columns[number].shown) - 1) / 2)
+
+    def edges(self, i: int) -> Markup:
+        """Draw the weights into a stage: their values, then their slopes, then their new values."""
+        stage, left, right = self.done.stages[i], self.done.columns[i], self.done.columns[i + 1]
+        at = 2 * (len(self.done.stages) - i) + 1
+        largest = max(abs(float(stage.weight[a, b])) for a in left.shown for b in right.shown)
+        lines, numbers = [], []
+        for a, start in enumerate(left.shown):
+            x1, y1 = self.place(i, a)
+            share = _ALONG[-1] if a and len(left.shown) == 2 else _ALONG[a]
+            for b, end in enumerate(right.shown):
+                x2, y2 = self.place(i + 1, b)
+                weight, slope = float(stage.weight[start, end]), float(stage.gradient[start, end])
+                # From right to left, the way that the dashes flow.
+                ends = {"x1": _px(x2 - _RADIUS), "y1": _px(y2), "x2": _px(x1 + _RADIUS), "y2": _px(y1)}
+                width = 0.8 + 3.2 * abs(weight) / (largest or 1)
+                lines.append(tag("line", class_="edge", style=f"--w:{width:.1f}", data_at=at, **ends))
+                x, y = x1 + _RADIUS + share * (x2 - x1 - 2 * _RADIUS), y1 + share * (y2 - y1) + 4
+                new = weight - self.done.rate * slope
+                numbers += [
+                    _text(short(weight, 2), "number weight", x, y, end=at - 1),
+                    _text(short(slope, 2), "number slope", x, y, at, self.last - 1, str(at)),
+                    _text(short(new, 2), "number weight", x, y, self.last, at=str(self.last)),
+                ]
+        return tag("g", lines, numbers)
+
+    def units(self, number: int) -> Markup:
+        """Draw the units of a column: their values, then the cost's slopes along them."""
+        column = self.done.columns[number]
+        at = 2 * (len(self.done.stages) - number) + 2
+        x, _ = self.place(number, 0)
+        parts = [_text(column.title, "heading", x, 22)]
+        for k, unit in enumerate(column.shown):
+            _, y = self.place(number, k)
+            parts += [
+                tag("circle", class_="unit", cx=_px(x), cy=_px(y), r=_RADIUS, data_at=f"0 {at}"),
+                _text(short(column.values[unit], 2), "value", x, y - 1),
+                _text(_cut(column.names[unit]), "name", x, y - _RADIUS - 7),
+                _text(short(column.blame[unit], 2), "slope", x, y + 15, at, at=str(at)),
+            ]
+        return tag("g", parts, self._rest(column, x))
+
+    def cost(self) -> Markup:
+        """Draw the cost, before the step and after it."""
+        task, last = self.done.task, self.last
+        x, y = _LEFT + _COLUMN * len(self.done.columns) - _BOX / 8, self.middle
+        box = tag(
+            "rect", class_="cost off", x=_px(x - _BOX / 2), y=_px(y - 46), width=_BOX, height=92, rx=10, data_from=1,
             data_at=f"1 {last}",
-        ),
-        tag("text", says[0], class_="name off", x=x + 60, y=f"{y - 22:.0f}", data_from=1, data_to=last - 1),
-        tag("text", says[1], class_="name off", x=x + 60, y=f"{y - 22:.0f}", data_from=last),
-        tag("text", _truth(walk), class_="name off", x=x + 60, y=f"{y - 2:.0f}", data_from=1),
-        tag("text", short(costs[0]), class_="total off", x=x + 60, y=f"{y + 29:.0f}", data_from=1, data_to=last - 1),
-        tag("text", short(costs[1]), class_="total off", x=x + 60, y=f"{y + 29:.0f}", data_from=last),
-        data_column=number,
-    )
-
-
-def _says(walk: Walk, output: Array) -> str:
-    meant = said(walk.loss, output)
-    if walk.loss == "mse":
-        return f"says {short(meant[0])}"
-    k = int(walk.target.argmax()) if len(meant) > 1 else 0
-    return f"says {percent(float(meant[k]))}"
-
-
-def _truth(walk: Walk) -> str:
-    if walk.loss == "cross_entropy":
-        return f"truth {_cut(walk.outputs[int(walk.target.argmax())], 12)}"
-    return f"truth {short(walk.target[0])}"
-
-
-def _words(
-    walk: Walk,
-    stages: Sequence[Stage],
-    columns: Sequence[_Column],
-    costs: tuple[float, float],
-    outputs: tuple[Array, Array],
-    slope: Array,
-    rate: float,
-) -> list[str]:
-    meaning = _meaning(walk, outputs[0])
-    steps = [
-        "Forward. The row goes in on the left. Every unit multiplies what comes in by the weights on its edges, adds "
-        f"its bias and passes the sum on, bent by its activation. {meaning}",
-        f"The cost. {_truth(walk).capitalize()}: what the network says costs {short(costs[0])}. From here on we go "
-        "backwards, and ask of every number: if it rose a little, by how much would the cost rise?",
-    ]
-    for i in reversed(range(len(stages))):
-        stage, left, right = stages[i], columns[i], columns[i + 1]
-        j = right.shown[int(np.abs(right.blame[right.shown]).argmax())]
-        if i == len(stages) - 1:
-            way = "fall" if slope[j] > 0 else "rise"
-            steps.append(
-                f"The output. The slope of the cost along {_quoted(right, j)} is {short(slope[j])}: for a lower cost "
-                f"this output ought to {way}."
-            )
-        else:
-            following = stages[i + 1]
-            flat = "" if stage.blame[j] else " A slope of 0 means that the unit is switched off for this row."
-            steps.append(
-                f"{right.title}. A unit's slope is what flows back to it: the slopes on its right, each times the "
-                f"weight between them, {short(following.blame_in[j])} together for {right.names[j]}, times the "
-                f"steepness of its own activation ({stage.activation}): {short(stage.blame[j])}.{flat}"
-            )
-        k = left.shown[int(np.abs(stage.gradient[left.shown, j]).argmax())]
-        steps.append(
-            f"The weights into {'the output' if i == len(stages) - 1 else right.title.lower()}. The slope along a "
-            f"weight is the value on its left times the slope on its right: between {_quoted(left, k)} and "
-            f"{_quoted(right, j)} it is {short(left.values[k])} {TIMES} {short(stage.blame[j])} = "
-            f"{short(stage.gradient[k, j])}."
+        )  # fmt: skip
+        said = [f"says {says(task, output)}" for output in self.done.outputs]
+        costs = [short(value) for value in self.done.costs]
+        return tag(
+            "g",
+            _text("Cost", "heading", x, 22),
+            box,
+            _text(said[0], "name", x, y - 22, 1, last - 1),
+            _text(said[1], "name", x, y - 22, last),
+            _text(_cut(truth(task), 18), "name", x, y - 2, 1),
+            _text(costs[0], "total", x, y + 29, 1, last - 1),
+            _text(costs[1], "total", x, y + 29, last),
         )
-    steps.append(
-        "The input is reached. Inputs cannot be turned, but their slopes tell which of them this row's cost hangs on. "
-        "All gradients are known now, after a single walk back."
-    )
-    steps.append(
-        f"All weights turn, each against its slope, by {short(rate)} times its slope. The same row goes in again: "
-        f"{_meaning(walk, outputs[1], again=True)} The cost went from {short(costs[0])} to {short(costs[1])}."
-    )
-    return steps
+
+    def _rest(self, column: Column, x: float) -> Markup | None:
+        more = len(column.values) - len(column.shown)
+        return _text(f"and {more:,} more", "name", x, self.height - 8) if more else None
 
 
-def _meaning(walk: Walk, output: Array, *, again: bool = False) -> str:
-    meant, start = said(walk.loss, output), "it comes out as" if again else "What comes out is"
-    if walk.loss == "mse":
-        return f"{start} {short(meant[0])}, in units of the target's spread and from its mean."
-    if walk.loss == "binary_cross_entropy":
-        return f"{start} {short(output[0])}, which means: {percent(float(meant[0]))} for class 1."
-    k = int(walk.target.argmax())
-    start = "now" if again else "In the end"
-    return f"{start} {percent(float(meant[k]))} of the certainty go to the right class, {walk.outputs[k]}."
+def _text(
+    text: str, kind: str, x: float, y: float, start: int = 0, end: int | None = None, at: str | None = None
+) -> Markup:
+    """Return a text that is seen from step `start` to step `end`."""
+    hidden = " off" if start else ""
+    return tag(
+        "text", text, class_=kind + hidden, x=_px(x), y=_px(y), data_from=start or None, data_to=end, data_at=at
+    )  # fmt: skip
 
 
-def _quoted(column: _Column, unit: int) -> str:
-    return column.names[unit]
+def _px(value: float) -> str:
+    return f"{value:.0f}"
 
 
 def _cut(text: str, length: int = _NAME_LENGTH) -> str:

@@ -12,8 +12,8 @@ from ..callbacks import History
 from ..descent import Recorder
 from ..layers import Dense, walk
 from ..network import Network
-from ._animation import Walk
 from ._chain import cost_of
+from ._walk import Task
 
 SAMPLE = 500  # rows for what is computed again and again
 _TRIED = 200  # rows among which the one for the animation is sought
@@ -105,7 +105,7 @@ class Case:
             titles[node.name] = "output layer" if i == len(nodes) else f"layer {i}{kind}"
         return titles
 
-    def walk(self) -> Walk:
+    def task(self) -> Task:
         """Return a row's way for the animation: before training a costly one, else the costliest."""
         network = self.start
         x, y = self.sample(_TRIED)
@@ -113,7 +113,7 @@ class Case:
         costs = np.array([cost_of(self.loss, output, self._target(t))[0] for output, t in zip(outputs, y, strict=True)])
         order = np.argsort(costs, kind="stable")
         row = int(order[3 * len(order) // 4] if self.trained else order[-1])
-        return Walk(network, self.loss, x[row].astype(np.float64), self._target(y[row]), self.inputs, self.outputs)
+        return Task(network, self.loss, x[row].astype(np.float64), self._target(y[row]), self.inputs, self.outputs)
 
     def _target(self, y: object) -> NDArray[np.float64]:
         if self.loss == "cross_entropy":

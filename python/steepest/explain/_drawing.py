@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def drawing(width: float, height: float, rows: int = 1, columns: int = 1) -> Ite
         "ytick.color": muted, "xtick.major.size": 0, "ytick.major.size": 0, "axes.linewidth": 1,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": line,
         "grid.linewidth": 0.8, "lines.linewidth": 2.2, "lines.solid_capstyle": "round", "legend.frameon": False,
-        "axes.axisbelow": True, "figure.facecolor": "none", "axes.facecolor": "none", "mathtext.default": "regular",
+        "axes.axisbelow": True, "figure.facecolor": "none", "axes.facecolor": "none", "text.parse_math": False,
     }  # fmt: skip
     with matplotlib.rc_context(look):
         from matplotlib.figure import Figure
@@ -102,7 +103,10 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
         What screen readers say of it.
     """
     file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with warnings.catch_warnings():
+        # The letters are drawn by the browser, in fonts of its own.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     root = ElementTree.fromstring(file.getvalue())
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]

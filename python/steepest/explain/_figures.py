@@ -45,7 +45,7 @@ def cost_curve(history: History, reading: Reading, name: str) -> tuple[Markup, M
                 )
                 axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
             axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
-            axes.set_xlim(1, len(costs))
+            axes.set_xlim(1, max(len(costs), 2))
             for (start, end), word, role, opacity in _stretches(reading):
                 axes.axvspan(start + 1, end + 1, color=colour(role), alpha=opacity, linewidth=0, zorder=0)
                 if end - start > 0.07 * len(costs) or word == "steep":
@@ -172,7 +172,7 @@ def boundary(
     return drawn
 
 
-def landscape(surface: Surface, name: str, *, walked: bool) -> tuple[Markup, Markup]:
+def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
     """Draw the cost over a plane as a map, ten bands of equal area, with the path where there is one."""
     finite = surface.costs[np.isfinite(surface.costs)]
     costs = np.minimum(surface.costs, finite.max())
@@ -186,7 +186,7 @@ def landscape(surface: Surface, name: str, *, walked: bool) -> tuple[Markup, Mar
                 axes.contourf(surface.a, surface.b, costs, levels, colors=[colour(f"ramp{k}") for k in bands])
                 axes.contour(surface.a, surface.b, costs, levels[1:-1], colors=[colour("card")], linewidths=0.7)
             text = f"The cost on this plane goes from {short(finite.min())} to {short(finite.max())}."
-            if walked and surface.path is not None and surface.path_costs is not None:
+            if surface.path is not None and surface.path_costs is not None:
                 a, b = surface.path.T
                 axes.plot(a, b, color=colour("halo"), linewidth=5)
                 axes.plot(a, b, color=colour("two"), linewidth=2.4)
@@ -265,4 +265,5 @@ def _integers(axes: Axes) -> None:
 
 
 def _short_name(name: str, length: int) -> str:
+    name = "".join(letter if letter.isprintable() else " " for letter in name)  # XML cannot hold all others
     return name if len(name) <= length else f"{name[: length - 1]}…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..descent import Slope, contributions, slope, surface
+from ..descent import Slope, Surface, contributions, slope, surface
 from . import _figures as figures
 from ._case import Case
 from ._chain import is_chain
@@ -52,17 +52,11 @@ def weights(case: Case) -> Section:
 
 def landscape(case: Case) -> Section:
     """Return the map of the cost, with the path of the training if there was one."""
-    x, y = case.sample()
-    path = None
-    if case.trained and len(case.trained.recorder.path) > 2:
-        path = case.trained.recorder.path
-        path = path[spread(len(path), _PATH_POINTS)]
-    walked = path is not None
-    plane = surface(case.network, x, y, case.loss, "pca" if walked else "random", path, steps=_SIDE)
-    svg, numbers = figures.landscape(plane, f"{case.key}-map", walked=walked)
+    plane = _along_the_walk(case) or surface(case.network, *case.sample(), case.loss, steps=_SIDE)
+    svg, numbers = figures.landscape(plane, f"{case.key}-map")
     finite = plane.costs[np.isfinite(plane.costs)]
     text = "All weights together are a place in a space of as many dimensions, and the cost is its height there. "
-    if walked:
+    if plane.path is not None:
         text += (
             f"Nobody can draw {case.network.n_parameters:,} dimensions. So this is the plane along which the walk went "
             "furthest, seen from above like a map: the colour is the height, the line is the way that training took."
@@ -70,12 +64,13 @@ def landscape(case: Case) -> Section:
     else:
         text += (
             "This is a plane through the place where the network stands, in two random directions, seen from above "
-            "like a map: the colour is the height. There is no path on it: a model file does not tell how it came here."
+            "like a map: the colour is the height. There is no path on it: "
         )
+        text += "the walk was too short for that." if case.trained else "a model file does not tell how it came here."
     key = figures.scale(short(finite.min()), short(finite.max()))
     caption = ["Low ", key, " high. The bands cover equal shares of the map."]
     content: list[Child | Section] = [paragraph(text), figure(svg, caption, numbers)]
-    if walked and plane.off_plane is not None:
+    if plane.off_plane is not None:
         content.append(
             paragraph(
                 f"The start lies {percent(float(plane.off_plane[0]))} of its distance outside of the plane, so the map "
@@ -84,6 +79,18 @@ def landscape(case: Case) -> Section:
             )
         )
     return Section(f"{case.key}-landscape", "The landscape of the cost", content, label="The landscape")
+
+
+def _along_the_walk(case: Case) -> Surface | None:
+    """Return the plane in which the walk went furthest; None where there was no walk, or too short a one."""
+    if not case.trained:
+        return None
+    path = case.trained.recorder.path
+    path = path[spread(len(path), _PATH_POINTS)]
+    try:
+        return surface(case.network, *case.sample(), case.loss, "pca", path, steps=_SIDE)
+    except ValueError:  # the points lie on one line
+        return None
 
 
 def _curves(case: Case) -> list[tuple[str, Slope | None, Slope]]:

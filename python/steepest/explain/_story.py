@@ -6,11 +6,13 @@ import math
 
 from ..descent import Diagnosis, Finding, diagnose
 from . import _answers, _course, _place
-from ._animation import MOST_LAYERS, MOST_UNITS, animation
+from ._animation import animation
 from ._case import Case
 from ._chain import is_chain
 from ._html import Child, Markup, short, tag
 from ._page import Section, facts, paragraph, stepper
+from ._steps import words
+from ._walk import MOST_LAYERS, MOST_UNITS, walk
 
 
 def story(case: Case) -> list[Section]:
@@ -89,8 +91,8 @@ def _backpropagation(case: Case) -> Section:
             "Once a button has the focus, the arrow keys step too."
         )
         name = f"{case.key}-net"
-        svg, steps = animation(case.walk(), name)
-        shown = stepper(svg, steps, caption, name)
+        done = walk(case.task())
+        shown = stepper(animation(done, name), words(done), caption, name)
     else:
         shown = paragraph(
             f"There is an animation for chains of at most {MOST_LAYERS} dense layers; this network is another kind."
