@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..layers import Dense
 from ._evidence import PER_OUTPUT, Evidence, Finding
+from ._parts import some_rows
 
 FEW_EPOCHS = 6  # fewer show no course
 # In units of what there is to learn: 1 is the cost of the best constant output, 0 that of perfect ones.
@@ -113,7 +114,7 @@ def underfitting(evidence: Evidence) -> Finding | None:
     """Return that a plain vote of neighbours, which no one trained, does better on the training rows."""
     if evidence.cost.loss in ("quantile", "poisson") or len(evidence.x) < 10 * NEIGHBOURS or not evidence.finite:
         return None
-    chosen = np.unique(np.linspace(0, len(evidence.x) - 1, min(NEIGHBOUR_ROWS, len(evidence.x))).astype(np.intp))
+    chosen = some_rows(len(evidence.x), NEIGHBOUR_ROWS)
     t, labels = evidence.targets[chosen], evidence.labels
     votes = _neighbours(evidence.x[chosen], t)
     if labels is not None and evidence.named is not None:

@@ -42,8 +42,8 @@ def diagnose(
         The recorder of a training knows most: rows, loss, history, and each layer from the start. Of a network alone,
         what it is now is judged.
     x, y : arrays, optional
-        Rows and targets, as for `Trainer`; by default the recorder's training rows. 4,096 of them are looked at, evenly
-        spaced.
+        Rows and targets, as for `Trainer`; by default the recorder's training rows. 4,096 of them are looked
+        at, drawn once.
     loss : str or Trainer, optional
         The loss by name, or a trainer whose loss it is; by default the recorder's.
     history : History, optional

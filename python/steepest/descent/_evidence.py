@@ -14,10 +14,10 @@ from .._core import DivergedError
 from ..layers import Node, walk
 from ..network import Network
 from ._cost import Cost, Still, length, rms
-from ._parts import Taps, flat, parameter_layers, tensors_of
+from ._parts import Taps, flat, parameter_layers, some_rows, tensors_of
 from ._recorder import LayerRecord, Recorder, activation_of, units
 
-ROWS = 4096  # looked at, evenly spaced: shares are then known to about 2%
+ROWS = 4096  # looked at: shares are then known to about 2%
 PER_OUTPUT = ("mse", "mae", "huber", "quantile")
 
 
@@ -75,7 +75,7 @@ class Evidence:
         history: Mapping[str, NDArray[np.float64]],
         recorder: Recorder | None,
     ) -> None:
-        chosen = np.unique(np.linspace(0, len(x) - 1, min(ROWS, len(x))).round().astype(np.intp))
+        chosen = some_rows(len(x), ROWS)
         self.network, self.cost, self.history, self.recorder = network, cost, history, recorder
         self.x = np.asarray(x[chosen], np.float64)
         self.y = np.asarray(y)[chosen]

@@ -93,6 +93,13 @@ class Taps:
             yield name, layer, x
 
 
+def some_rows(n: int, most: int) -> NDArray[np.intp]:
+    """Return the indices of all rows, or of some, always the same: drawn, for the rows of a table may have a rhythm."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+
+
 def parameter_layers(names: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of the parameters by their layer, in order."""
     layers: dict[str, list[str]] = {}

@@ -17,7 +17,7 @@ from ..callbacks.optional import require
 from ..layers import Activation, Dense, Layer, walk
 from ..network import Network
 from ._cost import Cost, Still, length, rms
-from ._parts import Array, Taps, Tensors, flat, parameter_layers, tensors_of
+from ._parts import Array, Taps, Tensors, flat, parameter_layers, some_rows, tensors_of
 
 if TYPE_CHECKING:
     import pandas
@@ -97,7 +97,7 @@ class Recorder(Spec, Callback):
         Record after every so many epochs, before the first, and after the last, if it was the last that was asked for
         or a callback before this one in the list ended the fit.
     rows : int
-        Rows of the training data to measure on, evenly spaced; all if there are no more.
+        Rows of the training data to measure on, drawn once, always the same; all if there are no more.
     bins : int
         Of the histograms; 0 for none.
     path_every : int
@@ -157,7 +157,7 @@ class Recorder(Spec, Callback):
         self.fit = fit
         network = fit.trainer.network
         x, y, weight = fit.data
-        chosen = np.unique(np.linspace(0, len(x) - 1, min(self.rows, len(x))).round().astype(np.intp))
+        chosen = some_rows(len(x), self.rows)
         self._sample = x[chosen], y[chosen], None if weight is None else weight[chosen]
         if weight is not None and not np.any(self._sample[2]):
             self._sample = (*self._sample[:2], None)
