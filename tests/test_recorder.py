@@ -210,11 +210,12 @@ def test_a_frame() -> None:
     recorder = Recorder()
     fit(recorder)
     frame = recorder.to_frame()
-    assert list(frame.columns) == [*_recorder.SCALARS, "cost"]
+    assert list(frame.columns) == [*_recorder.SCALARS, "cost_before", "cost"]
     assert len(frame) == 5 * 8
     own = frame[frame.layer == "3"]
     assert own.gradient_norm.tolist() == recorder.series("gradient_norm", "3").tolist()
     assert own.cost.tolist() == recorder.costs
+    assert own.cost_before.tolist()[1:] == recorder.costs[:-1]
 
 
 def test_it_is_drawn() -> None:

@@ -33,7 +33,7 @@ def _rate_too_high(evidence: Evidence) -> Finding | None:
     course, seen = evidence.course, ""
     figures: dict[str, float] = {}
     if evidence.recorder is not None and evidence.recorder.diverged:
-        seen = f"in epoch {len(course)} the cost was no longer finite"
+        seen = f"in epoch {len(evidence.history.get('loss', ()))} the cost was no longer finite"
     elif len(course) >= FEW_EPOCHS and np.isfinite(course).all():
         later = course[len(course) // 2 :]
         moves = np.diff(course[len(course) // 2 - 1 :])
@@ -71,7 +71,8 @@ def _rate_too_low(evidence: Evidence) -> Finding | None:
     move = np.nan
     if evidence.recorder is not None:
         names = [node.name for node in evidence.nodes if isinstance(node.layer, Dense)]
-        moves = [evidence.series("update_ratio", name)[1:] for name in names]
+        between = np.diff(evidence.recorder.epochs)
+        moves = [evidence.series("update_ratio", name)[1:] / between for name in names]
         move = max((float(np.median(m)) for m in moves if len(m)), default=np.nan)
     if fall <= 0 or late < LATE * fall or move > STILL:
         return None

@@ -13,7 +13,7 @@ from ._recorder import activation_of
 # First weights are drawn for inputs of about unit size. The cost curves along a weight by the square of its input, so a
 # column of size 30 curves 900 times as much as one of size 1, and no learning rate suits both.
 LARGE = 30.0
-SMALL = 0.01  # all inputs below this: the first layer's gradient is a hundredth of what its weights were drawn for
+SMALL = 0.1  # the largest column below this: the cost curves a hundredth of what it should along every first weight
 LARGE_TARGET = 100.0  # outputs start at about 1: weights must first grow a hundredfold, and gradients are as large
 LEAK = 1 - 1e-6  # correlation: what is left over is rounding, not noise
 FEW_ROWS = 10  # fewer rows correlate by chance
@@ -176,23 +176,23 @@ def _inputs(evidence: Evidence) -> Finding | None:
     if isinstance(evidence.network.layers[0], BatchNorm):
         return None
     sizes = np.sqrt(np.mean(np.square(evidence.x), axis=0))
-    largest, overall = float(sizes.max()), rms(evidence.x)
-    if largest <= LARGE and (overall >= SMALL or not overall):
+    column = int(np.argmax(sizes))
+    largest = float(sizes[column])
+    if SMALL <= largest <= LARGE or not largest:
         return None
     if largest > LARGE:
-        column = int(np.argmax(sizes))
         seen = (
             f"column {column} has the size {largest:.4g} (root mean square), the median column {np.median(sizes):.4g}."
         )
     else:
-        column, seen = -1, f"all of x has the size {overall:.2g} (root mean square)."
+        seen = f"even the largest column, {column}, has the size {largest:.2g} (root mean square)."
     return Finding(
         "unscaled_inputs",
         "warning",
         f"The inputs are not scaled: {seen} First weights and learning rates are made for sizes of about 1.",
         "Take the mean off each column and divide by its standard deviation, both of the training rows.",
         10,
-        figures={"column": float(column), "largest": largest, "size": overall},
+        figures={"column": float(column), "size": largest},
     )
 
 

@@ -203,10 +203,14 @@ class Recorder(Spec, Callback):
         return np.array(found, np.float64)
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return a pandas DataFrame: a row for each moment and layer, without the histograms; and the cost."""
+        """Return a pandas DataFrame: a row for each moment and layer, without the histograms.
+
+        "cost" is that of the sample rows then, "cost_before" that of the moment before.
+        """
         import pandas
 
         frame = pandas.DataFrame([record[: len(SCALARS)] for record in self.records], columns=list(SCALARS))
+        frame["cost_before"] = frame["epoch"].map(dict(zip(self.epochs, [np.nan, *self.costs[:-1]], strict=True)))
         frame["cost"] = frame["epoch"].map(dict(zip(self.epochs, self.costs, strict=True)))
         return frame
 

@@ -13,7 +13,8 @@ from ._evidence import Evidence, Finding
 VANISHED = 1e-3
 EXPLODED = 1e3
 GROWTH = 1e3  # of the signal from input to output before training: first weights should keep its size
-DEAD = 0.4  # of a layer's relu units; a fifth is common and harmless
+DEAD = 0.4  # of a layer's relu units, from before the first step on; a tenth is common
+DEAD_LATER = 0.6  # the same, reached by training: wide layers that have more units than they need lose many
 SATURATED = 0.5  # of a layer's outputs, from before the first step on
 SATURATED_LATER = 0.9  # the same, reached by training: trained units do lean to an end
 FEW_UNITS = 4  # in smaller layers a share means little
@@ -88,7 +89,7 @@ def _vanishing(evidence: Evidence) -> Finding | None:
 
 
 def _dead(evidence: Evidence) -> Finding | None:
-    name = _worst(evidence, "dead", DEAD, DEAD)
+    name = _worst(evidence, "dead", DEAD, DEAD_LATER)
     if name is None:
         return None
     share, first, early = _shares(evidence, name, "dead", DEAD)
