@@ -36,8 +36,8 @@ def animation(done: Walk, name: str) -> Markup:
     cost, cost_after = (short(value) for value in done.costs)
     description = (
         f"A network of {sizes} units, from input to output. The cost of one row, {cost}, is carried back from the "
-        f"output to the input; then every weight turns a little, and the cost is {cost_after}. The steps are listed in words "
-        "below."
+        f"output to the input; then every weight turns a little, and the cost is {cost_after}. The steps are listed in "
+        "words below."
     )
     return tag(
         "svg", tag("title", title, id=f"{name}-title"), tag("desc", description, id=f"{name}-desc"), parts,

@@ -27,7 +27,7 @@ def plane(case: Case) -> Section:
     labels = case.y[:, 0].astype(np.intp)
     drawn = figures.boundary(moments, case.x.astype(np.float64), labels, f"{case.key}-plane")
     cells = [
-        tag("div", tag("h4", title), svg, tag("p", text, class_="note"))
+        tag("div", tag("p", title, class_="what"), svg, tag("p", text, class_="note"))
         for (title, _), (text, svg) in zip(moments, drawn, strict=True)
     ]
     caption = [

@@ -13,6 +13,7 @@ from ._html import Child, short, tag
 from ._page import Section, figure, paragraph
 from ._reading import read
 
+_RISEN = 1.1  # times the lowest cost: more is a rise
 _ALIKE = 1.5  # layers whose gradients differ by less are pulled on alike
 
 
@@ -30,10 +31,11 @@ def _cost(case: Case, trained: Trained) -> Section:
     history = trained.history
     costs = history["loss"]
     reading = read(costs)
-    said = [
-        f"An epoch is one walk through all rows. In {len(costs):,} of them the cost went from {short(costs[0])} to "
-        f"{short(costs[-1])}."
-    ]
+    said = ["An epoch is one walk through all rows."]
+    if len(costs) == 1:
+        said.append(f"In the only one, the cost was {short(costs[0])}.")
+    else:
+        said.append(f"In {len(costs):,} of them the cost went from {short(costs[0])} to {short(costs[-1])}.")
     if reading.steep:
         where = _span(*reading.steep)
         said.append(f"Half of the whole fall happened {where}: there the slope was steep, and every step paid.")
@@ -50,16 +52,27 @@ def _cost(case: Case, trained: Trained) -> Section:
     )
     content: list[Child | Section] = [paragraph(" ".join(said)), figure(svg, caption, numbers)]
     if "val_loss" in history:
-        best = int(history["val_loss"].argmin())
-        kept = " Its weights were kept." if trained.kept_best and history.best_epoch == best else ""
-        content.append(
-            paragraph(
-                "The second line is what counts in the end: the cost on rows that it does not train on. It is "
-                f"lowest, {short(history['val_loss'][best])}, in epoch {best + 1}.{kept} Where it rises while the "
-                "first line falls, the network learns its rows by heart."
-            )
-        )
+        content.append(paragraph(_unseen(trained)))
     return Section(f"{case.key}-cost", "The cost, epoch by epoch", content, label="The cost")
+
+
+def _unseen(trained: Trained) -> str:
+    """Return what became of the cost on rows that were not trained on."""
+    history = trained.history
+    costs = history["val_loss"]
+    best, last = int(costs.argmin()), len(costs) - 1
+    kept = " Its weights were kept." if trained.kept_best and history.best_epoch == best else ""
+    if costs[last] > _RISEN * costs[best]:
+        after = (
+            f" Afterwards it rose to {short(costs[last])}, while the first line went on down: from there on the "
+            "network learnt its rows by heart."
+        )
+    else:
+        after = " It did not rise again much: the network has not learnt its rows by heart."
+    return (
+        "The second line is what counts in the end: the cost on rows that it does not train on. It was lowest, "
+        f"{short(costs[best])}, in epoch {best + 1}.{kept}{after}"
+    )
 
 
 def _cost_here(case: Case) -> Section:

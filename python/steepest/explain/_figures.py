@@ -13,13 +13,14 @@ from ..callbacks import History
 from ..descent import Slope, Surface
 from ..network import Network
 from ._drawing import RAMP, colour, drawing, fitted, quiet, to_svg
-from ._html import Markup, percent, short, table, tag
+from ._html import Markup, clean, percent, short, table, tag
 from ._reading import Reading, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROWS = 12  # of a table
+_APART = 0.02  # of the map: nearer points are one
 _LINES = ("one", "two", "three", "four")
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 
@@ -34,16 +35,12 @@ def cost_curve(history: History, reading: Reading, name: str) -> tuple[Markup, M
     def draw(ident: str, width: float) -> Markup:
         with drawing(width, 360) as (figure, axes):
             _integers(axes)
-            axes.plot(epochs, costs, color=colour("one"), label="rows it trains on", zorder=3)
+            marker = "o" if len(costs) < 3 else ""
+            axes.plot(epochs, costs, color=colour("one"), label="rows it trains on", marker=marker, zorder=3)
             if "val_loss" in history:
-                axes.plot(
-                    epochs,
-                    history["val_loss"],
-                    color=colour("two"),
-                    linestyle=(0, (4, 2)),
-                    label="rows it never trains on",
-                )
-                axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
+                style = {"color": colour("two"), "linestyle": _DASHES[1], "marker": marker}
+                axes.plot(epochs, history["val_loss"], label="rows it never trains on", **style)
+                figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
             axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
             axes.set_xlim(1, max(len(costs), 2))
             for (start, end), word, role, opacity in _stretches(reading):
@@ -84,7 +81,7 @@ def lines_by_layer(
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=_subdivisions(np.array(list(series.values())))))
             axes.minorticks_off()
-            axes.yaxis.set_major_formatter(lambda value, _: short(value, 1))
+            axes.yaxis.set_major_formatter(lambda value, _: short(value, 2))
             axes.set_xlim(epochs[0], epochs[-1])
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)
@@ -193,10 +190,9 @@ def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
                 for place, word in ((0, "start"), (-1, "end")):
                     _mark(axes, word, (a[place], b[place]))
                 text += f" The path leads from {short(surface.path_costs[0])} to {short(surface.path_costs[-1])}."
+                if np.hypot(a[-1], b[-1]) > _APART * max(np.ptp(surface.a), np.ptp(surface.b)):
+                    _mark(axes, "kept", (0.0, 0.0))  # the best epoch was not the last one
             else:
-                axes.plot(
-                    0, 0, "o", color=colour("two"), markersize=10, markeredgecolor=colour("halo"), markeredgewidth=2
-                )
                 _mark(axes, "here", (0.0, 0.0))
             axes.set_xlabel("weights moved along the first direction")
             axes.set_ylabel("along the second direction")
@@ -216,8 +212,8 @@ def scale(low: str, high: str) -> Markup:
 def bars(
     names: Sequence[str], values: Array, name: str, title: str, label: str, *, most: int | None = None
 ) -> tuple[Markup, Markup]:
-    """Draw horizontal bars, largest first."""
-    order = np.argsort(-values, kind="stable")[:most]
+    """Draw horizontal bars, as they come, or only the largest, largest first."""
+    order = np.arange(len(values)) if most is None else np.argsort(-values, kind="stable")[:most]
 
     def draw(ident: str, width: float) -> Markup:
         with drawing(width, 64 + 30 * len(order)) as (figure, axes):
@@ -231,7 +227,7 @@ def bars(
             axes.xaxis.set_major_formatter(lambda value, _: short(value))
             axes.set_xlabel(label)
             listed = ", ".join(f"{names[i]} {short(values[i])}" for i in order)
-            return to_svg(figure, ident, title, f"From large to small: {listed}.")
+            return to_svg(figure, ident, title, f"From top to bottom: {listed}.")
 
     return fitted(name, draw), table(title, ["input", label], [[names[i], short(values[i])] for i in order])
 
@@ -265,5 +261,5 @@ def _integers(axes: Axes) -> None:
 
 
 def _short_name(name: str, length: int) -> str:
-    name = "".join(letter if letter.isprintable() else " " for letter in name)  # XML cannot hold all others
+    name = clean(name)
     return name if len(name) <= length else f"{name[: length - 1]}…"

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 MINUS, TIMES = "\u2212", "\u00d7"
 
+_CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 0xFFFE, 0xFFFF), " ")
 _VOID = frozenset(("br", "hr", "meta"))
 
 
@@ -19,6 +20,11 @@ Child: TypeAlias = "str | Iterable[Child] | None"
 Attribute: TypeAlias = str | float | bool | None
 
 
+def clean(text: str) -> str:
+    """Return text without the characters that neither HTML nor XML may hold."""
+    return text.translate(_CONTROLS)
+
+
 def join(children: Child) -> Markup:
     """Return children one after the other: strings escaped, `Markup` as it is, None left out."""
     if children is None:
@@ -26,7 +32,7 @@ def join(children: Child) -> Markup:
     if isinstance(children, Markup):
         return children
     if isinstance(children, str):
-        return Markup(escape(children, quote=False))
+        return Markup(escape(clean(children), quote=False))
     return Markup("".join(join(child) for child in children))
 
 
@@ -50,7 +56,7 @@ def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
             parts.append(key)
         elif value is not None and value is not False:
             text = f"{value:.6g}" if isinstance(value, float) else str(value)
-            parts.append(f'{key}="{escape(text)}"')
+            parts.append(f'{key}="{escape(clean(text))}"')
     opened = f"<{' '.join(parts)}>"
     return Markup(opened if name in _VOID else f"{opened}{join(children)}</{name}>")
 

@@ -23,12 +23,18 @@ class Section:
         Text, markup and further sections, in order.
     label : str
         What the table of contents calls it; by default the heading.
+    listed : bool
+        Whether the table of contents has it.
+    look : str
+        Its classes.
     """
 
     id: str
     heading: str
     content: Sequence[Child | Section] = field(default_factory=tuple)
     label: str = ""
+    listed: bool = True
+    look: str = ""
 
 
 def page(title: str, lead: Child, sections: Sequence[Section], foot: Child) -> str:
@@ -139,13 +145,14 @@ def columns(*drawings: Markup) -> Markup:
 
 def _section(section: Section, level: int) -> Markup:
     content = [_section(part, level + 1) if isinstance(part, Section) else join(part) for part in section.content]
-    return tag("section", tag(f"h{level}", section.heading, id=section.id), content, aria_labelledby=section.id)
+    heading = tag(f"h{level}", section.heading, id=section.id)
+    return tag("section", heading, content, class_=section.look or None, aria_labelledby=section.id)
 
 
 def _contents(sections: Sequence[Section]) -> Markup:
     items = []
     for section in sections:
-        inner = [part for part in section.content if isinstance(part, Section)]
+        inner = [part for part in section.content if isinstance(part, Section) and part.listed]
         link = tag("a", section.label or section.heading, href=f"#{section.id}")
         items.append(tag("li", link, _contents(inner) if inner else None))
     return tag("ol", items)

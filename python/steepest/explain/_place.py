@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..descent import Slope, Surface, contributions, slope, surface
@@ -15,6 +17,7 @@ from ._reading import spread
 _SLOPES = 4  # weights whose curve is drawn, at most half of them of one layer
 _CANDIDATES = 1000
 _POINTS = 101  # of a curve
+_FLATTENED = 0.2  # of the slope before: less is flat
 _SIDE = 27  # of the map
 _PATH_POINTS = 100
 
@@ -24,7 +27,7 @@ def weights(case: Case) -> Section:
     drawn, listed = [], []
     for i, (label, before, after) in enumerate(_curves(case)):
         svg = figures.weight_slope(before, after, label, f"{case.key}-slope-{i}")
-        drawn.append(tag("div", tag("h4", label[0].upper() + label[1:]), svg))
+        drawn.append(tag("div", tag("p", label[0].upper() + label[1:], class_="what"), svg))
         listed.append((label, before, after))
     n, n_rows = case.network.n_parameters, len(case.sample()[0])
     opening = paragraph(
@@ -37,21 +40,31 @@ def weights(case: Case) -> Section:
         f"The cost along one weight while all others stay{how}. "
         "The short straight line is the tangent where the weight stands; the triangle marks the lowest point."
     )
-    if case.trained:
-        closing = (
-            "Before training the tangents are tilted: there is something to gain. After it they lie nearly flat: to "
-            "turn one of these weights alone gains next to nothing more."
-        )
-    else:
-        closing = "Where the tangent lies flat, turning this weight alone gains next to nothing."
     drawing = tag("figure", columns(*drawn), tag("figcaption", caption), behind(figures.slopes_table(listed)))
     return Section(
-        f"{case.key}-weights", "One weight at a time", [opening, drawing, paragraph(closing)], label="Single weights"
+        f"{case.key}-weights",
+        "One weight at a time",
+        [opening, drawing, paragraph(_closing(listed))],
+        label="Single weights",
     )
+
+
+def _closing(listed: Sequence[tuple[str, Slope | None, Slope]]) -> str:
+    """Return what training did to the tangents."""
+    before = [abs(curve.tangent) for _, curve, _ in listed if curve is not None]
+    if not before:
+        return "Where the tangent lies flat, turning this weight alone gains next to nothing."
+    start = "Before training the tangents are tilted: there is something to gain. "
+    if max(abs(curve.tangent) for *_, curve in listed) < _FLATTENED * max(before):
+        return start + "After it they lie nearly flat: to turn one of these weights alone gains next to nothing more."
+    return start + "After it they are tilted still: there is more to gain."
 
 
 def landscape(case: Case) -> Section:
     """Return the map of the cost, with the path of the training if there was one."""
+    heading, key = "The landscape of the cost", f"{case.key}-landscape"
+    if not any(values.any() for values in case.network.parameters.values() if values.ndim == 2):
+        return Section(key, heading, [paragraph("All weights are 0: there is no direction to look in.")])
     plane = _along_the_walk(case) or surface(case.network, *case.sample(), case.loss, steps=_SIDE)
     svg, numbers = figures.landscape(plane, f"{case.key}-map")
     finite = plane.costs[np.isfinite(plane.costs)]
@@ -67,8 +80,8 @@ def landscape(case: Case) -> Section:
             "like a map: the colour is the height. There is no path on it: "
         )
         text += "the walk was too short for that." if case.trained else "a model file does not tell how it came here."
-    key = figures.scale(short(finite.min()), short(finite.max()))
-    caption = ["Low ", key, " high. The bands cover equal shares of the map."]
+    colours = figures.scale(short(finite.min()), short(finite.max()))
+    caption = ["Low ", colours, " high. The bands cover equal shares of the map."]
     content: list[Child | Section] = [paragraph(text), figure(svg, caption, numbers)]
     if plane.off_plane is not None:
         content.append(
@@ -78,7 +91,7 @@ def landscape(case: Case) -> Section:
                 "its feet, and goes down."
             )
         )
-    return Section(f"{case.key}-landscape", "The landscape of the cost", content, label="The landscape")
+    return Section(key, heading, content, label="The landscape")
 
 
 def _along_the_walk(case: Case) -> Surface | None:

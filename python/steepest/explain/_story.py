@@ -9,7 +9,7 @@ from . import _answers, _course, _place
 from ._animation import animation
 from ._case import Case
 from ._chain import is_chain
-from ._html import Child, Markup, short, tag
+from ._html import Child, short, tag
 from ._page import Section, facts, paragraph, stepper
 from ._steps import words
 from ._walk import MOST_LAYERS, MOST_UNITS, walk
@@ -121,16 +121,12 @@ def _findings(case: Case, found: Diagnosis, seen: str) -> list[Child | Section]:
         ]
     titles = case.layer_titles()
 
-    def one(finding: Finding, number: int) -> Markup:
-        key, role = f"{case.key}-finding-{number}", "two" if finding.severity == "error" else "four"
+    def one(finding: Finding, number: int) -> Section:
         where = f", {titles.get(finding.layer, f'layer {finding.layer}')}" if finding.layer else ""
-        return tag(
-            "article",
-            tag("h4", f"{finding.code.replace('_', ' ').capitalize()}{where}", id=key),
-            tag("p", finding.message),
-            tag("p", tag("strong", "What to do: "), finding.advice),
-            class_="finding", style=f"--role:var(--{role})", aria_labelledby=key,
-        )  # fmt: skip
+        heading = f"{finding.code.replace('_', ' ').capitalize()}{where}"
+        content = [paragraph(finding.message), paragraph(tag("strong", "What to do: "), finding.advice)]
+        look = f"finding {finding.severity}"
+        return Section(f"{case.key}-finding-{number}", heading, content, listed=False, look=look)
 
     opening = paragraph(f"What {seen} show, in the order in which to look into it.")
     return [opening, *(one(finding, i) for i, finding in enumerate(found))]
