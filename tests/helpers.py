@@ -53,6 +53,15 @@ def normal(seed: int, shape: tuple[int, ...], dtype: Any = np.float64) -> NDArra
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
+def shaken(network: st.Network, seed: int) -> st.Network:
+    """The network with no parameter at a special value such as 0 or 1."""
+    parameters = network.parameters
+    network.set_parameters(
+        {name: p + 0.3 * normal(seed + i, p.shape) for i, (name, p) in enumerate(parameters.items())}
+    )
+    return network
+
+
 def state_of(trainer: st.Trainer) -> dict[str, Any]:
     """Everything that training changes, as lists: two are equal only if all bits are."""
     tensors = trainer.network.parameters | trainer.network.buffers | trainer._core.state()

@@ -353,6 +353,78 @@ def test_until(targets: dict[str, float], epochs: int) -> None:
     assert history.n_epochs == epochs
 
 
+# --- Until, by certainty ---
+
+CLASSES = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+
+
+def certainty(trainer: st.Trainer, x: Any, y: Any, weight: Any = None) -> float:
+    """The mean probability of what is right, by the definition."""
+    z = trainer.network.predict(x).astype(np.float64)
+    if trainer.loss == "binary_cross_entropy":
+        p = 1 / (1 + np.exp(-z))
+        right = (y.reshape(p.shape) * p + (1 - y.reshape(p.shape)) * (1 - p)).mean(axis=1)
+    else:
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        right = (p * (np.eye(p.shape[1])[y] if y.ndim == 1 else y)).sum(axis=1)
+    return float(np.average(right, weights=weight))
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        ("cross_entropy", CLASSES),
+        ("cross_entropy", 0.8 * np.eye(3)[CLASSES] + 0.2 / 3),
+        ("binary_cross_entropy", np.minimum(CLASSES, 1)),
+        ("binary_cross_entropy", np.stack([CLASSES > 0, CLASSES > 1], axis=1)),
+    ],
+    ids=["labels", "shares", "one answer", "two answers"],
+)
+@pytest.mark.parametrize("weight", [None, np.linspace(0, 1, 20)], ids=["plain", "weighted"])
+def test_until_confident(loss: str, y: Any, weight: Any) -> None:
+    n_out = 3 if loss == "cross_entropy" else y.reshape(len(y), -1).shape[1]
+    trainer = st.Trainer(st.Network(3, [st.Dense(16, "tanh"), st.Dense(n_out)], seed=1), loss, st.Adam(0.02))
+    held_out, seen = (X[:20], y[:20]) if weight is None else (X[:20], y[:20], weight), []
+    watch = st.LambdaCallback(on_epoch_end=lambda fit: seen.append(certainty(trainer, *held_out)))
+    until = st.Until(confidence=0.7)
+    assert not until.reached
+    history = trainer.fit(X, y, epochs=100, callbacks=[watch, until], validation=held_out)
+    assert until.reached
+    assert until.values["confidence"] == pytest.approx(seen[-1], rel=1e-6)
+    assert history.n_epochs == len(seen) < 100
+    assert seen[-1] >= 0.7 > max(seen[:-1])
+
+
+def test_until_says_that_it_was_not_reached() -> None:
+    trainer = st.Trainer(st.Network(3, [st.Dense(3)], seed=1), "cross_entropy", st.SGD(0.01))
+    until = st.Until(accuracy=0.1, confidence=1.0)
+    history = trainer.fit(X, CLASSES, epochs=3, callbacks=[until], validation=(X, CLASSES))
+    assert (history.n_epochs, until.reached) == (3, False)
+    assert until.values["accuracy"] == history["val_accuracy"][-1] >= 0.1
+    assert until.values["confidence"] == pytest.approx(certainty(trainer, X, CLASSES), rel=1e-6)
+
+
+def test_until_takes_the_validation_rows_where_no_other_are_measured() -> None:
+    for targets, name in (({"r2": -9.0}, "val_r2"), ({"loss": 99.0}, "loss"), ({"val_loss": 99.0}, "val_loss")):
+        until = st.Until(**targets)
+        history = make_trainer().fit(X, Y, epochs=5, callbacks=[until], **VALIDATION)
+        assert (history.n_epochs, until.reached) == (1, True)
+        assert until.values == {next(iter(targets)): history[name][0]}
+    make_trainer().fit(X, Y, epochs=1, callbacks=[until := st.Until(loss=0.0)])
+    assert not until.reached
+
+
+def test_confidence_is_refused_where_there_is_none() -> None:
+    trainer = st.Trainer(st.Network(3, [st.Dense(3)]), "cross_entropy")
+    with pytest.raises(ValueError, match=r"Until wants confidence: expected a fit with validation=\(x, y\)"):
+        trainer.fit(X, CLASSES, callbacks=[st.Until(confidence=0.9)])
+    with pytest.raises(ValueError, match="Until wants confidence: the loss is mse, expected one of classes"):
+        make_trainer().fit(X, Y, callbacks=[st.Until(confidence=0.9)], **VALIDATION)
+    for value in (0, 1.1):
+        with pytest.raises(ValueError, match="confidence is .*: expected a finite number > 0 and <= 1"):
+            st.Until(confidence=value)
+
+
 # --- EarlyStopping among others ---
 
 

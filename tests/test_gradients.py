@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import reference as ref
 import steepest as st
-from helpers import normal, relative_error, targets_for
+from helpers import normal, relative_error, shaken, targets_for
 
 # Central differences at H and 2 H, so combined that the error is about H^4, and eps / H from rounding.
 H = 1e-3
@@ -34,15 +34,6 @@ def differences(f: Callable[[Arrays], float], values: Arrays) -> Arrays:
                 slope += share * f(values | {name: moved})
             slopes[name][at] = slope / H
     return slopes
-
-
-def shaken(network: st.Network, seed: int) -> st.Network:
-    """The network with no parameter at a special value such as 0 or 1."""
-    parameters = network.parameters
-    network.set_parameters(
-        {name: p + 0.3 * normal(seed + i, p.shape) for i, (name, p) in enumerate(parameters.items())}
-    )
-    return network
 
 
 def check_layers(layers: list[Any], n_in: int, rows: int) -> None:

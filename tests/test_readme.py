@@ -12,10 +12,10 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["numpy", "scikit-learn", "own loop"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["numpy", "scikit-learn", "own loop", "diagnosis"])
 def test_example_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "sklearn" in block:
         pytest.importorskip("sklearn", reason="the example's data come with scikit-learn")

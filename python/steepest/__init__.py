@@ -1,5 +1,6 @@
 """Dense neural networks on the CPU: trained and run as fast as the machine allows, from one small wheel."""
 
+import importlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ with suppress(ImportError):  # threadpoolctl is optional
     from . import _threadpool as _threadpool
 
 if TYPE_CHECKING:
+    from . import descent
     from .estimators import MLPClassifier, MLPRegressor
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Until",
     "__version__",
     "build_info",
+    "descent",
     "get_num_threads",
     "load",
     "schedules",
@@ -64,7 +67,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators when they are first asked for: scikit-learn is optional."""
+    """Import what few need when it is first asked for: scikit-learn is optional."""
+    if name == "descent":
+        return importlib.import_module(f"{__name__}.descent")
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

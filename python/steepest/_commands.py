@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from ._columns import read_target
 from ._console import ProgressBar, print_numbers
 from ._core import __version__, build_info
 from ._spec import choice, integer, number
+from .callbacks import History
 from .network import Network, load
 from .recipe import Recipe, probabilities, score, split_rows
 from .tables import TASKS, Classes, LabelFeatures, TableEncoder, infer_task
@@ -72,40 +74,23 @@ def train(
     """Train a network on a table, and measure it on rows that it has never seen."""
     recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
-    if not out.parent.is_dir():  # before the training, not after it
-        raise ValueError(f"--out: there is no folder {out.parent}")
+    _check_folder(out)
     console = _console()
-
-    read = files.read_table(table, delimiter=_character(delimiter))
-    truth = _target_of(read, target, table)
-    if len(truth) < _FEWEST_ROWS:
-        raise ValueError(f"{table}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
-    job = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
-    labels = Classes.fit(target, truth).encode(target, truth) if job == "classification" else None
-    kept, held = split_rows(np.arange(len(truth)), holdout, seed, labels)
-    training, validation = split_rows(kept, _VALIDATION_SHARE, seed, None if labels is None else labels[kept])
-    encoder = TableEncoder().fit(read, truth, job, target_name=target, rows=training)
-    x, y = encoder.transform(read), encoder.encode_target(truth)
-    console.print(
-        f"{table}: {len(truth):,} rows, {len(encoder.columns)} columns as {encoder.n_features} features; "
-        f"{encoder.task} of {target}{_classes_of(encoder)}\n"
-        f"{len(training):,} rows to train on, {len(validation):,} to choose the best epoch by, {len(held):,} held out",
-        soft_wrap=True,
-    )
+    job = _job(table, target, task, holdout, seed, delimiter, console)
     start = time.perf_counter()
     network, history = recipe.train(
-        x[training],
-        y[training],
-        (x[validation], y[validation]),
-        task=encoder.task,
-        n_outputs=encoder.n_outputs,
+        *job.rows("training"),
+        job.rows("validation"),
+        task=job.encoder.task,
+        n_outputs=job.encoder.n_outputs,
         seed=seed,
-        callbacks=[ProgressBar(Console(stderr=True, highlight=False), _watched(encoder))],
+        callbacks=[_progress(job.encoder)],
     )
-    seconds = time.perf_counter() - start
-    console.print(f"Trained {history.n_epochs} epochs in {seconds:.1f} s, kept number {(history.best_epoch or 0) + 1}")
-    print_numbers(console, f"On the {len(held):,} held-out rows", score(encoder, network.predict(x[held]), truth[held]))
-    network.preprocessing = encoder.to_dict()
+    _print_trained(console, history, time.perf_counter() - start)
+    held, _ = job.rows("held")
+    numbers = score(job.encoder, network.predict(held), job.truth[job.places["held"]])
+    print_numbers(console, f"On the {len(held):,} held-out rows", numbers)
+    network.preprocessing = job.encoder.to_dict()
     network.save(out)
     console.print(f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv", soft_wrap=True)
 
@@ -149,6 +134,47 @@ def evaluate(model: ModelPath, table: TablePath, delimiter: Delimiter = ",") -> 
 
 
 @app.command()
+def explain(
+    table: Annotated[Path | None, typer.Argument(metavar="[TABLE]", help="A CSV or Parquet file.")] = None,
+    target: Annotated[str | None, typer.Option(help="Name of the column to predict: trains, and shows how.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model file to show on the table, in place of a target.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Show two small networks learn, without a table.")] = False,
+    task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "256,256",
+    epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
+    out: Annotated[Path, typer.Option(help="Page to write.")] = Path("explain.html"),
+    holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the first weights and the shuffling.")] = 0,
+    delimiter: Delimiter = ",",
+) -> None:
+    """Write a page that shows how a network learns: cost, gradients, landscape, backpropagation, diagnosis."""
+    from . import explain as pages
+
+    recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
+    seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
+    _check_folder(out)
+    pages.require_matplotlib()
+    console = _console()
+    if demo:
+        if table or target or model:
+            raise ValueError("--demo brings its own networks: expected no TABLE, --target or --model with it")
+        console.print("Training on XOR and on two spirals")
+        page = pages.demo_page(seed)
+    elif table is None:
+        raise ValueError("TABLE is missing: expected a table with --target or --model, or --demo")
+    elif model is not None and target is None:
+        page = _page_of_model(model, table, delimiter, console)
+    elif target is not None and model is None:
+        page = _page_of_training(
+            recipe, _job(table, target, task, holdout, seed, delimiter, console), seed, table, console
+        )
+    else:
+        raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model: one of them")
+    files.write_atomically(out, page.encode())
+    console.print(f"Wrote {out}: open it in a browser", soft_wrap=True)
+
+
+@app.command()
 def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A model file.")] = None) -> None:
     """Describe a model, or this installation."""
     if model is None:
@@ -166,8 +192,92 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
         print(f"  {column.name} ({kind}; {column.n_features} features)")
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A table made ready for training: its rows as features, and which of them are for what."""
+
+    encoder: TableEncoder
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+    truth: NDArray[Any]
+    places: dict[str, NDArray[np.intp]]
+
+    def rows(self, part: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return features and targets of the rows for training, validation, or held out."""
+        return self.x[self.places[part]], self.y[self.places[part]]
+
+
+def _job(table: Path, target: str, task: str, holdout: float, seed: int, delimiter: str, console: Console) -> _Job:
+    """Read a table, split it, and say so."""
+    read = files.read_table(table, delimiter=_character(delimiter))
+    truth = _target_of(read, target, table)
+    if len(truth) < _FEWEST_ROWS:
+        raise ValueError(f"{table}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
+    kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
+    labels = Classes.fit(target, truth).encode(target, truth) if kind == "classification" else None
+    kept, held = split_rows(np.arange(len(truth)), holdout, seed, labels)
+    training, validation = split_rows(kept, _VALIDATION_SHARE, seed, None if labels is None else labels[kept])
+    encoder = TableEncoder().fit(read, truth, kind, target_name=target, rows=training)
+    places = {"training": training, "validation": validation, "held": held}
+    console.print(
+        f"{table}: {len(truth):,} rows, {len(encoder.columns)} columns as {encoder.n_features} features; "
+        f"{encoder.task} of {target}{_classes_of(encoder)}\n"
+        f"{len(training):,} rows to train on, {len(validation):,} to choose the best epoch by, {len(held):,} held out",
+        soft_wrap=True,
+    )
+    return _Job(encoder, encoder.transform(read), encoder.encode_target(truth), truth, places)
+
+
+def _progress(encoder: TableEncoder) -> ProgressBar:
+    return ProgressBar(Console(stderr=True, highlight=False), _watched(encoder))
+
+
+def _print_trained(console: Console, history: History, seconds: float) -> None:
+    console.print(f"Trained {history.n_epochs} epochs in {seconds:.1f} s, kept number {(history.best_epoch or 0) + 1}")
+
+
+def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -> str:
+    from .explain import of_model, table_page
+
+    network, encoder = _load(model)
+    read = _read(encoder, table, delimiter)
+    truth = _target_of(read, encoder.target_name, table)
+    if not len(truth):
+        raise ValueError(f"{table}: no rows: expected at least one")
+    x = encoder.transform(read)
+    numbers = score(encoder, network.predict(x), truth)
+    print_numbers(console, f"{encoder.target_name} in {len(x):,} rows of {table}", numbers)
+    case = of_model(network, encoder, x, encoder.encode_target(truth))
+    source = f"The network was read from {model.name}, and is shown on the {len(x):,} rows of {table.name}."
+    return table_page(case, encoder, source, numbers, "on these rows")
+
+
+def _page_of_training(recipe: Recipe, job: _Job, seed: int, table: Path, console: Console) -> str:
+    from .explain import table_page, train
+
+    start = time.perf_counter()
+    training, validation, (held, _) = (job.rows(part) for part in ("training", "validation", "held"))
+    case, history = train(recipe, job.encoder, training, validation, seed=seed, callbacks=[_progress(job.encoder)])
+    _print_trained(console, history, time.perf_counter() - start)
+    numbers = score(job.encoder, case.network.predict(held), job.truth[job.places["held"]])
+    print_numbers(console, f"On the {len(held):,} held-out rows", numbers)
+    encoder = job.encoder
+    source = (
+        f"{table.name} has {len(job.truth):,} rows and {len(encoder.columns):,} columns besides {encoder.target_name}; "
+        f"they became {encoder.n_features:,} inputs. The network trained on {len(training[0]):,} rows; "
+        f"{len(validation[0]):,} others chose the best epoch, and {len(held):,} were held out to measure it."
+    )
+    return table_page(case, job.encoder, source, numbers, "on rows held out")
+
+
 def _console() -> Console:
     return Console(highlight=False, markup=False)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a file that could not be written: before a training, not after it."""
+    if not out.parent.is_dir():
+        raise ValueError(f"--out: there is no folder {out.parent}")
 
 
 def _widths(text: str) -> list[int]:

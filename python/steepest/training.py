@@ -196,6 +196,7 @@ class Trainer:
 
         history = History("val_loss" if held_out else "loss")
         fit = FitState(self, epochs, batch_size, n_rows, tuple(recorded), history)
+        fit.data, fit.validation = (x, y, sample_weight), held_out
         with ExitStack() as endings:
             for callback in active:
                 callback.on_fit_begin(fit)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from .history import History
 
 if TYPE_CHECKING:
     from ..training import Trainer
+
+Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 
 @dataclass
@@ -35,6 +39,8 @@ class FitState:
         Their mean loss.
     stopped : bool
         Whether a callback asked to stop after this epoch.
+    data, validation : (x, y, sample_weight) or None
+        The training rows and the validation rows, as the fit reads them; None where a fit has none, or none to show.
     """
 
     trainer: Trainer
@@ -48,6 +54,8 @@ class FitState:
     rows_done: int = 0
     running_loss: float = float("nan")
     stopped: bool = False
+    data: Rows | None = None
+    validation: Rows | None = None
 
     def stop(self) -> None:
         """Ask the fit to end after this epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from .._spec import Spec, choice, flag, integer, number
 from .base import Callback, FitState
 from .history import MODES, monitored, sign_of
+
+if TYPE_CHECKING:
+    from ..training import Trainer
 
 
 @dataclass(repr=False)
@@ -110,30 +113,74 @@ class TimeLimit(Spec, Callback):
 
 
 class Until(Callback):
-    """Stop after the first epoch in which every metric named has reached its target.
+    """Stop after the first epoch in which every metric named has reached its target: the fit's epochs are the limit.
 
     Parameters
     ----------
     **targets : float
         Names of the history's and their targets, such as ``val_accuracy=0.97``: at least that for accuracy, r2, auc, f1
-        and top-k, at most that for the rest.
+        and top-k, at most that for the rest. Where the history has no such name, the validation rows' is meant:
+        ``accuracy=0.97``. "confidence" is the mean probability given to the right class on the validation rows,
+        softmax(outputs)[label], or sigmoid for binary_cross_entropy; at least that much.
+
+    Attributes
+    ----------
+    reached : bool
+        Whether the last fit reached all targets.
+    values : dict of str to float
+        What the targets' metrics were after the last epoch.
     """
 
     def __init__(self, **targets: float) -> None:
         if not targets:
             raise ValueError("Until has no targets: expected metrics such as val_accuracy=0.97")
         self.targets = {name: number(name, target) for name, target in targets.items()}
+        if "confidence" in self.targets:
+            number("confidence", self.targets["confidence"], gt=0, le=1)
+        self.reached = False
+        self.values: dict[str, float] = {}
 
     def on_fit_begin(self, fit: FitState) -> None:
         """Check that the metrics will be there."""
+        self._names = {}
         for name in self.targets:
-            monitored(name, fit.metric_names, "Until")
+            if name == "confidence" and name not in fit.metric_names:
+                if fit.validation is None:
+                    raise ValueError("Until wants confidence: expected a fit with validation=(x, y)")
+                if fit.trainer.loss not in ("cross_entropy", "binary_cross_entropy"):
+                    raise ValueError(f"Until wants confidence: the loss is {fit.trainer.loss}, expected one of classes")
+                continue
+            held_out = f"val_{name}"
+            known = name not in fit.metric_names and held_out in fit.metric_names
+            self._names[name] = monitored(held_out if known else name, fit.metric_names, "Until")
+        self.reached, self.values = False, {}
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Compare the epoch with the targets."""
-        if all(sign_of(name) * (fit.metrics[name] - target) >= 0 for name, target in self.targets.items()):
+        self.values = {name: fit.metrics[found] for name, found in self._names.items()}
+        if len(self.values) < len(self.targets):
+            assert fit.validation is not None
+            self.values["confidence"] = confidence(fit.trainer, *fit.validation)
+        self.reached = all(sign_of(name) * (self.values[name] - target) >= 0 for name, target in self.targets.items())
+        if self.reached:
             fit.stop()
 
     def __repr__(self) -> str:
         """Return the call that makes this object."""
         return f"Until({', '.join(f'{name}={target!r}' for name, target in self.targets.items())})"
+
+
+def confidence(trainer: Trainer, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
+    """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
+    from ..recipe import probabilities  # which imports the callbacks
+
+    outputs = trainer.network.predict(x)
+    if trainer.loss == "cross_entropy":
+        given = probabilities(outputs)
+        right = given[np.arange(len(y)), y.astype(np.intp)] if y.ndim == 1 else (given * y).sum(axis=1)
+    else:
+        truth = np.asarray(y, np.float64).reshape(outputs.shape)
+        # sigmoid(z) = (1 + tanh(z / 2)) / 2, which never overflows
+        given = (1 + np.tanh(outputs.astype(np.float64) / 2)) / 2
+        right = (truth * given + (1 - truth) * (1 - given)).mean(axis=1)
+    return float(np.average(right, weights=sample_weight))

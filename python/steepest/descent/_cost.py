@@ -1,0 +1,139 @@
+"""The cost of a network on some rows, and its exact gradient: the one way that everything here measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._spec import choice
+from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
+from ..network import Network
+from ..optimizers import SGD
+from ..training import LOSSES, Trainer
+from ._parts import Array, Tensors, bare, numbered
+
+# A plain step takes RATE * gradient off each weight. At this rate the step is so much longer than any weight that the
+# difference of the weights before and after is the gradient to the last bit or two, however small it is; and a power
+# of two divides out exactly.
+RATE = 2.0**40
+CHUNK = 4096  # rows in a pass, so that a gradient over many rows needs no more memory than this
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A loss with its constants."""
+
+    loss: str
+    quantile: float = 0.5
+    delta: float = 1.0
+
+    @classmethod
+    def of(cls, loss: object) -> Cost:
+        """Return the cost that a name or a trainer stands for."""
+        if isinstance(loss, Trainer):
+            return cls(loss.loss, loss.quantile, loss.delta)
+        return loss if isinstance(loss, cls) else cls(choice("loss", loss, LOSSES))
+
+    def trainer(self, network: Network, rate: float = 0.0) -> Trainer:
+        """Return a plain trainer by this loss."""
+        return Trainer(network, self.loss, SGD(rate), quantile=self.quantile, delta=self.delta)
+
+    def __call__(self, network: Network, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the mean loss in inference mode, as `Trainer.evaluate` does."""
+        return self.trainer(network).evaluate(x, y, sample_weight, metrics=[])["loss"]
+
+    def of_outputs(self, n_out: int) -> Trainer:
+        """Return a trainer whose `evaluate` takes outputs in place of rows."""
+        return self.trainer(Network(n_out, [Activation("identity")], dtype="float64"))
+
+
+class Still:
+    """A network that computes in training mode, and so with a gradient, what another one does at inference.
+
+    Dropout is left out, and batch normalisation, which is a fixed scale and shift at inference, becomes a dense layer
+    with a diagonal matrix. Names of layers stay.
+    """
+
+    def __init__(self, network: Network, dtype: str = "float64") -> None:
+        self._fixed: dict[str, BatchNorm] = {}
+        layers = self._layers(network.layers, network.n_in, "")
+        self.network = Network(network.n_in, layers, dtype=dtype)
+        self.load(network)
+
+    def load(self, network: Network) -> None:
+        """Take the weights and running statistics of the moment."""
+        tensors = network.parameters | network.buffers
+        self._spread: dict[str, tuple[Array, Array]] = {}
+        for name, layer in self._fixed.items():
+            weight, bias, mean, variance = (
+                np.asarray(tensors.pop(f"{name}.{key}"), np.float64)
+                for key in ("weight", "bias", "running_mean", "running_var")
+            )
+            scale = 1 / np.sqrt(variance + layer.eps)
+            self._spread[name] = scale, mean
+            tensors[f"{name}.weight"] = np.diag(weight * scale)
+            tensors[f"{name}.bias"] = bias - weight * scale * mean
+        self.network.set_parameters(tensors)
+
+    def gradients(
+        self, cost: Cost, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Tensors]:
+        """Return the cost and its derivative by each parameter, named and shaped as the original's."""
+        x, y = np.asarray(x), np.asarray(y)
+        n = len(x) if x.ndim else 0
+        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        trainer = cost.trainer(self.network, RATE)
+        trainer._core.check(x, y, weight, "")
+        whole, before = float(weight.sum()), self.network.parameters
+        total, sums = 0.0, {name: np.zeros(value.shape) for name, value in before.items()}
+        for first in range(0, n, CHUNK):
+            rows = slice(first, first + CHUNK)
+            share = float(weight[rows].sum()) / whole
+            if not share:
+                continue
+            try:
+                total += share * trainer.step(x[rows], y[rows], weight[rows])
+                with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
+                    for name, after in self.network.parameters.items():
+                        sums[name] += share / RATE * (before[name].astype(np.float64) - after)
+            finally:
+                self.network.set_parameters(before)
+        return total, self._back(sums)
+
+    def _layers(self, layers: Sequence[Layer], n: int, prefix: str) -> list[Layer]:
+        result: list[Layer] = []
+        for name, layer in numbered(layers, prefix):
+            if isinstance(layer, BatchNorm):
+                self._fixed[name] = layer
+                result.append(Dense(n, init="zeros"))
+            elif isinstance(layer, Dropout):
+                result.append(Activation("identity"))
+            elif isinstance(layer, Residual):
+                result.append(Residual(self._layers(layer.layers, n, f"{name}.")))
+            else:
+                result.append(bare(layer))
+            n = layer.output_size(n)
+        return result
+
+    def _back(self, gradients: Tensors) -> Tensors:
+        """Turn the gradients of the diagonal layers into those of the normalisations that they stand for."""
+        for name, (scale, mean) in self._spread.items():
+            shift = gradients[f"{name}.bias"]
+            gradients[f"{name}.weight"] = scale * (np.diagonal(gradients[f"{name}.weight"]) - mean * shift)
+        return gradients
+
+
+def rms(values: NDArray[Any]) -> float:
+    """Return the root of the mean square, in float64."""
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+
+
+def length(values: NDArray[Any]) -> float:
+    """Return the Euclidean length, in float64."""
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.sum(np.square(values, dtype=np.float64))))

@@ -1,0 +1,174 @@
+"""What a diagnosis goes by: data, outputs, the course of the cost, and what a recorder saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core import DivergedError
+from ..layers import Node, walk
+from ..network import Network
+from ._cost import Cost, Still, length, rms
+from ._parts import Taps, flat, parameter_layers, some_rows, tensors_of
+from ._recorder import LayerRecord, Recorder, activation_of, units
+
+ROWS = 4096  # looked at: shares are then known to about 2%
+PER_OUTPUT = ("mse", "mae", "huber", "quantile")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a diagnosis found.
+
+    Attributes
+    ----------
+    code : str
+        What it is, such as "dead_units".
+    severity : {"error", "warning"}
+        "error" where the network cannot learn, or must not be trusted; "warning" where it learns worse than it could.
+    message : str
+        What was seen, with the figures.
+    advice : str
+        What to do.
+    layer : str or None
+        The layer, where it is one.
+    figures : dict of str to float
+        The figures, by name; NaN where one is not known.
+    rank : int
+        Its place among findings: causes have a lower one than what they bring about.
+    """
+
+    code: str
+    severity: str
+    message: str
+    advice: str
+    rank: int
+    layer: str | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return code, message and advice."""
+        return f"{self.severity}: {self.code}: {self.message} {self.advice}"
+
+
+class Moment(NamedTuple):
+    """A layer before the training, where that was recorded, and now."""
+
+    first: LayerRecord | None
+    last: LayerRecord
+
+
+class Evidence:
+    """Everything that the checks look at; costly parts are computed when first asked for."""
+
+    def __init__(
+        self,
+        network: Network,
+        cost: Cost,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        history: Mapping[str, NDArray[np.float64]],
+        recorder: Recorder | None,
+    ) -> None:
+        chosen = some_rows(len(x), ROWS)
+        self.network, self.cost, self.history, self.recorder = network, cost, history, recorder
+        self.x = np.asarray(x[chosen], np.float64)
+        self.y = np.asarray(y)[chosen]
+        self.nodes: list[Node] = list(walk(network.layers, network.n_in))
+        self.finite = network._core.is_finite()
+
+    @cached_property
+    def outputs(self) -> NDArray[np.float64]:
+        """Outputs at inference, (n, n_out)."""
+        return self.network.predict(self.x).astype(np.float64)
+
+    @cached_property
+    def targets(self) -> NDArray[np.float64]:
+        """Targets as (n, n_out); rows of probabilities for classes."""
+        if self.cost.loss == "cross_entropy" and self.y.ndim == 1:
+            return np.asarray(self.y[:, None] == np.arange(self.network.n_out), np.float64)
+        return np.asarray(self.y, np.float64).reshape(len(self.y), -1)
+
+    @cached_property
+    def labels(self) -> NDArray[np.intp] | None:
+        """The class of each row, where there are classes."""
+        if self.cost.loss == "cross_entropy":
+            return np.asarray(self.targets.argmax(axis=1), np.intp)
+        if self.cost.loss == "binary_cross_entropy" and self.network.n_out == 1:
+            return np.asarray(self.targets[:, 0] > 0.5, np.intp)
+        return None
+
+    @cached_property
+    def named(self) -> NDArray[np.intp] | None:
+        """The class that the network names for each row."""
+        if self.labels is None:
+            return None
+        if self.network.n_out > 1:
+            return np.asarray(self.outputs.argmax(axis=1), np.intp)
+        return np.asarray(self.outputs[:, 0] > 0, np.intp)
+
+    @cached_property
+    def baseline(self) -> float:
+        """The cost of the best constant output."""
+        t, loss = self.targets, self.cost.loss
+        if loss in PER_OUTPUT:
+            share = self.cost.quantile if loss == "quantile" else 0.5
+            best = t.mean(axis=0) if loss == "mse" else np.quantile(t, share, axis=0)
+        else:
+            best = self._outputs_for(t.mean(axis=0))
+        return self._cost_of(np.tile(best, (len(t), 1)))
+
+    @cached_property
+    def floor(self) -> float:
+        """The cost of outputs that are the targets: zero, but for rates and shares."""
+        return 0.0 if self.cost.loss in PER_OUTPUT else self._cost_of(self._outputs_for(self.targets))
+
+    @cached_property
+    def course(self) -> NDArray[np.float64]:
+        """The cost of each epoch, scaled: 1 is the best constant output, 0 perfect outputs. Empty without a history."""
+        loss = np.asarray(self.history.get("loss", ()), np.float64)
+        span = self.baseline - self.floor
+        return (loss - self.floor) / span if span > 0 else np.empty(0)
+
+    @cached_property
+    def moments(self) -> dict[str, Moment]:
+        """Each layer, what is inside a residual block before it."""
+        records = self.recorder.records if self.recorder else []
+        first = {record.layer: record for record in records if record.epoch == 0}
+        return {record.layer: Moment(first.get(record.layer), record) for record in self._now()}
+
+    def series(self, what: str, layer: str) -> NDArray[np.float64]:
+        """Return what the recorder saw of a layer; one number, of now, without a recorder."""
+        if self.recorder is not None and self.recorder.records:
+            return self.recorder.series(what, layer)
+        return np.array([getattr(self.moments[layer].last, what)])
+
+    def _outputs_for(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return logits or log rates of probabilities or rates; those of 0 and 1 are held within e**-50."""
+        with np.errstate(divide="ignore"):
+            log = np.log(means)
+            if self.cost.loss == "binary_cross_entropy":
+                log = log - np.log1p(-means)
+        return np.clip(log, -50.0, 50.0)
+
+    def _cost_of(self, outputs: NDArray[Any]) -> float:
+        return self.cost.of_outputs(self.network.n_out).evaluate(outputs, self.y, metrics=[])["loss"]
+
+    def _now(self) -> list[LayerRecord]:
+        tensors, records = tensors_of(self.network), []
+        try:
+            gradients = Still(self.network).gradients(self.cost, self.x, self.y)[1]
+        except DivergedError:  # a cost beyond float64
+            gradients = {name: np.full(value.shape, np.nan) for name, value in self.network.parameters.items()}
+        groups = parameter_layers(list(gradients))
+        for name, layer, output in Taps.of(self.network).outputs(tensors, self.x):
+            activation, own = activation_of(layer), groups.get(name, [])
+            g, w = (length(flat({key: of[key] for key in own})) if own else np.nan for of in (gradients, tensors))
+            numbers = (g, w, np.nan, *units(activation, output), rms(output), None, None)
+            records.append(LayerRecord(-1, name, type(layer).__name__, activation, *numbers))
+        return records

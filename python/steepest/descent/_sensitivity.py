@@ -1,0 +1,112 @@
+"""How far the output moves when something before it is turned a little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._spec import integer, number
+from ..network import Network
+from ._cost import rms
+from ._parts import Array, in_float64, parameter_layers
+
+
+@dataclass(frozen=True, repr=False)
+class Sensitivity:
+    """What `sensitivity` found: how far the output moves, as a part of its own size.
+
+    Attributes
+    ----------
+    layers : dict of str to float
+        By layer, from input to output.
+    features : array of shape (n_in,)
+        By input column.
+    turn : float
+        How far each was turned: 0.01 is one per cent.
+    """
+
+    layers: dict[str, float]
+    features: NDArray[np.float64]
+    turn: float
+
+    def __str__(self) -> str:
+        """Return a table of the layers and the five columns that move most."""
+        lines = [f"turned by {self.turn:.3g}, the output moves by"]
+        lines += [f"  layer {name:<10}{moved:>12.4g}" for name, moved in self.layers.items()]
+        order = np.argsort(-self.features, kind="stable")[:5]
+        lines += [f"  column {i:<9}{self.features[i]:>12.4g}" for i in order]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 8, seed: int = 0) -> Sensitivity:
+    """Measure how far the output moves when a layer's weights, or an input column, are turned by one per cent.
+
+    Parameters
+    ----------
+    net : Network
+        The network; it does not change.
+    x : array of shape (n, n_in)
+        Rows to try it on.
+    turn : float
+        How far to turn, > 0.
+    draws : int
+        For how many random choices of signs a layer is turned, >= 1.
+    seed : int
+        Seed of the signs.
+
+    Returns
+    -------
+    Sensitivity
+        Of layers and columns.
+
+    Raises
+    ------
+    ValueError
+        If a shape or a value is wrong, or there are no rows.
+
+    Notes
+    -----
+    With f the output at inference, in float64, and w the parameters of a layer, biases included, it is
+    ``sqrt(mean((f(w * (1 + turn * s)) - f(w))**2) / mean(f(w)**2))``, where s is +1 or -1 for each number, drawn anew
+    for each of `draws`, and the means go over draws, rows and outputs. Random signs stand for weights that move on
+    their own: turned all the same way, every layer of a relu network would only scale the output. For a column c with
+    the standard deviation d it is ``sqrt(mean((f(x + turn * d * e_c) - f(x))**2) / mean(f(x)**2))``. Where the output
+    is zero throughout, it is zero.
+    """
+    turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)
+    random = np.random.default_rng(integer("seed", seed, ge=0))
+    other = in_float64(net)
+    rows = np.asarray(x, np.float64)
+    y = other.predict(rows)
+    if not len(y):
+        raise ValueError("x has no rows: expected at least one")
+    size, before = rms(y), other.parameters
+
+    def relative(squares: list[float]) -> float:
+        return float(np.sqrt(np.mean(squares))) / size if size else 0.0
+
+    layers = {}
+    for layer, names in parameter_layers(list(before)).items():
+        squares = []
+        for _ in range(draws):
+            other.set_parameters({name: before[name] * (1 + turn * _signs(random, before[name])) for name in names})
+            squares.append(rms(other.predict(rows) - y) ** 2)
+        other.set_parameters({name: before[name] for name in names})
+        layers[layer] = relative(squares)
+
+    features = np.zeros(net.n_in)
+    for column, spread in enumerate(rows.std(axis=0)):
+        if spread:
+            moved = rows.copy()
+            moved[:, column] += turn * spread
+            features[column] = relative([rms(other.predict(moved) - y) ** 2])
+    return Sensitivity(layers, features, turn)
+
+
+def _signs(random: np.random.Generator, like: Array) -> NDArray[Any]:
+    return 2.0 * random.integers(0, 2, like.shape) - 1

@@ -1,0 +1,235 @@
+"""The cost along one weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._spec import integer, number
+from ..callbacks.optional import require
+from ..layers import Activation, Dense, Layer, LayerNorm
+from ..network import Network
+from ..training import Trainer
+from ._cost import Cost, Still, rms
+from ._parts import Array, Named, Tensors, assemble, numbered, run, tensors_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CHUNK = 1 << 16  # rows in one call: enough to keep the kernels busy, few enough for their outputs to be small
+
+Along = Callable[[Array], Array]  # from v values to the outputs (v, n, n_out)
+
+
+@dataclass(frozen=True, repr=False)
+class Slope:
+    """The cost along one weight, as `slope` found it.
+
+    Attributes
+    ----------
+    name : str
+        The parameter, such as "0.weight".
+    index : tuple of int
+        Where in it.
+    weight, cost : float
+        Where it stands.
+    tangent : float
+        Derivative of the cost by the weight there: below zero the cost falls as the weight grows.
+    values, costs : arrays of shape (values,)
+        The curve; the weight itself is one of the values.
+    """
+
+    name: str
+    index: tuple[int, ...]
+    weight: float
+    cost: float
+    tangent: float
+    values: NDArray[np.float64]
+    costs: NDArray[np.float64]
+
+    @property
+    def best_value(self) -> float:
+        """The value of the lowest cost on the curve; of equals, the first."""
+        return float(self.values[int(np.argmin(self.costs))])
+
+    @property
+    def best_cost(self) -> float:
+        """The lowest cost on the curve."""
+        return float(self.costs.min())
+
+    def line(self) -> NDArray[np.float64]:
+        """Return the tangent's height at each of the values."""
+        return self.cost + self.tangent * (self.values - self.weight)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the curve, the tangent where the weight stands, and the lowest point.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure of pyplot's.
+
+        Returns
+        -------
+        matplotlib Axes
+            The drawing.
+        """
+        if ax is None:
+            ax = require("matplotlib.pyplot", "matplotlib", "Slope.plot").subplots(layout="constrained")[1]
+        ax.plot(self.values, self.costs, label="cost")
+        low, high = ax.get_ylim()
+        ax.plot(self.values, self.line(), "--", linewidth=1, label=f"tangent, slope {self.tangent:.3g}")
+        ax.plot(self.weight, self.cost, "o", label=f"here, {self.cost:.4g}")
+        ax.plot(self.best_value, self.best_cost, "*", markersize=10, label=f"lowest, {self.best_cost:.4g}")
+        ax.set_ylim(low, high)
+        ax.set_xlabel(f"{self.name}[{', '.join(map(str, self.index))}]")
+        ax.set_ylabel("cost")
+        ax.legend(frameon=False)
+        return ax
+
+    def __repr__(self) -> str:
+        """Return a short account."""
+        return (
+            f"Slope({self.name}{list(self.index)} = {self.weight:.4g}: cost {self.cost:.6g}, slope {self.tangent:.4g}; "
+            f"lowest {self.best_cost:.6g} at {self.best_value:.4g})"
+        )
+
+
+def slope(
+    net: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: str | Trainer,
+    name: str,
+    index: int | Sequence[int],
+    *,
+    span: float | None = None,
+    values: int = 201,
+    sample_weight: ArrayLike | None = None,
+) -> Slope:
+    """Compute the cost along one weight, all others as they are.
+
+    Parameters
+    ----------
+    net : Network
+        The network; it does not change.
+    x, y : arrays
+        Rows and targets, as for `Trainer`.
+    loss : str or Trainer
+        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    name : str
+        A parameter, such as "0.weight".
+    index : int or sequence of int
+        Where in it, such as ``(3, 5)`` for what goes from input 3 to unit 5.
+    span : float, optional
+        How far to go to either side, > 0; by default twice the larger of the weight's own size and the root mean square
+        of its parameter, or 1 if both are zero.
+    values : int
+        How many points, >= 3; an even number becomes the next odd one, so that the weight itself is the middle one.
+    sample_weight : array of shape (n,), optional
+        Weights of the rows, >= 0.
+
+    Returns
+    -------
+    Slope
+        Values, costs and the tangent, in float64.
+
+    Raises
+    ------
+    ValueError
+        If there is no such weight, or a shape or a value is wrong.
+
+    Notes
+    -----
+    The cost is what `Trainer.evaluate` calls the loss. One weight moves one unit's input alone, by
+    ``(value - weight) * u`` with one number u for each row. So the layers before it are computed once, and the layers
+    after it for all values and rows in one call, or in a few where there are very many.
+    """
+    cost = Cost.of(loss)
+    tensors = tensors_of(net)
+    parameters = net.parameters
+    if name not in parameters:
+        raise ValueError(f"no parameter {name!r}: expected one of {', '.join(parameters)}")
+    at = _index(name, parameters[name], index)
+    weight = float(parameters[name][at])
+    if span is None:
+        span = 2 * max(abs(weight), rms(parameters[name])) or 1.0
+    half = integer("values", values, ge=3) // 2
+    shifts = np.arange(-half, half + 1) / half * number("span", span, gt=0)
+    here, gradients = Still(net).gradients(cost, x, y, sample_weight)
+
+    rows, y = np.asarray(x, np.float64), np.asarray(y)
+    path, key = name.rsplit(".", 1)
+    along = _prepare(numbered(net.layers), tensors, rows, path, key, at)
+    judge = cost.of_outputs(net.n_out)
+    costs = []
+    step = max(1, CHUNK // len(rows))
+    for first in range(0, len(shifts), step):
+        for outputs in along(shifts[first : first + step]):
+            costs.append(judge.evaluate(outputs, y, sample_weight, metrics=[])["loss"])
+    return Slope(name, at, weight, here, float(gradients[name][at]), weight + shifts, np.array(costs))
+
+
+def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int, ...]:
+    at = tuple(int(i) for i in (index if isinstance(index, Sequence) else (index,)))
+    if len(at) != parameter.ndim or not all(-n <= i < n for i, n in zip(at, parameter.shape, strict=True)):
+        raise ValueError(f"index is {index!r}: expected a place in {name} of shape {parameter.shape}")
+    return tuple(i % n for i, n in zip(at, parameter.shape, strict=True))
+
+
+def _prepare(named: Named, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]) -> Along:
+    """Compute what comes before the weight; return what computes the outputs from shifts of the weight."""
+    place = next(i for i, (name, _) in enumerate(named) if path == name or path.startswith(f"{name}."))
+    name, layer = named[place]
+    before = run(assemble(named[:place], tensors, x.shape[1]), x)
+    if path == name:
+        moved, own = _moved(layer, name, tensors, before, key, at)
+    else:  # inside a residual block
+        branch = _prepare(numbered(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
+        own = []
+
+        def moved(shifts: Array) -> Array:
+            return before + branch(shifts)
+
+    width = layer.output_size(before.shape[1])
+    after = assemble(own + named[place + 1 :], tensors, width)
+
+    def along(shifts: Array) -> Array:
+        stacked = moved(shifts)
+        outputs = run(after, stacked.reshape(-1, width))
+        return outputs.reshape(len(shifts), len(x), -1)
+
+    return along
+
+
+def _moved(
+    layer: Layer, name: str, tensors: Mapping[str, Array], before: Array, key: str, at: tuple[int, ...]
+) -> tuple[Along, Named]:
+    """Return what computes a layer's outputs from shifts of one weight, and its activation as a layer of its own."""
+    unit, own = at[-1], Named()
+    if isinstance(layer, Dense):
+        z = before @ tensors[f"{name}.weight"].astype(np.float64) + tensors.get(f"{name}.bias", 0)
+        u = before[:, at[0]] if key == "weight" else np.ones(len(before))
+        if layer.activation != "identity":
+            own = [("", Activation(layer.activation, layer.alpha))]
+    else:  # a normalisation: scale and shift of each column
+        scale, shift = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        if isinstance(layer, LayerNorm):
+            centred = before - before.mean(axis=1, keepdims=True)
+            normal = centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + layer.eps)
+        else:
+            mean, variance = tensors[f"{name}.running_mean"], tensors[f"{name}.running_var"]
+            normal = (before - mean) / np.sqrt(variance.astype(np.float64) + layer.eps)  # type: ignore[attr-defined]
+        z = normal * scale + shift
+        u = normal[:, unit] if key == "weight" else np.ones(len(before))
+
+    def moved(shifts: Array) -> Array:
+        stacked = np.repeat(z[None], len(shifts), axis=0)
+        stacked[:, :, unit] += shifts[:, None] * u
+        return stacked
+
+    return moved, own

@@ -1,0 +1,262 @@
+"""The cost over a plane through the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._spec import choice, integer, number
+from ..callbacks.optional import require
+from ..network import Network
+from ..training import Trainer
+from ._cost import Cost, Still
+from ._parts import Tensors, flat, in_float64
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ._recorder import Recorder
+
+DIRECTIONS = ("random", "pca", "gradient")
+MARGIN = 0.25  # of the path's extent, on each side of it
+
+
+@dataclass(frozen=True, repr=False)
+class Surface:
+    """The cost over a plane, as `surface` found it: at ``center + a * directions[0] + b * directions[1]``.
+
+    Attributes
+    ----------
+    a, b : arrays of shape (steps,)
+        Coordinates.
+    costs : array of shape (steps, steps)
+        ``costs[i, j]`` is the cost at ``b[i]``, ``a[j]``; infinite where it overflows.
+    directions : array of shape (2, n_parameters)
+        What spans the plane, in the order of `Network.parameters`.
+    cost : float
+        At the center: where the network stands.
+    path : array of shape (n, 2) or None
+        The weights walked, projected on the plane: coordinates a and b.
+    path_costs : array of shape (n,) or None
+        The cost at the projected points.
+    off_plane : array of shape (n,) or None
+        How far each point of the path is from the plane, as a part of its distance from the center; 0 is in it.
+    """
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    cost: float
+    path: NDArray[np.float64] | None
+    path_costs: NDArray[np.float64] | None
+    off_plane: NDArray[np.float64] | None
+
+    def plot(self, ax: Axes | None = None, *, levels: int = 20) -> Axes:
+        """Draw the lines of equal cost, on a scale of equal shares of the points, and the path.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure of pyplot's.
+        levels : int
+            How many lines.
+
+        Returns
+        -------
+        matplotlib Axes
+            The drawing.
+        """
+        if ax is None:
+            ax = require("matplotlib.pyplot", "matplotlib", "Surface.plot").subplots(layout="constrained")[1]
+        finite = self.costs[np.isfinite(self.costs)]
+        heights = np.unique(np.quantile(finite, np.linspace(0, 1, integer("levels", levels, ge=2))))
+        if len(heights) > 1:
+            lines = ax.contour(self.a, self.b, self.costs, levels=heights, linewidths=0.8)
+            ax.clabel(lines, fontsize=7)
+        if self.path is not None:
+            ax.plot(*self.path.T, ".-", color="0.3", linewidth=1, label="the path")
+        ax.plot(0, 0, "o", color="black", label=f"here, {self.cost:.4g}")
+        ax.set_xlabel("first direction")
+        ax.set_ylabel("second direction")
+        ax.legend(frameon=False)
+        return ax
+
+    def __repr__(self) -> str:
+        """Return a short account."""
+        return (
+            f"Surface({len(self.b)} x {len(self.a)} points, a {self.a[0]:.3g} to {self.a[-1]:.3g}, "
+            f"b {self.b[0]:.3g} to {self.b[-1]:.3g}: cost {self.costs.min():.4g} to {self.costs.max():.4g}, "
+            f"here {self.cost:.4g})"
+        )
+
+
+def surface(
+    net: Network,
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: str | Trainer,
+    directions: str = "random",
+    path: Recorder | ArrayLike | Sequence[Mapping[str, ArrayLike]] | None = None,
+    *,
+    span: float = 1.0,
+    steps: int = 25,
+    seed: int = 0,
+    sample_weight: ArrayLike | None = None,
+) -> Surface:
+    """Compute the cost over a plane through the network's weights.
+
+    Parameters
+    ----------
+    net : Network
+        The network, whose weights are the plane's center; it does not change.
+    x, y : arrays
+        Rows and targets, as for `Trainer`. Each of steps**2 points costs an evaluation of all of them.
+    loss : str or Trainer
+        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    directions : {"random", "pca", "gradient"}
+        "random": two random directions, each unit's incoming weights scaled to the length of the unit's own, biases and
+        normalisations left as they are ("filter-wise normalised", Li et al. 2018). "pca": the two directions in which
+        the path extends furthest from its end, of length 1 (ibid.). "gradient": up the gradient, and a random direction
+        at right angles to it, both as long as all weights.
+    path : Recorder, array of shape (n, n_parameters) or sequence of mappings, optional
+        The weights walked: a recorder's, or rows of all parameters in the order of `Network.parameters`, or
+        `Network.parameters` at each moment. "pca" needs it. It is projected on the plane at right angles.
+    span : float
+        How far to go to either side, in lengths of the directions, > 0; with "pca", the plane reaches over the path
+        instead, and `span` scales it. A path beyond the span widens the plane.
+    steps : int
+        Points on each side, >= 3.
+    seed : int
+        Seed of random directions.
+    sample_weight : array of shape (n,), optional
+        Weights of the rows, >= 0.
+
+    Returns
+    -------
+    Surface
+        Coordinates, costs and the path in them.
+
+    Raises
+    ------
+    ValueError
+        If a shape or a value is wrong, the path is missing for "pca", or it spans no plane.
+
+    Notes
+    -----
+    The cost is what `Trainer.evaluate` calls the loss, in float64, with the running statistics of batch normalisation
+    as they are now.
+    """
+    choice("directions", directions, DIRECTIONS)
+    span, steps = number("span", span, gt=0), integer("steps", steps, ge=3)
+    random = np.random.default_rng(integer("seed", seed, ge=0))
+    cost = Cost.of(loss)
+    x, y = np.asarray(x, np.float64), np.asarray(y)
+    parameters = net.parameters
+    center = flat(parameters)
+    walked = None if path is None else _walked(path, len(center))
+    if directions == "random":
+        plane = np.stack([_filter_normalised(random, parameters) for _ in range(2)])
+    elif directions == "gradient":
+        gradients = Still(net).gradients(cost, x, y, sample_weight)[1]
+        plane = _beside_gradient(random, flat(gradients), float(np.linalg.norm(center)))
+    else:
+        if walked is None:
+            raise ValueError('directions is "pca" and path is None: expected a Recorder or the weights walked')
+        plane = _principal(walked - center)
+
+    coordinates = off_plane = None
+    a = b = (-span, span)
+    if walked is not None:
+        coordinates, off_plane = _project(walked - center, plane)
+        base, scale = ((0.0, 0.0), span) if directions == "pca" else ((-span, span), 1.0)
+        a, b = (_reach(column, base, scale) for column in coordinates.T)
+
+    other = in_float64(net)
+    judge = cost.trainer(other)
+
+    def at(place: NDArray[Any]) -> float:
+        other.set_parameters(_unflat(center + place @ plane, parameters))
+        return judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
+
+    here = judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
+    axis_a, axis_b = np.linspace(*a, steps), np.linspace(*b, steps)
+    costs = np.array([[at(np.array([i, j])) for i in axis_a] for j in axis_b])
+    path_costs = None if coordinates is None else np.array([at(place) for place in coordinates])
+    return Surface(axis_a, axis_b, costs, plane, here, coordinates, path_costs, off_plane)
+
+
+def _walked(path: Any, n: int) -> NDArray[np.float64]:
+    rows = getattr(path, "path", path)
+    if isinstance(rows, Sequence) and rows and isinstance(rows[0], Mapping):
+        rows = [flat(tensors) for tensors in rows]
+    walked = np.asarray(rows, np.float64)
+    if walked.ndim != 2 or walked.shape[1] != n or not len(walked):
+        raise ValueError(f"path has the shape {walked.shape}: expected one row or more of {n} parameters")
+    if not np.isfinite(walked).all():
+        raise ValueError("path has numbers that are not finite")
+    return walked
+
+
+def _filter_normalised(random: np.random.Generator, parameters: Tensors) -> NDArray[np.float64]:
+    parts = []
+    for value in parameters.values():
+        part = np.zeros(value.shape)
+        if value.ndim == 2:  # (n_in, n_out): a column is one unit's incoming weights
+            part = random.standard_normal(value.shape)
+            part *= np.linalg.norm(value, axis=0) / np.linalg.norm(part, axis=0)
+        parts.append(part.ravel())
+    direction = np.concatenate(parts)
+    if not direction.any():
+        raise ValueError("all weights are zero: random directions of their length span no plane")
+    return direction
+
+
+def _beside_gradient(random: np.random.Generator, gradient: NDArray[Any], size: float) -> NDArray[np.float64]:
+    steepness = float(np.linalg.norm(gradient))
+    if not steepness:
+        raise ValueError("the gradient is zero: it spans no plane")
+    unit = gradient / steepness
+    other = random.standard_normal(len(unit))
+    for _ in range(2):  # twice, for rounding leaves a little of the gradient in it
+        other -= (other @ unit) * unit
+        other /= np.linalg.norm(other)
+    return np.stack([unit, other]) * (size or 1.0)
+
+
+def _principal(offsets: NDArray[Any]) -> NDArray[np.float64]:
+    # As few points as a path has: the small Gram matrix instead of the many columns.
+    squares, vectors = np.linalg.eigh(offsets @ offsets.T)
+    if len(squares) < 2 or squares[-2] <= 1e-12 * squares[-1]:
+        raise ValueError(
+            f"path has {len(offsets)} points on one line with the network: expected ones that span a plane"
+        )
+    plane = vectors[:, [-1, -2]].T @ offsets
+    return cast("NDArray[np.float64]", plane / np.linalg.norm(plane, axis=1, keepdims=True))
+
+
+def _project(offsets: NDArray[Any], plane: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the coordinates of the nearest points of the plane, and distances from it over those from the center."""
+    coordinates = np.linalg.lstsq(plane.T, offsets.T, rcond=None)[0].T
+    distance = np.linalg.norm(offsets, axis=1)
+    rest = np.linalg.norm(offsets - coordinates @ plane, axis=1)
+    share = np.divide(rest, distance, out=np.zeros_like(rest), where=distance > 0)
+    return np.asarray(coordinates, np.float64), np.asarray(share, np.float64)
+
+
+def _reach(column: NDArray[Any], base: tuple[float, float], scale: float) -> tuple[float, float]:
+    low, high = min(base[0], float(column.min())), max(base[1], float(column.max()))
+    margin = MARGIN * (high - low) * scale if (low, high) != base else 0.0
+    return low - margin, high + margin
+
+
+def _unflat(row: NDArray[Any], like: Tensors) -> Tensors:
+    result, start = {}, 0
+    for name, value in like.items():
+        result[name] = row[start : start + value.size].reshape(value.shape)
+        start += value.size
+    return result

@@ -1,0 +1,143 @@
+"""One row's way through a chain of dense layers and back, with every number on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..layers import Dense, Layer
+from ..network import Network
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A dense layer while one row goes through it.
+
+    Attributes
+    ----------
+    name, activation : str
+        The layer's name and what it applies.
+    weight : array of shape (n_in, n_out)
+        Its weights.
+    before, values : arrays of shape (n_in,), (n_out,)
+        What goes in and what comes out.
+    blame_in, blame : arrays of shape (n_in,), (n_out,)
+        Derivative of the cost by what goes in, and by the sums before the activation.
+    """
+
+    name: str
+    activation: str
+    weight: Array
+    before: Array
+    values: Array
+    blame_in: Array
+    blame: Array
+
+    @property
+    def gradient(self) -> Array:
+        """Derivative of the cost by each weight, shape (n_in, n_out)."""
+        return np.outer(self.before, self.blame)
+
+
+def is_chain(network: Network) -> bool:
+    """Return whether the network is dense layers alone."""
+    return all(isinstance(layer, Dense) for layer in network.layers)
+
+
+def cost_of(loss: str, output: Array, target: Array) -> tuple[float, Array]:
+    """Return the cost of one row and its derivative by the outputs.
+
+    Parameters
+    ----------
+    loss : {"cross_entropy", "binary_cross_entropy", "mse"}
+        As in `Trainer`.
+    output, target : arrays of shape (n_out,)
+        What the network says; the truth, for cross_entropy as shares of the classes.
+    """
+    if loss == "mse":
+        return float(np.mean((output - target) ** 2)), 2 * (output - target) / len(output)
+    if loss == "binary_cross_entropy":
+        cost = np.logaddexp(0, output) - target * output
+        return float(cost.mean()), (said(loss, output) - target) / len(output)
+    spread = np.logaddexp.reduce(output)
+    return float(np.sum(target * (spread - output))), said(loss, output) * target.sum() - target
+
+
+def said(loss: str, output: Array) -> Array:
+    """Return what outputs mean: probabilities for classes, the numbers themselves else."""
+    if loss == "binary_cross_entropy":
+        return np.asarray(np.exp(-np.logaddexp(0, -output)))
+    if loss == "cross_entropy":
+        return np.asarray(np.exp(output - np.logaddexp.reduce(output)))
+    return output
+
+
+def trace(network: Network, row: Array, slope: Any) -> tuple[list[Stage], Array]:
+    """Send one row through a chain of dense layers, and the cost's derivative back.
+
+    Parameters
+    ----------
+    network : Network
+        One that `is_chain`; it stays as it is.
+    row : array of shape (n_in,)
+        The row.
+    slope : callable
+        Gets the output, shape (n_out,), and returns the derivative of the cost by it.
+
+    Returns
+    -------
+    stages : list of Stage
+        From input to output.
+    output : array of shape (n_out,)
+        What the network says.
+    """
+    layers = _with_biases(network)
+    parameters = network.parameters
+    values = [np.asarray(row, np.float64)]
+    for i in range(len(layers)):
+        values.append(_part(layers[i : i + 1], parameters, i, values[-1]).predict(values[-1][None])[0])
+    back = np.asarray(slope(values[-1]), np.float64)
+    stages: list[Stage] = []
+    for i in reversed(range(len(layers))):
+        part = _part(layers[i : i + 1], parameters, i, values[i])
+        part.forward(values[i][None])
+        blame_in = part.backward(back[None])[0]
+        # The derivative by a bias is the one by the sum that it is added to.
+        blame = part.gradients["0.bias"]
+        weight = np.asarray(parameters[f"{i}.weight"], np.float64)
+        stages.append(Stage(str(i), layers[i].activation, weight, values[i], values[i + 1], blame_in, blame))
+        back = blame_in
+    return stages[::-1], values[-1]
+
+
+def stepped(network: Network, stages: list[Stage], rate: float) -> Network:
+    """Return a copy of the network after one step of plain gradient descent on the row of `trace`."""
+    moved = network.copy()
+    parameters = moved.parameters
+    new: dict[str, Array] = {}
+    for stage in stages:
+        new[f"{stage.name}.weight"] = parameters[f"{stage.name}.weight"] - rate * stage.gradient
+        if f"{stage.name}.bias" in parameters:
+            new[f"{stage.name}.bias"] = parameters[f"{stage.name}.bias"] - rate * stage.blame
+    moved.set_parameters(new)
+    return moved
+
+
+def _with_biases(network: Network) -> list[Dense]:
+    layers = [layer for layer in network.layers if isinstance(layer, Dense)]
+    return [replace(layer, bias=True, init="zeros") for layer in layers]
+
+
+def _part(layers: list[Dense], parameters: Mapping[str, Any], first: int, row: Array) -> Network:
+    """Return layers as a float64 network of their own, with the weights they have."""
+    chosen: list[Layer] = list(layers)
+    part = Network(len(row), chosen, dtype="float64")
+    names = {f"{first}.{kind}": f"0.{kind}" for kind in ("weight", "bias")}
+    part.set_parameters({new: parameters[old] for old, new in names.items() if old in parameters})
+    return part

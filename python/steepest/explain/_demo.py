@@ -1,0 +1,78 @@
+"""The two networks of `steepest explain --demo`: XOR and two spirals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..callbacks import Callback
+from ..descent import Recorder
+from ..layers import Dense
+from ..network import Network
+from ..optimizers import SGD, Adam
+from ..training import Trainer
+from ._case import Case, Trained
+from ._html import percent
+
+XOR_EPOCHS = 300
+SPIRAL_EPOCHS = 120
+SPIRAL_POINTS = 200  # in each spiral, of the training rows
+_INPUTS = ("x₁", "x₂")
+_LOSS = "binary_cross_entropy"
+_TURNS = 1.5
+_NOISE = 0.02
+
+Floats = NDArray[np.float64]
+
+
+def xor(seed: int, *callbacks: Callback) -> Case:
+    """Train a network of three hidden units on the four rows of XOR."""
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)
+    y = np.array([[0], [1], [1], [0]], np.float64)
+    network = Network(2, [Dense(3, "tanh"), Dense(1)], seed=seed)
+    recorder = Recorder()
+    trainer = Trainer(network, _LOSS, SGD(0.3, momentum=0.5), seed=seed)
+    history = trainer.fit(x, y, epochs=XOR_EPOCHS, batch_size=4, callbacks=[recorder, *callbacks])
+    trained = Trained(history, recorder)
+    return Case("xor", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), trained=trained)
+
+
+def spirals(seed: int, *callbacks: Callback) -> Case:
+    """Train a network of two hidden layers to tell two spirals apart."""
+    x, y = two_spirals(SPIRAL_POINTS, 0)
+    unseen = two_spirals(SPIRAL_POINTS // 2, 1)
+    network = Network(2, [Dense(32, "relu"), Dense(32, "relu"), Dense(1)], seed=seed)
+    recorder = Recorder(rows=len(x))
+    trainer = Trainer(network, _LOSS, Adam(0.003), seed=seed)
+    history = trainer.fit(
+        x, y, epochs=SPIRAL_EPOCHS, batch_size=32, validation=unseen, callbacks=[recorder, *callbacks]
+    )
+    figures = [("right on unseen points", percent(float(history["val_accuracy"][-1])))]
+    trained = Trained(history, recorder)
+    return Case(
+        "spirals", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), trained=trained, figures=figures
+    )
+
+
+def two_spirals(n: int, seed: int) -> tuple[Floats, Floats]:
+    """Draw points on two spirals that wind around each other.
+
+    Parameters
+    ----------
+    n : int
+        Points on each.
+    seed : int
+        Seed of places and noise.
+
+    Returns
+    -------
+    x, y : arrays of shape (2 n, 2), (2 n, 1)
+        Points within about -1 to 1, in a mixed order, and the spiral of each: 0 or 1.
+    """
+    draw = np.random.default_rng(seed)
+    y = np.repeat([0.0, 1.0], n)
+    radius = np.sqrt(draw.uniform(0.02, 1, 2 * n))
+    angle = 2 * np.pi * _TURNS * radius + np.pi * y
+    x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1) + _NOISE * draw.standard_normal((2 * n, 2))
+    order = draw.permutation(2 * n)
+    return x[order], y[order, None]

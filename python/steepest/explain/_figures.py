@@ -1,0 +1,265 @@
+"""The charts of the page, each with its numbers in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..callbacks import History
+from ..descent import Slope, Surface
+from ..network import Network
+from ._drawing import RAMP, colour, drawing, fitted, quiet, to_svg
+from ._html import Markup, clean, percent, short, table, tag
+from ._reading import Reading, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ROWS = 12  # of a table
+_APART = 0.02  # of the map: nearer points are one
+_LINES = ("one", "two", "three", "four")
+_DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
+
+Array = NDArray[np.float64]
+
+
+def cost_curve(history: History, reading: Reading, name: str) -> tuple[Markup, Markup]:
+    """Draw the cost over the epochs, with steep and flat stretches shaded."""
+    costs = history["loss"]
+    epochs = np.arange(1, len(costs) + 1)
+
+    def draw(ident: str, width: float) -> Markup:
+        with drawing(width, 360) as (figure, axes):
+            _integers(axes)
+            marker = "o" if len(costs) < 3 else ""
+            axes.plot(epochs, costs, color=colour("one"), label="rows it trains on", marker=marker, zorder=3)
+            if "val_loss" in history:
+                style = {"color": colour("two"), "linestyle": _DASHES[1], "marker": marker}
+                axes.plot(epochs, history["val_loss"], label="rows it never trains on", **style)
+                figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+            axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
+            axes.set_xlim(1, max(len(costs), 2))
+            for (start, end), word, role, opacity in _stretches(reading):
+                axes.axvspan(start + 1, end + 1, color=colour(role), alpha=opacity, linewidth=0, zorder=0)
+                if end - start > 0.07 * len(costs) or word == "steep":
+                    room = 0.05 * (len(costs) - 1)
+                    middle = float(np.clip((start + end) / 2 + 1, 1 + room, len(costs) - room))
+                    axes.text(
+                        middle, 0.985, word, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=12,
+                        color=colour(role), fontweight="bold",
+                    )  # fmt: skip
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("cost")
+            description = f"The cost goes from {short(costs[0])} to {short(costs[-1])} in {len(costs)} epochs."
+            return to_svg(figure, ident, "The cost, epoch by epoch", description)
+
+    keys = [key for key in ("loss", "val_loss", "val_accuracy", "val_r2", "learning_rate") if key in history]
+    titles = {"loss": "cost", "val_loss": "cost, other rows", "val_accuracy": "right, other rows",
+              "val_r2": "R², other rows", "learning_rate": "rate"}  # fmt: skip
+    rows = [[str(i + 1), *(short(history[key][i]) for key in keys)] for i in spread(len(costs), _ROWS)]
+    return fitted(name, draw), table("The cost at some of the epochs", ["epoch", *(titles[key] for key in keys)], rows)
+
+
+def lines_by_layer(
+    series: Mapping[str, Array], epochs: Array, name: str, title: str, label: str
+) -> tuple[Markup, Markup]:
+    """Draw one line for each layer over the epochs, on a logarithmic scale."""
+
+    def draw(ident: str, width: float) -> Markup:
+        with drawing(width, 360) as (figure, axes):
+            from matplotlib.ticker import LogLocator
+
+            _integers(axes)
+            for k, (layer, values) in enumerate(series.items()):
+                drawn = np.where(values > 0, values, np.nan)
+                style = {"color": colour(_LINES[k % 4]), "linestyle": _DASHES[k % 4]}
+                axes.plot(epochs, drawn, label=layer, **style)
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=_subdivisions(np.array(list(series.values())))))
+            axes.minorticks_off()
+            axes.yaxis.set_major_formatter(lambda value, _: short(value, 2))
+            axes.set_xlim(epochs[0], epochs[-1])
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(label)
+            figure.legend(loc="outside upper left", ncols=min(len(series), int(width / 150)), handlelength=2.4)
+            parts = [f"{layer}: from {short(v[0])} to {short(v[-1])}" for layer, v in series.items()]
+            return to_svg(figure, ident, title, f"{'; '.join(parts)}.")
+
+    rows = [[short(epochs[i]), *(short(v[i]) for v in series.values())] for i in spread(len(epochs), _ROWS)]
+    return fitted(name, draw), table(f"{title}, at some of the epochs", ["epoch", *series], rows)
+
+
+def weight_slope(before: Slope | None, after: Slope, label: str, name: str) -> Markup:
+    """Draw the cost along one weight with its tangent, before training where that is known and after."""
+    curves: list[tuple[Slope, str, Any, str]] = [(before, "two", (0, (4, 2)), "before")] if before else []
+    curves.append((after, "one", "-", "after"))
+    with drawing(330, 250) as (figure, axes):
+        tops, bottoms = [], []
+        for curve, role, style, word in curves:
+            axes.plot(curve.values, curve.costs, color=colour(role), linestyle=style, linewidth=1.9)
+            reach = 0.22 * np.ptp(curve.values)
+            line = curve.weight + np.array([-reach, reach])
+            axes.plot(line, curve.cost + curve.tangent * (line - curve.weight), color=colour("ink"), linewidth=1.4)
+            axes.plot(curve.weight, curve.cost, "o", color=colour(role), markersize=8, zorder=5)
+            axes.plot(curve.best_value, curve.best_cost, "v", color=colour("three"), markersize=7, zorder=4)
+            if before:
+                aside = -1 if curve.tangent > 0 else 1  # where the tangent is not
+                axes.annotate(
+                    word, (curve.weight, curve.cost), (7 * aside, 9), textcoords="offset points", fontsize=12,
+                    ha="right" if aside < 0 else "left", color=colour(role), fontweight="bold",
+                )  # fmt: skip
+            tops += [curve.cost * 1.5, np.quantile(curve.costs, 0.8)]
+            bottoms.append(curve.best_cost)
+        low, high = min(bottoms), min(max(tops), max(float(c[0].costs.max()) for c in curves))
+        margin = 0.12 * (high - low) or 0.1
+        axes.set_ylim(low - margin, high + margin)
+        axes.set_xlim(min(c[0].values[0] for c in curves), max(c[0].values[-1] for c in curves))
+        axes.set_xlabel("value of the weight")
+        axes.set_ylabel("cost")
+        axes.locator_params(nbins=5)
+        story = [
+            f"{word}: weight {short(c.weight)}, cost {short(c.cost)}, tangent {short(c.tangent)}, lowest cost "
+            f"{short(c.best_cost)} at {short(c.best_value)}" for c, _, _, word in curves
+        ]  # fmt: skip
+        return to_svg(figure, name, f"Cost along the weight {label}", "; ".join(story))
+
+
+def slopes_table(slopes: Sequence[tuple[str, Slope | None, Slope]]) -> Markup:
+    """Return the numbers of `weight_slope` for several weights."""
+    rows = []
+    for label, before, after in slopes:
+        for word, curve in (("before", before), ("after", after)):
+            if curve is not None:
+                numbers = (curve.weight, curve.tangent, curve.cost, curve.best_value, curve.best_cost)
+                rows.append([f"{label}, {word}" if before else label, *map(short, numbers)])
+    return table("Where the weights stand", ["weight", "value", "slope", "cost", "best value", "cost there"], rows)
+
+
+def boundary(
+    networks: Sequence[tuple[str, Network]], x: Array, y: NDArray[np.intp], name: str
+) -> list[tuple[str, Markup]]:
+    """Draw what a network of two inputs and one logit says over the plane, once for each network."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    low, high = low - 0.15 * (high - low), high + 0.15 * (high - low)
+    across, up = (np.linspace(low[k], high[k], 81) for k in (0, 1))
+    plane = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+    drawn = []
+    for i, (title, network) in enumerate(networks):
+        logits = network.predict(plane).astype(np.float64).reshape(81, 81)
+        share = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+        right = float(np.mean((network.predict(x)[:, 0] > 0) == y))
+        with drawing(300, 300) as (figure, axes):
+            quiet(axes)
+            levels = np.linspace(0, 1, RAMP + 1)
+            axes.contourf(across, up, share, levels, colors=[colour(f"mix{k}") for k in range(RAMP)])
+            if share.min() < 0.5 < share.max():
+                axes.contour(across, up, share, [0.5], colors=[colour("ink")], linewidths=1.4)
+            for label, marker, role in ((0, "o", "one"), (1, "s", "two")):
+                size = 11 if len(x) <= 8 else 3.6
+                axes.plot(*x[y == label].T, marker, color=colour(role), markersize=size, markeredgecolor=colour("card"),
+                          markeredgewidth=1.5 if len(x) <= 8 else 0.5)  # fmt: skip
+            axes.set_xlim(low[0], high[0])
+            axes.set_ylim(low[1], high[1])
+            text = f"{percent(right)} of the points are on the right side."
+            drawn.append((text, to_svg(figure, f"{name}-{i}", f"The plane, {title}", text)))
+    return drawn
+
+
+def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
+    """Draw the cost over a plane as a map, ten bands of equal area, with the path where there is one."""
+    finite = surface.costs[np.isfinite(surface.costs)]
+    costs = np.minimum(surface.costs, finite.max())
+    levels = np.unique(np.quantile(finite, np.linspace(0, 1, RAMP + 1)))
+    bands = np.linspace(0, RAMP - 1, max(len(levels) - 1, 1)).round().astype(int)
+
+    def draw(ident: str, width: float) -> Markup:
+        with drawing(width, 250 + 0.3 * width) as (figure, axes):
+            axes.grid(False)
+            if len(levels) > 1:
+                axes.contourf(surface.a, surface.b, costs, levels, colors=[colour(f"ramp{k}") for k in bands])
+                axes.contour(surface.a, surface.b, costs, levels[1:-1], colors=[colour("card")], linewidths=0.7)
+            text = f"The cost on this plane goes from {short(finite.min())} to {short(finite.max())}."
+            if surface.path is not None and surface.path_costs is not None:
+                a, b = surface.path.T
+                axes.plot(a, b, color=colour("halo"), linewidth=5)
+                axes.plot(a, b, color=colour("two"), linewidth=2.4)
+                for place, word in ((0, "start"), (-1, "end")):
+                    _mark(axes, word, (a[place], b[place]))
+                text += f" The path leads from {short(surface.path_costs[0])} to {short(surface.path_costs[-1])}."
+                if np.hypot(a[-1], b[-1]) > _APART * max(np.ptp(surface.a), np.ptp(surface.b)):
+                    _mark(axes, "kept", (0.0, 0.0))  # the best epoch was not the last one
+            else:
+                _mark(axes, "here", (0.0, 0.0))
+            axes.set_xlabel("weights moved along the first direction")
+            axes.set_ylabel("along the second direction")
+            return to_svg(figure, ident, "The cost as a landscape", text)
+
+    edges = [f"{short(low)} to {short(high)}" for low, high in pairwise(levels)]
+    return fitted(name, draw), table("The bands, each a tenth of the map", ["band, from low to high", "cost"],
+                      [[str(i), edge] for i, edge in enumerate(edges, start=1)])  # fmt: skip
+
+
+def scale(low: str, high: str) -> Markup:
+    """Return the key of the map's colours."""
+    steps = [tag("span", style=f"background:var(--ramp{k})") for k in range(RAMP)]
+    return tag("span", low, tag("span", steps, class_="bands", aria_hidden="true"), high, class_="scale")
+
+
+def bars(
+    names: Sequence[str], values: Array, name: str, title: str, label: str, *, most: int | None = None
+) -> tuple[Markup, Markup]:
+    """Draw horizontal bars, as they come, or only the largest, largest first."""
+    order = np.arange(len(values)) if most is None else np.argsort(-values, kind="stable")[:most]
+
+    def draw(ident: str, width: float) -> Markup:
+        with drawing(width, 64 + 30 * len(order)) as (figure, axes):
+            axes.grid(False, axis="y")
+            places = np.arange(len(order))
+            axes.barh(places, values[order], color=colour("one"), height=0.62)
+            axes.set_yticks(places, [_short_name(names[i], round(width / 20)) for i in order])
+            axes.tick_params(axis="y", labelcolor=colour("ink"))
+            axes.invert_yaxis()
+            axes.spines["left"].set_visible(False)
+            axes.xaxis.set_major_formatter(lambda value, _: short(value))
+            axes.set_xlabel(label)
+            listed = ", ".join(f"{names[i]} {short(values[i])}" for i in order)
+            return to_svg(figure, ident, title, f"From top to bottom: {listed}.")
+
+    return fitted(name, draw), table(title, ["input", label], [[names[i], short(values[i])] for i in order])
+
+
+def _mark(axes: Axes, word: str, place: tuple[float, float]) -> None:
+    """Draw a point and write a word above it, on whatever colour is there."""
+    from matplotlib.patheffects import withStroke
+
+    edge = colour("halo")
+    axes.plot(*place, "o", color=colour("two"), markersize=9, markeredgecolor=edge, markeredgewidth=2, zorder=5)
+    axes.annotate(word, place, (0, 11), textcoords="offset points", ha="center", fontweight="bold", zorder=6,
+                  path_effects=[withStroke(linewidth=3, foreground=colour("halo"))])  # fmt: skip
+
+
+def _stretches(reading: Reading) -> list[tuple[tuple[int, int], str, str, float]]:
+    found = [(flat, "flat", "muted", 0.10) for flat in reading.flat]
+    return found + ([(reading.steep, "steep", "two", 0.13)] if reading.steep else [])
+
+
+def _subdivisions(values: Array) -> tuple[float, ...]:
+    """Return where a logarithmic scale has its lines: more of them where it covers little."""
+    drawn = values[values > 0]
+    decades = float(np.log10(drawn.max() / drawn.min())) if drawn.size else 0.0
+    return (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
+
+
+def _integers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _short_name(name: str, length: int) -> str:
+    name = clean(name)
+    return name if len(name) <= length else f"{name[: length - 1]}…"

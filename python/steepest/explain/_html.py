@@ -1,0 +1,97 @@
+"""HTML from small calls: text is escaped, so that no name in a table can become markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TypeAlias
+
+MINUS, TIMES = "\u2212", "\u00d7"
+
+_CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 0xFFFE, 0xFFFF), " ")
+_VOID = frozenset(("br", "hr", "meta"))
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+
+Child: TypeAlias = "str | Iterable[Child] | None"
+Attribute: TypeAlias = str | float | bool | None
+
+
+def clean(text: str) -> str:
+    """Return text without the characters that neither HTML nor XML may hold."""
+    return text.translate(_CONTROLS)
+
+
+def join(children: Child) -> Markup:
+    """Return children one after the other: strings escaped, `Markup` as it is, None left out."""
+    if children is None:
+        return Markup()
+    if isinstance(children, Markup):
+        return children
+    if isinstance(children, str):
+        return Markup(escape(clean(children), quote=False))
+    return Markup("".join(join(child) for child in children))
+
+
+def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
+    """Return an element.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    *children : str, Markup, or nested lists of both
+        What is in it.
+    **attributes : str, number, bool or None
+        ``class_`` is written class, ``aria_label`` aria-label; True is an attribute without a value, None and False
+        are none.
+    """
+    parts = [name]
+    for key, value in attributes.items():
+        key = key.rstrip("_").replace("_", "-")
+        if value is True:
+            parts.append(key)
+        elif value is not None and value is not False:
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            parts.append(f'{key}="{escape(clean(text))}"')
+    opened = f"<{' '.join(parts)}>"
+    return Markup(opened if name in _VOID else f"{opened}{join(children)}</{name}>")
+
+
+def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, named_rows: bool = True) -> Markup:
+    """Return a table whose first column, by default, names the rows."""
+    body = []
+    for row in rows:
+        first = tag("th", row[0], scope="row") if named_rows else tag("td", row[0])
+        body.append(tag("tr", first, [tag("td", cell) for cell in row[1:]]))
+    head = tag("tr", [tag("th", cell, scope="col") for cell in header])
+    return tag("table", tag("caption", caption), tag("thead", head), tag("tbody", body))
+
+
+def short(value: float, digits: int = 3) -> str:
+    """Write a number as people read it: 3 significant digits, a true minus sign, no exponent where it can be helped."""
+    value = float(value)
+    if value == 0:
+        return "0"
+    size = abs(value)
+    text = f"{value:,.0f}" if size >= 10 ** (digits - 1) and size < 1e9 else f"{value:.{digits}g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        text = (
+            f"{value:.{digits + 3}f}".rstrip("0")
+            if 1e-4 <= size < 1
+            else f"{mantissa} {TIMES} 10{_raised(int(exponent))}"
+        )
+    return text.replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """Write a share as per cent."""
+    return f"{100 * share:.1f}%" if 0 < share < 0.995 and share < 0.1 else f"{100 * share:.0f}%"
+
+
+def _raised(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
