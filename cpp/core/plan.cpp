@@ -42,7 +42,7 @@ template <class T>
 Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots)
     : network_(network), k_(network.kernels()), capacity_(capacity), purpose_(purpose), slots_(slots) {
     slots_.resize(network.parameters().size());
-    if (purpose == Purpose::gradients) network.allocate_gradients();
+    if (stores()) network.allocate_gradients();
     values_.push_back({network.n_in(), allocate(network.n_in())});
     if (wants_gradient(0)) values_[0].gradient = allocate(network.n_in());
 
@@ -77,13 +77,38 @@ std::size_t Plan<T>::threads(std::size_t rows) const {
 template <class T>
 void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
     for (const Item& item : list) {
-        item(replay, share);
+        item.run(replay, share);
         share.sync();
     }
 }
 
 template <class T>
-void Plan<T>::prepend(List items) {
+void Plan<T>::forward_from(std::size_t turn, const Replay<T>& replay, Share share) const {
+    for (std::size_t i = turns_[turn].forward; i < forward_.size(); ++i) {
+        forward_[i].run(replay, share);
+        share.sync();
+    }
+}
+
+template <class T>
+void Plan<T>::backward_to(std::size_t turn, const Replay<T>& replay, Share share) const {
+    bool reached = false;
+    for (const Item& item : backward_) {
+        reached |= item.turn == turn;
+        if (item.turn == turn ? item.part == Part::carries : reached || item.part == Part::own) continue;
+        item.run(replay, share);
+        share.sync();
+    }
+}
+
+template <class T>
+void Plan<T>::begin_turn(const Layer& layer) {
+    turns_.push_back({layer.weight, (layer.bias == kNone ? layer.weight : layer.bias) + 1, forward_.size()});
+}
+
+template <class T>
+void Plan<T>::prepend(List items, std::size_t turn) {
+    for (Item& item : items) item.turn = turn;
     backward_.insert(backward_.begin(), std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
 }
 
@@ -129,6 +154,7 @@ template <class T>
 void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     const std::size_t n_in = layer.n_in, n_out = layer.n_out, x_index = values_.size() - 1;
     const bool whole = wants_gradient(x_index);
+    begin_turn(layer);
     products_ += static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
 
     const Value x = values_.back();
@@ -196,11 +222,11 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
         g.bias_slots = slots_[layer.bias];
         g.bias_gradient = network_.parameters()[layer.bias]->gradient.matrix().data;
     }
-    items.push_back([=, run = k_.weight_gradient, panel = k_.panel, n = panels(n_out), multiplier = &weight.lr_multiplier](
-                        const Replay<T>& replay, Share share) {
+    items.push_back([=, run = k_.weight_gradient, panel = k_.panel, n = panels(n_out), multiplier = &weight.lr_multiplier,
+                     parameter = layer.weight](const Replay<T>& replay, Share share) {
         WeightGradientArgs<T> args = g;
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
+        const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
         if (replay.updates && !updates) return;
         const bool by_inputs = panels_of(n_in, panel) >= n;
         const Range inputs = by_inputs ? share.split(n_in, panel) : Range{0, n_in};
@@ -211,7 +237,8 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
         if (updates) args.update = &updates->decaying, args.bias_update = &updates->other;
         run(&args);
     });
-    prepend(std::move(items));
+    items.back().part = Part::own;
+    prepend(std::move(items), turns_.size() - 1);
 }
 
 template <class T>
@@ -258,7 +285,7 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
 template <class T>
 T* Plan<T>::vector_gradient(std::size_t parameter) {
     const Parameter<T>& p = *network_.parameters()[parameter];
-    return purpose_ == Purpose::gradients ? p.gradient.matrix().data : allocate_vector(p.columns);
+    return stores() ? p.gradient.matrix().data : allocate_vector(p.columns);
 }
 
 template <class T>
@@ -266,10 +293,11 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
     T* const weight = network_.parameters()[layer.weight]->value.matrix().data;
     T* const bias = network_.parameters()[layer.bias]->value.matrix().data;
     const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
-    return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out),
-            multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay, Share share) {
+    const auto update = [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out), parameter = layer.weight,
+                         multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay,
+                                                                                           Share share) {
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
+        const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
         if (!updates) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
@@ -279,6 +307,7 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
         run(size, weight + at, weight_gradient + at, offset(weight_slots), &updates->other);
         run(size, bias + at, bias_gradient + at, offset(bias_slots), &updates->other);
     };
+    return {update, Part::own};
 }
 
 template <class T>
@@ -286,6 +315,7 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
     const std::size_t x_index = values_.size() - 1;
     const Value x = values_.back();
     Value& y = add_value(layer.n_out, true);
+    begin_turn(layer);
     const auto vector = [&](std::size_t parameter) { return network_.parameters()[parameter]->value.matrix().data; };
     BatchNormArgs<T> args{};
     args.x = constant(x.data);
@@ -324,8 +354,9 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
             std::copy_n(args.new_running_var, n, variance);
         });
     List items{item(k_.batch_norm_gradient), update_vectors(layer, args.weight_gradient, args.bias_gradient)};
+    items.front().part = Part::both;
     if (wants_gradient(x_index)) add_slope(items, x_index);
-    prepend(std::move(items));
+    prepend(std::move(items), turns_.size() - 1);
 }
 
 template <class T>
@@ -333,6 +364,7 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     const std::size_t x_index = values_.size() - 1, n = layer.n_out;
     const Value x = values_.back();
     Value& y = add_value(n, true);
+    begin_turn(layer);
     T* const mean = allocate_vector(capacity_);
     T* const inverse_std = allocate_vector(capacity_);
     const LayerNormArgs<T> args{0,
@@ -373,10 +405,11 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
         a.rows = replay.rows, a.panel0 = part.begin, a.panel1 = part.end;
         run(&a);
     });
+    items.back().part = Part::own;
     if (wants_gradient(x_index)) items.push_back(item(k_.layer_norm_gradient));
     items.push_back(update_vectors(layer, sums.weight_gradient, sums.bias_gradient));
     if (wants_gradient(x_index)) add_slope(items, x_index);
-    prepend(std::move(items));
+    prepend(std::move(items), turns_.size() - 1);
 }
 
 // y = a + b, by rows.
