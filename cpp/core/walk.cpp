@@ -74,20 +74,16 @@ double Walk<T>::end_step(double weights) {
 }
 
 template <class T>
-Equaliser<T>::Equaliser(const Network<T>& network, const Plan<T>& plan, std::vector<PanelMatrix<T>>& slots1,
-                        std::vector<PanelMatrix<T>>& slots2)
+Equaliser<T>::Equaliser(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
+                        const std::vector<PanelMatrix<T>>& slots2)
     : network_(network), turns_(plan.turns()), slots1_(slots1), slots2_(slots2), effects_(turns_.size()) {
     output_.resize(panels_of(network.n_out(), network.kernels().panel) * plan.output().stride);
-    std::size_t most = 0;
-    for (const auto& turn : turns_) most = std::max(most, turn.last - turn.first);
-    kept_.resize(3 * most);
     for (const auto& turn : turns_) {
+        kept_.resize(std::max(kept_.size(), turn.last - turn.first));
         for (std::size_t i = turn.first; i < turn.last; ++i) {
+            Kept& kept = kept_[i - turn.first];
             const std::size_t size = network.parameters()[i]->value.buffer().size();
-            for (std::size_t which = 0; which < 3; ++which) {
-                std::vector<T>& kept = kept_[3 * (i - turn.first) + which];
-                kept.resize(std::max(kept.size(), size));
-            }
+            for (std::vector<T>* part : {&kept.value, &kept.slot1, &kept.slot2}) part->resize(std::max(part->size(), size));
         }
     }
 }
@@ -105,51 +101,63 @@ bool Equaliser<T>::measure(const StepParts<T>& parts) {
 }
 
 template <class T>
+template <class F>
+void Equaliser<T>::each_parameter(std::size_t turn, F f) {
+    for (std::size_t i = turns_[turn].first; i < turns_[turn].last; ++i) {
+        f(network_.parameters()[i]->value.buffer(), slots1_[i].buffer(), slots2_[i].buffer(), kept_[i - turns_[turn].first]);
+    }
+}
+
+template <class T>
 double Equaliser<T>::effect_of(const StepParts<T>& parts, std::size_t turn) {
-    const std::size_t first = turns_[turn].first, last = turns_[turn].last;
-    const auto each = [&](auto f) {  // f(a buffer, what was kept of it, whether it is the parameter's value)
-        for (std::size_t i = first; i < last; ++i) {
-            const Buffer<T>* buffers[] = {&network_.parameters()[i]->value.buffer(), &slots1_[i].buffer(), &slots2_[i].buffer()};
-            for (std::size_t which = 0; which < 3; ++which) f(*buffers[which], kept_[3 * (i - first) + which].data(), which == 0);
-        }
-    };
-    const auto take_back = [&](bool values) {
-        each([&](const Buffer<T>& b, const T* kept, bool value) {
-            if (value == values) std::copy_n(kept, b.size(), b.data());
-        });
-    };
-    each([](const Buffer<T>& b, T* kept, bool) { std::copy_n(b.data(), b.size(), kept); });
+    using Memory = const Buffer<T>;
+    each_parameter(turn, [](Memory& value, Memory& slot1, Memory& slot2, Kept& kept) {
+        std::copy_n(value.data(), value.size(), kept.value.data());
+        std::copy_n(slot1.data(), slot1.size(), kept.slot1.data());
+        std::copy_n(slot2.data(), slot2.size(), kept.slot2.data());
+    });
     parts.measure_cost(kAlone);
     parts.take_turn(turn, kAlone);
+
     double way = 0, norm = 0;
-    each([&](const Buffer<T>& b, const T* kept, bool value) {
-        for (std::size_t i = 0; value && i < b.size(); ++i) {
-            const double before = static_cast<double>(kept[i]), moved = static_cast<double>(b.data()[i]) - before;
+    each_parameter(turn, [&](Memory& value, Memory&, Memory&, Kept& kept) {
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            const auto before = static_cast<double>(kept.value[i]), moved = static_cast<double>(value.data()[i]) - before;
             way += moved * moved, norm += before * before;
         }
     });
     const double factor = way > 0 ? kProbe * std::sqrt((norm > 0 ? norm : 1) / way) : 0;
-    each([&](const Buffer<T>& b, const T* kept, bool value) {
-        for (std::size_t i = 0; value && i < b.size(); ++i) {
-            b.data()[i] = static_cast<T>(static_cast<double>(kept[i]) + factor * (static_cast<double>(b.data()[i]) - static_cast<double>(kept[i])));
+    each_parameter(turn, [&](Memory& value, Memory& slot1, Memory& slot2, Kept& kept) {
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            const auto before = static_cast<double>(kept.value[i]), moved = static_cast<double>(value.data()[i]) - before;
+            value.data()[i] = static_cast<T>(before + factor * moved);
         }
+        std::copy_n(kept.slot1.data(), slot1.size(), slot1.data());
+        std::copy_n(kept.slot2.data(), slot2.size(), slot2.data());
     });
-    take_back(false);
     parts.plan.forward_from(turn, parts.replay, kAlone);
+    const double way_of_output = output_moved(parts);
 
+    each_parameter(turn, [](Memory& value, Memory&, Memory&, Kept& kept) {
+        std::copy_n(kept.value.data(), value.size(), value.data());
+    });
+    parts.plan.forward_from(turn, parts.replay, kAlone);
+    return factor > 0 ? way_of_output / factor : 0;
+}
+
+template <class T>
+double Equaliser<T>::output_moved(const StepParts<T>& parts) const {
     const Matrix<T> y = parts.plan.output();
     const std::size_t panel = network_.kernels().panel;
-    double moved = 0;
+    double squares = 0;
     for (std::size_t row = 0; row < parts.replay.rows; ++row) {
         for (std::size_t c = 0; c < network_.n_out(); ++c) {
             const std::size_t at = c / panel * y.stride + row * panel + c % panel;
-            const double d = static_cast<double>(y.data[at]) - static_cast<double>(output_[at]);
-            moved += d * d;
+            const double moved = static_cast<double>(y.data[at]) - static_cast<double>(output_[at]);
+            squares += moved * moved;
         }
     }
-    take_back(true);
-    parts.plan.forward_from(turn, parts.replay, kAlone);
-    return factor > 0 ? std::sqrt(moved) / factor : 0;
+    return std::sqrt(squares);
 }
 
 template <class T>

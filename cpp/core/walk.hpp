@@ -58,8 +58,8 @@ private:
 template <class T>
 class Equaliser {
 public:
-    Equaliser(const Network<T>& network, const Plan<T>& plan, std::vector<PanelMatrix<T>>& slots1,
-              std::vector<PanelMatrix<T>>& slots2);
+    Equaliser(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
+              const std::vector<PanelMatrix<T>>& slots2);
 
     // One thread calls this. `parts` have a learning rate of 1. False where the cost is not finite.
     bool measure(const StepParts<T>& parts);
@@ -67,13 +67,21 @@ public:
     void set(std::vector<double>& rates) const;
 
 private:
+    struct Kept {
+        std::vector<T> value, slot1, slot2;
+    };
+
+    // f(its value, slot1, slot2, what is kept of it) for each parameter of a layer
+    template <class F>
+    void each_parameter(std::size_t turn, F f);
     double effect_of(const StepParts<T>& parts, std::size_t turn);
+    double output_moved(const StepParts<T>& parts) const;  // the norm of all outputs' ways since before any turn
 
     const Network<T>& network_;
     const std::vector<typename Plan<T>::Turn>& turns_;
-    std::vector<PanelMatrix<T>>&slots1_, &slots2_;
+    const std::vector<PanelMatrix<T>>&slots1_, &slots2_;
     std::vector<T> output_;                // before any turn
-    std::vector<std::vector<T>> kept_;     // a layer's parameters and slots
+    std::vector<Kept> kept_;               // of the layer whose turn it is
     std::vector<double> effects_;          // of each turn; 0: none
 };
 
