@@ -146,6 +146,7 @@ template <class T>
 void StoredUpdates<T>::find_ties(Group& group, std::size_t quota) const {
     const std::size_t width = network_.kernels().panel;
     for (std::size_t i = group.first; i < group.last; ++i) {
+        if (!moves(i)) continue;
         const Parameter<T>& p = *network_.parameters()[i];
         const Matrix<T> g = p.gradient.matrix();
         for (std::size_t row = 0; row < p.rows; ++row) {
