@@ -12,54 +12,61 @@ inline IntVec<T> keys_of(Vec<T> v) {
 }
 
 template <class T>
-inline void store_buckets(Vec<T> g, typename VecTypes<T>::Bits* buckets) {
-    const IntVec<T> found = keys_of<T>(g) >> kBucketShift<T>;
-    __builtin_memcpy(buckets, &found, sizeof found);
-}
-
-template <class T>
 void count_buckets(std::size_t n, const T* g, std::uint32_t* counts) {
-    static_assert(kCountCopies == 4, "lane & 3 below");
-    typename VecTypes<T>::Bits buckets[kLanes<T>];
+    using Bits = typename VecTypes<T>::Bits;
+    static_assert(kCountCopies == 4, "two bits of a place");
+    IntVec<T> copy{};  // the lane's
+    for (std::size_t l = 0; l < kLanes<T>; ++l) copy[l] = Bits(l % kCountCopies);
+    Bits places[kLanes<T>];
     for (std::size_t i = 0; i < n; i += kLanes<T>) {
-        store_buckets<T>(load(g + i), buckets);
+        const IntVec<T> found = (keys_of<T>(load(g + i)) >> (kBucketShift<T> - 2) & ~Bits{3}) | copy;
+        __builtin_memcpy(places, &found, sizeof found);
 #pragma GCC unroll 16
-        for (std::size_t l = 0; l < kLanes<T>; ++l) ++counts[std::size_t(buckets[l]) * kCountCopies + (l & 3)];
+        for (std::size_t l = 0; l < kLanes<T>; ++l) ++counts[std::size_t(places[l])];
     }
 }
 
+// Every number is written, and the next one takes its place unless it is of the bucket: there is no branch to mispredict.
 template <class T>
 std::size_t collect_bucket(std::size_t n, const T* g, std::size_t bucket, T* to) {
-    typename VecTypes<T>::Bits buckets[kLanes<T>];
-    T values[kLanes<T>];
-    std::size_t count = 0;
+    using Bits = typename VecTypes<T>::Bits;
+    constexpr std::size_t kHeld = 256;
+    T held[kHeld + kLanes<T>], values[kLanes<T>];
+    Bits found[kLanes<T>];
+    std::size_t count = 0, total = 0;
     for (std::size_t i = 0; i < n; i += kLanes<T>) {
-        const Vec<T> value = absolute<T>(load(g + i));
-        store_buckets<T>(value, buckets);
-        store<T>(values, value);
+        const IntVec<T> keys = keys_of<T>(load(g + i)), same = keys >> kBucketShift<T> == Bits(bucket);
+        __builtin_memcpy(values, &keys, sizeof keys);
+        __builtin_memcpy(found, &same, sizeof same);
+#pragma GCC unroll 16
         for (std::size_t l = 0; l < kLanes<T>; ++l) {
-            if (std::size_t(buckets[l]) == bucket) to[count++] = values[l];
+            held[count] = values[l];
+            count += std::size_t(found[l] & 1);
         }
+        if (count < kHeld && i + kLanes<T> < n) continue;
+        __builtin_memcpy(to + total, held, count * sizeof(T));
+        total += count;
+        count = 0;
     }
-    return count;
+    return total;
 }
 
 template <class T, class Optimizer, bool kClips>
 void update_selected_with(const SelectedArgs<T>& a) {
     const Update<T> u = *a.update;
-    const Vec<T> bound = splat<T>(u.clip_value);
+    const Vec<T> limit = splat<T>(u.clip_value);
     const IntVec<T> least = keys_of<T>(splat<T>(a.least));
     for (std::size_t i = 0; i < a.n; i += kLanes<T>) {
         const Vec<T> g = load(a.g + i), w = load(a.w + i);
-        const std::size_t ties = a.ties > i ? smaller(a.ties - i, kLanes<T>) : 0;
-        const IntVec<T> moves = keys_of<T>(g) > least + first_lanes<T>(ties);  // a lane that is true is -1
+        const IntVec<T> bound = i + kLanes<T> <= a.ties ? least - 1 : i >= a.ties ? least : least + first_lanes<T>(a.ties - i);
+        const IntVec<T> moves = keys_of<T>(g) > bound;
         Vec<T> gradient = g * u.scale;
-        if (kClips) gradient = select<T>(gradient > bound, bound, select<T>(gradient < -bound, -bound, gradient));
+        if (kClips) gradient = select<T>(gradient > limit, limit, select<T>(gradient < -limit, -limit, gradient));
         gradient += u.weight_decay * w;
         const Vec<T> before = a.slot1 ? load(a.slot1 + i) : Vec<T>{};
         const Vec<T> moved = u.shrink * w - u.lr * Optimizer::direction(gradient, i, {a.slot1, nullptr}, u);
-        store<T>(a.w + i, select<T>(moves, moved, w));
         if (a.slot1) store<T>(a.slot1 + i, select<T>(moves, load(a.slot1 + i), before));
+        store<T>(a.w + i, select<T>(moves, moved, w));
     }
 }
 
