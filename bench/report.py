@@ -72,9 +72,14 @@ def write(result: dict[str, Any]) -> None:
         ]
         if rows:
             lines += ["", *table_head(table, peers), *rows]
-    start, end = (f"<!-- {edge} {result['threads']} -->" for edge in ("begin", "end"))
+    put(str(result["threads"]), lines)
+
+
+def put(mark: str, lines: list[str]) -> None:
+    """Replace what README.md has between the comments of this mark."""
+    start, end = (f"<!-- {edge} {mark} -->" for edge in ("begin", "end"))
     text = README.read_text()
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(f"{README} keeps no place for {result['threads']} threads: {start} ... {end}")
+        raise SystemExit(f"{README} keeps no place {start} ... {end}")
     README.write_text(pattern.sub(lambda _: "\n".join([start, *lines, end]), text))

@@ -7,6 +7,7 @@ function works in the dtype that it is given. A matrix of inputs has one row for
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -404,15 +405,74 @@ class ReferenceNetwork:
         optimizer.step(self.parameters, self.gradients)
         return value
 
+    def step_by_layer(
+        self,
+        x: Array,
+        y: Array,
+        loss: str,
+        optimizer: Optimizer,
+        order: str,
+        sample_weight: Array | None = None,
+        parameter: float = 1.0,
+    ) -> list[float]:
+        """The layers move one by one, each by its gradient at the point reached; the costs before and after turns."""
+        cost, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
+        costs, statistics = [cost], {name: value.copy() for name, value in self.buffers.items()}
+        leaves = [leaf for leaf in self.chain.leaves() if leaf.parameters]
+        optimizer.t += 1
+        for leaf in reversed(leaves) if order == "output_to_input" else leaves:
+            self.backward(dy)
+            own = {name: values for name, values in self.parameters.items() if name.rpartition(".")[0] == leaf.path}
+            optimizer.move(own, {name: self.gradients[name] for name in own})
+            for dropout in self.chain.leaves():
+                if isinstance(dropout, Dropout):
+                    dropout.step -= 1  # the same mask again
+            cost, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
+            self.set_parameters(statistics)  # those of the first pass alone
+            costs.append(cost)
+        return costs
+
 
 # --- Optimisers ---
+
+
+def largest(gradients: dict[str, Array], fraction: float) -> dict[str, Array]:
+    """Where the ceil(fraction n) largest of n numbers are by absolute value; of equals the first (Gauss-Southwell)."""
+    sizes = np.abs(np.concatenate([g.ravel() for g in gradients.values()]))
+    chosen = np.zeros(len(sizes), bool)
+    chosen[np.argsort(-sizes, kind="stable")[: math.ceil(fraction * len(sizes))]] = True
+    parts = np.split(chosen, np.cumsum([g.size for g in gradients.values()])[:-1])
+    return {name: part.reshape(g.shape) for (name, g), part in zip(gradients.items(), parts, strict=True)}
+
+
+def equal_effect(net: ReferenceNetwork, x: Array, y: Array, loss: str, optimizer: Optimizer) -> dict[str, float]:
+    """Rates by layer at which, to first order, each layer's turn moves the output equally far."""
+    effects = {}
+    for path in [leaf.path for leaf in net.chain.leaves() if leaf.parameters]:
+        tried, mover = copy.deepcopy(net), copy.deepcopy(optimizer)
+        output = tried.forward(x)
+        tried.backward(mean_loss(loss, output, y)[1])
+        own = {name: values for name, values in tried.parameters.items() if name.rpartition(".")[0] == path}
+        old = {name: values.copy() for name, values in own.items()}
+        mover.lr, mover.t = 1.0, mover.t + 1
+        mover.move(own, {name: tried.gradients[name] for name in own})
+        way = math.sqrt(sum(float(((own[name] - old[name]) ** 2).sum()) for name in own))
+        if way == 0:
+            continue
+        short = 0.01 * math.sqrt(sum(float((values**2).sum()) for values in old.values())) / way
+        moved = copy.deepcopy(net)
+        moved.set_parameters({name: old[name] + short * (own[name] - old[name]) for name in own})
+        effects[path] = float(np.linalg.norm(moved.forward(x) - output)) / short
+    mean = math.exp(sum(map(math.log, effects.values())) / len(effects))
+    return {path: mean / effect for path, effect in effects.items()}
 
 
 class Optimizer:
     """Clips the gradient, decays the weights, and goes against the `direction` that each rule makes of the gradient.
 
     Decay acts on the matrices alone: the weights of dense layers. It is either part of the gradient (L2) or, decoupled,
-    a shrinking of its own. A zero switches decay or clipping off.
+    a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share that moves, of each layer or
+    of the network; `rates` are factors of the learning rate by layer, where 0 leaves the layer out of everything.
     """
 
     def __init__(
@@ -422,29 +482,56 @@ class Optimizer:
         decoupled: bool = False,
         clip_value: float = 0.0,
         clip_norm: float = 0.0,
+        fraction: float = 1.0,
+        fraction_of: str = "layer",
     ) -> None:
         self.lr, self.weight_decay, self.decoupled = lr, weight_decay, decoupled
         self.clip_value, self.clip_norm = clip_value, clip_norm
+        self.fraction, self.fraction_of = fraction, fraction_of
+        self.rates: dict[str, float] = {}
         self.t = 0  # steps taken
         self.memory: dict[tuple[str, str], Array] = {}
 
     def step(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
         """Change the parameters in place."""
         self.t += 1
+        self.move(parameters, gradients)
+
+    def chosen(self, gradients: dict[str, Array]) -> dict[str, Array]:
+        """Which numbers move."""
+        if self.fraction_of == "network":
+            return largest(gradients, self.fraction)
+        layers = dict.fromkeys(name.rpartition(".")[0] for name in gradients)
+        groups = [{name: g for name, g in gradients.items() if name.rpartition(".")[0] == layer} for layer in layers]
+        return {name: where for group in groups for name, where in largest(group, self.fraction).items()}
+
+    def move(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
+        """Change these parameters as a part of step t."""
+        rates = {name: self.rates.get(name.rpartition(".")[0], 1.0) for name in parameters}
+        gradients = {name: gradients[name] for name, rate in rates.items() if rate}
+        if not gradients:
+            return
+        where = self.chosen(gradients)
         scale = 1.0
         if self.clip_norm > 0:
             norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients.values()))
             scale = min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
-        for name, w in parameters.items():
+        for name in gradients:
+            w, lr = parameters[name], self.lr * rates[name]
+            stays, before, memory = ~where[name], w.copy(), copy.deepcopy(self.memory)
             g = scale * gradients[name]
             if self.clip_value > 0:
                 g = np.clip(g, -self.clip_value, self.clip_value)
             decay = self.weight_decay if w.ndim == 2 else 0.0
             if self.decoupled:
-                w *= 1 - self.lr * decay
+                w *= 1 - lr * decay
             else:
                 g = g + decay * w
-            w -= self.lr * self.direction(name, g)
+            w -= lr * self.direction(name, g)
+            np.copyto(w, before, where=stays)
+            for key, values in self.memory.items():
+                if key[1] == name:
+                    np.copyto(values, memory.get(key, 0), where=stays)
 
     def recall(self, kind: str, name: str, g: Array) -> Array:
         """What the rule remembers of this parameter: zeros at first."""

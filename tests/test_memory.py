@@ -142,6 +142,7 @@ class Case(NamedTuple):
     layers: list[Any]
     optimizer: Callable[[], Any]
     loss: str = "mse"
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 CASES = {
@@ -150,6 +151,15 @@ CASES = {
     "dropout": Case([st.Dense(128, "relu"), st.Dropout(0.5), st.Dense(128), st.Dropout(0.1), st.Dense(3)], st.AdamW),
     "norms": Case(
         [st.Dense(128), st.BatchNorm(), st.Residual([st.Dense(128, "mish"), st.LayerNorm()]), st.Dense(3)], st.RMSprop
+    ),
+    "fraction": Case(
+        [st.Dense(128, "relu"), st.BatchNorm(), st.Dense(128), st.Dense(3)],
+        lambda: st.SGD(0.01, momentum=0.9, fraction=0.1, fraction_of="network"),
+    ),
+    "turns": Case(
+        [st.Dense(128, "relu"), st.Residual([st.Dense(128, "relu"), st.LayerNorm()]), st.Dense(3)],
+        lambda: st.SGD(0.01, fraction=0.9, clip_norm=1.0),
+        options=(("update_order", "output_to_input"), ("layer_rates", "equal_effect")),
     ),
 }
 
@@ -164,11 +174,11 @@ def counting(action: Callable[[], Any]) -> int:
 
 
 def trains_without_allocating(case: str) -> None:
-    layers, optimizer, loss = CASES[case]
+    layers, optimizer, loss, options = CASES[case]
     assert counting(lambda: ctypes.create_string_buffer(10_000)) > 0
     for threads, dtype in itertools.product([1, 2], ["float32", "float64"]):
         st.set_num_threads(threads)
-        trainer = st.Trainer(st.Network(64, layers), loss, optimizer())
+        trainer = st.Trainer(st.Network(64, layers), loss, optimizer(), **dict(options))
         x = normal(1, (3200, 64), dtype)
         y = np.arange(3200) % 3 if loss == "cross_entropy" else x[:, :3]
 

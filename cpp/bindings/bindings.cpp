@@ -10,7 +10,9 @@ using namespace steepest;
 // For controllers of thread pools, which find libraries by their symbols and call them without Python.
 extern "C" {
 [[gnu::visibility("default")]] int steepest_get_num_threads() { return static_cast<int>(get_num_threads()); }
-[[gnu::visibility("default")]] void steepest_set_num_threads(int n) { set_num_threads(n < 1 ? 1 : static_cast<std::size_t>(n)); }
+[[gnu::visibility("default")]] void steepest_set_num_threads(int n) {
+    set_num_threads(n < 1 ? 1 : static_cast<std::size_t>(n));
+}
 }
 
 namespace {
@@ -38,6 +40,9 @@ py::dict addresses(const Kernels<T>& k) {
     add("layer_norm_sums", k.layer_norm_sums);
     add("update", k.update);
     add("sum_squares", k.sum_squares);
+    add("count_buckets", k.count_buckets);
+    add("collect_bucket", k.collect_bucket);
+    add("update_selected", k.update_selected);
     add("gather_row", k.gather_row);
     add("scatter_row", k.scatter_row);
     return table;
@@ -193,12 +198,20 @@ PYBIND11_MODULE(_core, m) {
         .def_readwrite("weight_decay", &Optimizer::weight_decay)
         .def_readwrite("decoupled", &Optimizer::decoupled)
         .def_readwrite("clip_value", &Optimizer::clip_value)
-        .def_readwrite("clip_norm", &Optimizer::clip_norm);
+        .def_readwrite("clip_norm", &Optimizer::clip_norm)
+        .def_readwrite("fraction", &Optimizer::fraction)
+        .def_readwrite("across", &Optimizer::across);
 
     const auto none = py::none();
     py::class_<PyTrainer>(m, "Trainer")
-        .def(py::init<PyNetwork&, const std::string&, double, const Optimizer&, std::uint64_t>(), py::arg("network"),
-             py::arg("loss"), py::arg("parameter"), py::arg("optimizer"), py::arg("seed"), py::keep_alive<1, 2>())
+        .def(py::init<PyNetwork&, const std::string&, double, const Optimizer&, std::uint64_t, const std::string&>(),
+             py::arg("network"), py::arg("loss"), py::arg("parameter"), py::arg("optimizer"), py::arg("seed"),
+             py::arg("update_order") = "together", py::keep_alive<1, 2>())
+        .def_property("layer_rates", &PyTrainer::layer_rates, &PyTrainer::set_layer_rates)
+        .def_property(
+            "equalises", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalises; }); },
+            [](PyTrainer& self, bool equalises) { self.visit([&](auto& t) { t.equalises = equalises; }); })
+        .def("turns", &PyTrainer::turns)
         .def_property(
             "learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.learning_rate; }); },
             [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.learning_rate = rate; }); })

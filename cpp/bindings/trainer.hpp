@@ -1,6 +1,9 @@
 // A trainer as Python sees it.
 #pragma once
 
+#include <map>
+#include <tuple>
+
 #include "../core/trainer.hpp"
 #include "network.hpp"
 
@@ -24,7 +27,12 @@ struct Arguments {
 
 class PyTrainer {
 public:
-    PyTrainer(PyNetwork& network, const std::string& loss, double parameter, const Optimizer& optimizer, std::uint64_t seed) {
+    PyTrainer(PyNetwork& network, const std::string& loss, double parameter, const Optimizer& optimizer, std::uint64_t seed,
+              const std::string& update_order) {
+        const auto order = choose<UpdateOrder>(update_order, "update_order",
+                                               {{"together", UpdateOrder::together},
+                                                {"output_to_input", UpdateOrder::output_to_input},
+                                                {"input_to_output", UpdateOrder::input_to_output}});
         const LossSpec spec{choose<Loss>(loss, "loss",
                                          {{"mse", Loss::mse},
                                           {"mae", Loss::mae},
@@ -36,7 +44,7 @@ public:
                             parameter};
         network.core([&](auto& core) {
             using T = ScalarOf<decltype(core)>;
-            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, seed);
+            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, seed, order);
         });
     }
 
@@ -113,6 +121,39 @@ public:
             }
             const Unlocked unlocked(8.0 * static_cast<double>(network.state_size()));
             trainer.apply();
+        });
+    }
+
+    // (layer, cost before, cost after) of each turn, in order: means over the last epoch or step
+    std::vector<std::tuple<std::string, double, double>> turns() {
+        return visit([](auto& trainer) {
+            std::vector<std::tuple<std::string, double, double>> result;
+            const auto& walk = trainer.walk();
+            for (const std::string& layer : walk.layers()) {
+                result.emplace_back(layer, walk.cost(result.size()), walk.cost(result.size() + 1));
+            }
+            return result;
+        });
+    }
+
+    std::map<std::string, double> layer_rates() {
+        return visit([](auto& trainer) {
+            std::map<std::string, double> result;
+            const auto& parameters = trainer.network().parameters();
+            for (std::size_t i = 0; i < parameters.size(); ++i) {
+                if (parameters[i]->trained) result[parameters[i]->layer()] = trainer.rates[i];
+            }
+            return result;
+        });
+    }
+
+    void set_layer_rates(const std::map<std::string, double>& rates) {
+        visit([&](auto& trainer) {
+            const auto& parameters = trainer.network().parameters();
+            for (std::size_t i = 0; i < parameters.size(); ++i) {
+                const auto found = rates.find(parameters[i]->layer());
+                if (found != rates.end()) trainer.rates[i] = found->second;
+            }
         });
     }
 

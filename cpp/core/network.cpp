@@ -135,9 +135,8 @@ bool Network<T>::is_finite() const {
 
 template <class T>
 void Network<T>::set_lr_multiplier(const std::string& layer, double multiplier) {
-    const auto belongs = [&](const Parameter<T>& p) { return p.trained && p.name.substr(0, p.name.rfind('.')) == layer; };
     for (auto& p : parameters_) {
-        if (belongs(*p)) p->lr_multiplier = multiplier;
+        if (p->trained && p->layer() == layer) p->lr_multiplier = multiplier;
     }
 }
 

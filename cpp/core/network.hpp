@@ -24,6 +24,8 @@ struct Parameter {
     PanelMatrix<T> value;
     PanelMatrix<T> gradient;   // empty until somebody asks for gradients
     double lr_multiplier = 1;  // 0: frozen
+
+    std::string layer() const { return name.substr(0, name.rfind('.')); }
 };
 
 enum class LayerKind { dense, activation, dropout, batch_norm, layer_norm, residual_begin, residual_end };

@@ -20,8 +20,11 @@ struct Optimizer {
     bool decoupled = false;  // AdamW: the decay does not pass through the moments
     double clip_value = 0;   // 0: off
     double clip_norm = 0;    // 0: off
+    double fraction = 1;     // SGD: the share of parameters that a step moves, those with the largest gradients
+    bool across = false;     // fraction is of the whole network, not of each layer
 
     bool uses_slot1() const { return rule != Rule::sgd || momentum > 0; }
+    bool stores_gradients() const { return clip_norm > 0 || fraction < 1; }  // a step needs all before it moves any
     bool uses_slot2() const { return rule == Rule::adam || (rule == Rule::rmsprop && momentum > 0); }
 };
 

@@ -12,7 +12,7 @@ Matrix<const T> constant(Matrix<T> m) {
     return {m.data, m.stride};
 }
 
-constexpr std::size_t kGroup = 8;                  // panels of inputs
+constexpr std::size_t kGroup = 8;                   // panels of inputs
 constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
 
 bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
@@ -49,7 +49,7 @@ template <class T>
 Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots)
     : network_(network), k_(network.kernels()), capacity_(capacity), purpose_(purpose), slots_(slots) {
     slots_.resize(network.parameters().size());
-    if (purpose == Purpose::gradients) network.allocate_gradients();
+    if (stores()) network.allocate_gradients();
     values_.push_back({network.n_in(), allocate(network.n_in())});
     if (wants_gradient(0)) values_[0].gradient = allocate(network.n_in());
 
@@ -86,13 +86,40 @@ void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
     bool first = true;
     for (const Item& item : list) {
         if (!first) share.sync();
-        item(replay, share);
+        item.run(replay, share);
         first = false;
     }
 }
 
 template <class T>
-void Plan<T>::prepend(List items) {
+void Plan<T>::forward_from(std::size_t turn, const Replay<T>& replay, Share share) const {
+    for (std::size_t i = turns_[turn].forward; i < forward_.size(); ++i) {
+        forward_[i].run(replay, share);
+        share.sync();
+    }
+}
+
+template <class T>
+void Plan<T>::backward_to(std::size_t turn, const Replay<T>& replay, Share share) const {
+    bool reached = false;
+    for (const Item& item : backward_) {
+        reached |= item.turn == turn;
+        if (item.turn == turn ? item.part == Part::carries : reached || item.part == Part::own) continue;
+        Replay<T> part = replay;
+        part.owns = item.turn == turn, part.carries = !part.owns;
+        item.run(part, share);
+        share.sync();
+    }
+}
+
+template <class T>
+void Plan<T>::begin_turn(const Layer& layer) {
+    turns_.push_back({layer.weight, (layer.bias == kNone ? layer.weight : layer.bias) + 1, forward_.size()});
+}
+
+template <class T>
+void Plan<T>::prepend(List items, std::size_t turn) {
+    for (Item& item : items) item.turn = turn;
     backward_.insert(backward_.begin(), std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
 }
 
@@ -138,6 +165,7 @@ template <class T>
 void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     const std::size_t n_in = layer.n_in, n_out = layer.n_out, x_index = values_.size() - 1;
     const bool whole = wants_gradient(x_index);
+    begin_turn(layer);
     products_ += static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
 
     const Value x = values_.back();
@@ -194,11 +222,11 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
         gradient.bias = bias.value.matrix().data, gradient.bias_gradient = bias.gradient.matrix().data;
         gradient.bias_slots = slots_[layer.bias];
     }
-    const auto weight_gradient = [=, run = k_.weight_gradient, panel = k_.panel, multiplier = &weight.lr_multiplier](
-                                     const Replay<T>& replay, Range inputs, Range outputs) {
+    const auto weight_gradient = [=, run = k_.weight_gradient, panel = k_.panel, multiplier = &weight.lr_multiplier,
+                                  parameter = layer.weight](const Replay<T>& replay, Range inputs, Range outputs) {
         WeightGradientArgs<T> args = gradient;
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
+        const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
         if (replay.updates && !updates) return;
         args.in0 = inputs.begin * panel, args.in1 = std::min(inputs.end * panel, n_in);
         if (args.in0 >= args.in1) return;  // fewer panels than members: not even the bias is theirs
@@ -212,8 +240,9 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     const auto group_for = [=, bytes = layer.n_out * sizeof(T)](std::size_t rows) {
         return rows * bytes <= kSmallGradient ? kGroup : in_panels;
     };
-    prepend({[=](const Replay<T>& replay, Share share) {
-        if (whole && splits_evenly(share, in_panels)) {
+    const auto both = [=](const Replay<T>& replay, Share share) {
+        const bool carries = whole && replay.carries;
+        if (carries && replay.owns && splits_evenly(share, in_panels)) {
             const Range part = share.split(in_panels);
             const std::size_t group = group_for(replay.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
@@ -223,14 +252,16 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
             }
             return;
         }
-        if (whole) {
+        if (carries) {
             input_gradient(replay.rows, split_rows(share, replay.rows, in_panels));
             share.sync();
         }
+        if (!replay.owns) return;
         const bool by_inputs = in_panels >= out_panels;
         weight_gradient(replay, by_inputs ? share.split(in_panels) : Range{0, in_panels},
                         by_inputs ? Range{0, out_panels} : share.split(out_panels));
-    }});
+    };
+    prepend({{both, Part::both}}, turns_.size() - 1);
 }
 
 template <class T>
@@ -277,7 +308,7 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
 template <class T>
 T* Plan<T>::vector_gradient(std::size_t parameter) {
     const Parameter<T>& p = *network_.parameters()[parameter];
-    return purpose_ == Purpose::gradients ? p.gradient.matrix().data : allocate_vector(p.columns);
+    return stores() ? p.gradient.matrix().data : allocate_vector(p.columns);
 }
 
 template <class T>
@@ -285,10 +316,11 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
     T* const weight = network_.parameters()[layer.weight]->value.matrix().data;
     T* const bias = network_.parameters()[layer.bias]->value.matrix().data;
     const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
-    return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out),
-            multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay, Share share) {
+    const auto update = [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out), parameter = layer.weight,
+                         multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay,
+                                                                                           Share share) {
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier, replay.updates, own);
+        const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
         if (!updates) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
@@ -298,6 +330,7 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
         run(size, weight + at, weight_gradient + at, offset(weight_slots), &updates->other);
         run(size, bias + at, bias_gradient + at, offset(bias_slots), &updates->other);
     };
+    return {update, Part::own};
 }
 
 template <class T>
@@ -305,6 +338,7 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
     const std::size_t x_index = values_.size() - 1;
     const Value x = values_.back();
     Value& y = add_value(layer.n_out, true);
+    begin_turn(layer);
     const auto vector = [&](std::size_t parameter) { return network_.parameters()[parameter]->value.matrix().data; };
     BatchNormArgs<T> args{};
     args.x = constant(x.data);
@@ -343,8 +377,9 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
             std::copy_n(args.new_running_var, n, variance);
         });
     List items{item(k_.batch_norm_gradient), update_vectors(layer, args.weight_gradient, args.bias_gradient)};
+    items.front().part = Part::both;
     if (wants_gradient(x_index)) add_slope(items, x_index);
-    prepend(std::move(items));
+    prepend(std::move(items), turns_.size() - 1);
 }
 
 template <class T>
@@ -352,6 +387,7 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     const std::size_t x_index = values_.size() - 1, n = layer.n_out;
     const Value x = values_.back();
     Value& y = add_value(n, true);
+    begin_turn(layer);
     T* const mean = allocate_vector(capacity_);
     T* const inverse_std = allocate_vector(capacity_);
     const LayerNormArgs<T> args{0,
@@ -392,10 +428,11 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
         a.rows = replay.rows, a.panel0 = part.begin, a.panel1 = part.end;
         run(&a);
     });
+    items.back().part = Part::own;
     if (wants_gradient(x_index)) items.push_back(item(k_.layer_norm_gradient));
     items.push_back(update_vectors(layer, sums.weight_gradient, sums.bias_gradient));
     if (wants_gradient(x_index)) add_slope(items, x_index);
-    prepend(std::move(items));
+    prepend(std::move(items), turns_.size() - 1);
 }
 
 // y = a + b, by rows.

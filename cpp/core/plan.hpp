@@ -15,6 +15,7 @@ namespace steepest {
 enum class Purpose {
     infer,      // forward in inference mode
     gradients,  // forward and backward in training mode; the parameters' gradients are stored, and dx too
+    store,      // the same without dx
     train       // forward and backward in training mode; each gradient goes straight into its parameter's update
 };
 
@@ -25,6 +26,12 @@ struct Replay {
     std::uint64_t seed;                   // for dropout
     std::uint32_t draw;                   // number of this training pass, likewise
     const Updates<T>* updates = nullptr;  // train
+    const double* rates = nullptr;        // of the parameters, on top of their multipliers; null: all 1
+
+    // What an item that takes the gradient on to the input and has parameters of its own shall do of both.
+    bool carries = true, owns = true;
+
+    double rate(std::size_t parameter) const { return rates ? rates[parameter] : 1; }
 };
 
 template <class T>
@@ -42,7 +49,7 @@ public:
     Matrix<T> input() const { return values_.front().data; }
     Matrix<T> output() const { return values_.back().data; }
     Matrix<T> input_gradient() const { return values_.front().gradient; }  // gradients only
-    Matrix<T> output_gradient() const { return values_.back().gradient; }  // gradients and train
+    Matrix<T> output_gradient() const { return values_.back().gradient; }  // all but infer
 
     // Each member of a team calls these with its share. The team meets between the items of a list, but not before the
     // first nor after the last.
@@ -51,8 +58,25 @@ public:
     void settle(const Replay<T>& replay, Share share) const { run(settle_, replay, share); }
     void backward(const Replay<T>& replay, Share share) const { run(backward_, replay, share); }
 
+    // The layers with parameters take their turns one by one: `forward_from` runs what depends on that layer's
+    // parameters, `backward_to` makes the gradient of these alone, and with Purpose::train the update.
+    struct Turn {
+        std::size_t first, last;  // its parameters: [first, last)
+        std::size_t forward;      // place of its first item in the list
+    };
+    const std::vector<Turn>& turns() const { return turns_; }
+    void forward_from(std::size_t turn, const Replay<T>& replay, Share share) const;
+    void backward_to(std::size_t turn, const Replay<T>& replay, Share share) const;
+
 private:
-    using Item = std::function<void(const Replay<T>&, Share)>;
+    enum class Part { carries, own, both };  // takes the gradient on to the input; makes or uses the parameters' gradient
+    struct Item {
+        template <class F>
+        Item(F f, Part p = Part::carries) : run(std::move(f)), part(p) {}
+        std::function<void(const Replay<T>&, Share)> run;
+        Part part;
+        std::size_t turn = kNone;  // of the backward list: the turn of the layer that it belongs to
+    };
     using List = std::vector<Item>;
 
     // The output of a layer, (capacity, columns). Where that ends in an activation, `z` is what went into it, if its
@@ -82,8 +106,10 @@ private:
     Item sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const;
     void add_slope(List& items, std::size_t value) const;
     Item update_vectors(const Layer& layer, const T* weight_gradient, const T* bias_gradient) const;
-    void prepend(List items);
+    void begin_turn(const Layer& layer);  // call before the layer's items are made
+    void prepend(List items, std::size_t turn = kNone);
 
+    bool stores() const { return purpose_ == Purpose::gradients || purpose_ == Purpose::store; }
     bool trains() const { return purpose_ != Purpose::infer; }
     bool wants_gradient(std::size_t value) const { return trains() && (value > 0 || purpose_ == Purpose::gradients); }
     std::size_t panels(std::size_t columns) const { return panels_of(columns, k_.panel); }
@@ -101,6 +127,7 @@ private:
     };
     std::vector<Branch> open_;
     List forward_, settle_, backward_;
+    std::vector<Turn> turns_;
     double products_ = 0;  // multiply-adds of a row
 };
 

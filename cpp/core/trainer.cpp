@@ -28,8 +28,9 @@ Diverged::Diverged(std::uint32_t epoch_, std::uint64_t step_, double rate, doubl
       loss(loss_) {}
 
 template <class T>
-Trainer<T>::Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, std::uint64_t seed)
-    : learning_rate(optimizer.lr), network_(network), loss_(loss), optimizer_(optimizer), seed_(seed) {
+Trainer<T>::Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, std::uint64_t seed, UpdateOrder order)
+    : learning_rate(optimizer.lr), rates(network.parameters().size(), 1.0), network_(network), loss_(loss),
+      optimizer_(optimizer), seed_(seed), stored_(network, optimizer_, slots1_, slots2_, rates), walk_(network, order) {
     if (loss.loss == Loss::cross_entropy && network.n_out() < 2) {
         throw std::invalid_argument("loss 'cross_entropy' needs at least 2 outputs, found 1: use 'binary_cross_entropy'");
     }
@@ -100,10 +101,12 @@ void Trainer<T>::take_rate() {
 template <class T>
 typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows) {
     take_rate();
-    Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
-    const bool stored = optimizer_.clip_norm > 0;
-    Replay<T> replay{rows.count, seed_, static_cast<std::uint32_t>(n_steps)};
+    const Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
+    const bool stored = optimizer_.stores_gradients();
+    if (stored) stored_.prepare(get_num_threads());
+    Replay<T> replay{rows.count, seed_, static_cast<std::uint32_t>(n_steps), nullptr, rates.data()};
     if (!stored) replay.updates = &updates;
+    if (equalises) equalise(batch, data, rows);
 
     Plan<T>& plan = batch.plan;
     const Matrix<T> y = plan.output();
@@ -119,103 +122,62 @@ typename Trainer<T>::Outcome Trainer<T>::step_on(Batch& batch, const Data& data,
         if (share.leads()) outcome = {loss_sum, weights};
         if (!std::isfinite(loss_sum)) return;
         plan.settle(replay, share);
+        if (walk_.by_layer()) {
+            share.sync();
+            walk_.run({plan, batch.targets, replay, weights, stored ? &stored_ : nullptr, updates}, loss_sum, share);
+            return;
+        }
         plan.backward(replay, share);
         if (!stored) return;
         share.sync();
-        update_stored(updates, share);
+        stored_.apply(0, rates.size(), updates, share);
     });
     if (outcome.weight_sum == 0) return outcome;
     const double loss = outcome.loss_sum / outcome.weight_sum;
     if (!std::isfinite(loss)) throw Diverged(epoch, n_steps, learning_rate, loss);
+    if (walk_.by_layer()) {
+        const double after = walk_.end_step(outcome.weight_sum);
+        if (!std::isfinite(after)) throw Diverged(epoch, n_steps, learning_rate, after);
+    }
     ++n_steps;
     return outcome;
 }
 
-// f(parameter's index, its panel, number of the panel among all) for this member's share of all trained panels.
 template <class T>
-template <class F>
-void Trainer<T>::each_panel(Share share, F f) const {
-    std::size_t total = 0, number = 0;
-    const auto panels = [&](const Parameter<T>& p) { return p.trained ? panels_of(p.columns, network_.kernels().panel) : 0; };
-    for (const auto& p : network_.parameters()) total += panels(*p);
-    const Range part = share.split(total);
-    for (std::size_t i = 0; i < network_.parameters().size(); ++i) {
-        for (std::size_t panel = 0; panel < panels(*network_.parameters()[i]); ++panel, ++number) {
-            if (number >= part.begin && number < part.end) f(i, panel, number);
-        }
-    }
-}
-
-template <class T>
-void Trainer<T>::square_gradients(Share share) {
-    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
-        const Parameter<T>& p = *network_.parameters()[i];
-        const Matrix<T> g = p.gradient.matrix();
-        const bool frozen = p.lr_multiplier == 0;
-        squares_[number] =
-            frozen ? 0 : network_.kernels().sum_squares(p.rows * network_.kernels().panel, g.data + panel * g.stride);
+void Trainer<T>::equalise(Batch& batch, const Data& data, Rows rows) {
+    const Updates<T> updates = make_updates<T>(optimizer_, 1, n_steps, 1);
+    const bool stored = optimizer_.stores_gradients();
+    const Replay<T> replay{rows.count, seed_, static_cast<std::uint32_t>(n_steps), stored ? nullptr : &updates, rates.data()};
+    Equaliser<T> equaliser(network_, batch.plan, slots1_, slots2_);
+    bool measured = false;
+    with_batch(batch, data, rows, [&](Share share) {
+        const double weights = batch.targets.weight_sum(rows.count);
+        if (!share.leads() || !(weights > 0)) return;
+        measured = equaliser.measure({batch.plan, batch.targets, replay, weights, stored ? &stored_ : nullptr, updates});
     });
-}
-
-template <class T>
-double Trainer<T>::gradient_norm() const {
-    double total = 0;
-    for (const double square : squares_) total += square;
-    return std::sqrt(total);
-}
-
-template <class T>
-void Trainer<T>::update_stored(Updates<T>& updates, Share share) {
-    if (optimizer_.clip_norm > 0) {
-        square_gradients(share);
-        share.sync();
-        if (share.leads()) {
-            const double norm = gradient_norm();
-            const double scale = norm > optimizer_.clip_norm ? optimizer_.clip_norm / norm : 1;
-            updates = make_updates<T>(optimizer_, learning_rate, n_steps, scale);
-        }
-        share.sync();
-    }
-    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
-        const Parameter<T>& p = *network_.parameters()[i];
-        Updates<T> scaled;
-        const Updates<T>* own = updates_for(p.lr_multiplier, &updates, scaled);
-        if (!own) return;
-        const std::size_t at = panel * p.value.matrix().stride;
-        const auto slot = [&](const PanelMatrix<T>& m) { return m.buffer().data() ? m.buffer().data() + at : nullptr; };
-        network_.kernels().update(p.rows * network_.kernels().panel, p.value.matrix().data + at, p.gradient.matrix().data + at,
-                                  {slot(slots1_[i]), slot(slots2_[i])}, p.decays ? &own->decaying : &own->other);
-    });
-}
-
-template <class T>
-void Trainer<T>::prepare_squares() {
-    if (!squares_.empty()) return;
-    std::size_t total = 0;
-    each_panel({0, 1, nullptr}, [&](std::size_t, std::size_t, std::size_t) { ++total; });
-    squares_.resize(total);
+    if (measured) equaliser.set(rates);
+    equalises = !measured;
 }
 
 template <class T>
 void Trainer<T>::apply() {
     take_rate();
-    prepare_squares();
-    Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
-    auto member = [&](Share share) { update_stored(updates, share); };
+    stored_.prepare(get_num_threads());
+    const Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
+    auto member = [&](Share share) { stored_.apply(0, rates.size(), updates, share); };
     run_team(threads_worth(8.0 * static_cast<double>(network_.state_size())), member);
     ++n_steps;
 }
 
 template <class T>
 typename Trainer<T>::Batch& Trainer<T>::training_batch(std::size_t rows) {
-    const bool stored = optimizer_.clip_norm > 0;
-    if (stored) prepare_squares();
-    return batch_for(rows, stored ? Purpose::gradients : Purpose::train, training_);
+    return batch_for(rows, optimizer_.stores_gradients() ? Purpose::store : Purpose::train, training_);
 }
 
 template <class T>
 double Trainer<T>::step(const Data& data) {
     expect(data);
+    walk_.begin();
     const Outcome outcome = step_on(training_batch(data.x.rows), data, {nullptr, 0, data.x.rows});
     expect_positive(outcome.weight_sum, data);
     return outcome.loss_sum / outcome.weight_sum;
@@ -246,6 +208,7 @@ double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuf
     expect(data);
     if (batch_size == 0) throw std::invalid_argument("batch_size is 0, expected at least 1");
     const std::size_t n = data.x.rows;
+    walk_.begin();
     if (shuffled) shuffle(order_, n, seed_, epoch);
     Batch& batch = training_batch(std::min(batch_size, n));
     const auto clock = [] { return std::chrono::steady_clock::now(); };

@@ -11,6 +11,8 @@
 #include "optimizer.hpp"
 #include "plan.hpp"
 #include "random.hpp"
+#include "stored.hpp"
+#include "walk.hpp"
 
 namespace steepest {
 
@@ -32,7 +34,8 @@ class Trainer {
 public:
     using Scalar = T;
 
-    Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, std::uint64_t seed);
+    Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, std::uint64_t seed,
+            UpdateOrder order = UpdateOrder::together);
 
     // Everything below throws std::invalid_argument for data that it cannot use, before it changes anything.
 
@@ -51,6 +54,11 @@ public:
     double learning_rate;
     std::uint64_t n_steps = 0;
     std::uint32_t epoch = 0;
+    bool equalises = false;  // the next step measures first, and sets rates such that each turn moves the output equally
+
+    // Learning rates by parameter, relative to learning_rate and beside the multipliers of the network.
+    std::vector<double> rates;
+    const Walk<T>& walk() const { return walk_; }
 
     Network<T>& network() const { return network_; }
     LossSpec loss() const { return loss_; }
@@ -72,16 +80,10 @@ private:
         double loss_sum, weight_sum;
     };
     Outcome step_on(Batch& batch, const Data& data, Rows rows);
+    void equalise(Batch& batch, const Data& data, Rows rows);  // sets the rates by this batch
     // work(batch, rows, share) on one block of rows after the other.
     template <class F>
     void each_block(const Data& data, F work);
-    // Clipping by global norm: the gradients are stored, measured panel by panel, and then used.
-    template <class F>
-    void each_panel(Share share, F f) const;
-    void prepare_squares();
-    void square_gradients(Share share);
-    double gradient_norm() const;
-    void update_stored(Updates<T>& updates, Share share);
     void take_rate();  // the schedule's, for the next step
 
     Network<T>& network_;
@@ -90,7 +92,8 @@ private:
     std::uint64_t seed_;
     std::vector<PanelMatrix<T>> slots1_, slots2_;
     std::unique_ptr<Batch> training_, evaluation_;
-    std::vector<double> squares_;
+    StoredUpdates<T> stored_;
+    Walk<T> walk_;
     std::vector<std::size_t> order_;
 };
 

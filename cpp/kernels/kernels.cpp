@@ -7,6 +7,7 @@
 #include "loss.inl"
 #include "norm.inl"
 #include "rows.inl"
+#include "select.inl"
 
 #define STEEPEST_JOIN(a, b) a##b
 #define STEEPEST_NAME(a, b) STEEPEST_JOIN(a, b)
@@ -35,6 +36,9 @@ constexpr Kernels<T> make_table() {
             layer_norm_sums<T>,
             update<T>,
             sum_squares<T>,
+            count_buckets<T>,
+            collect_bucket<T>,
+            update_selected<T>,
             gather_row<T>,
             scatter_row<T>};
 }

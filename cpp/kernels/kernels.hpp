@@ -173,6 +173,23 @@ struct LayerNormSumsArgs {
     T* bias_gradient;      // (n padded)
 };
 
+// The key of a number is the bits of its absolute value, as a whole number: keys are in order as absolute values are.
+// Its bucket is the key's first kBucketBits bits. Neighbouring lanes count in copies of their own: a count that was just
+// written is slow to read back.
+constexpr std::size_t kBucketBits = 11, kBuckets = std::size_t{1} << kBucketBits, kCountCopies = 4;
+
+// As `update` under SGD, but only where |g| is above `least`, or is `least` among the first `ties` elements. Elsewhere
+// neither w nor slot1 changes.
+template <class T>
+struct SelectedArgs {
+    std::size_t n, ties;  // n: a multiple of lanes
+    T* w;                 // (n)
+    const T* g;           // (n)
+    T* slot1;             // (n), or null without momentum
+    const Update<T>* update;
+    T least;
+};
+
 template <class T>
 struct Kernels {
     std::size_t lanes;      // elements of a vector
@@ -201,6 +218,11 @@ struct Kernels {
     // n is a multiple of lanes.
     void (*update)(std::size_t n, T* w, const T* g, Slots<T>, const Update<T>*);
     double (*sum_squares)(std::size_t n, const T* g);
+    // counts (kBuckets, kCountCopies): adds the numbers of each bucket.
+    void (*count_buckets)(std::size_t n, const T* g, std::uint32_t* counts);
+    // Writes |g| of those in this bucket to `to`; returns how many there are.
+    std::size_t (*collect_bucket)(std::size_t n, const T* g, std::size_t bucket, T* to);
+    void (*update_selected)(const SelectedArgs<T>*);
 
     // Copies n contiguous numbers into row `row` of y; returns 0 if one of them is not finite.
     std::int32_t (*gather_row)(const T* x, std::size_t n, std::size_t row, Matrix<T> y);

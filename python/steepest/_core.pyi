@@ -63,9 +63,22 @@ class Optimizer:
     decoupled: bool
     clip_value: float
     clip_norm: float
+    fraction: float
+    across: bool
 
 class Trainer:
-    def __init__(self, network: Network, loss: str, parameter: float, optimizer: Optimizer, seed: int) -> None: ...
+    def __init__(
+        self,
+        network: Network,
+        loss: str,
+        parameter: float,
+        optimizer: Optimizer,
+        seed: int,
+        update_order: str = "together",
+    ) -> None: ...
+    layer_rates: dict[str, float]
+    equalises: bool
+    def turns(self) -> list[tuple[str, float, float]]: ...
     learning_rate: float
     schedule: Callable[[int], float] | None
     epoch: int

@@ -229,7 +229,7 @@ class Network:
         ValueError
             For a name of no layer with parameters, or a number below 0; nothing has changed then.
         """
-        names = {name.rpartition(".")[0] for name in _shapes(self._layers, self.n_in, buffers=False)}
+        names = self._trained_layers()
         checked = {}
         for name, multiplier in multipliers.items():
             if name not in names:
@@ -339,6 +339,10 @@ class Network:
         rule = "-" * len(lines[0])
         title = f"{type(self).__name__}: {self.n_in:,} -> {self.n_out:,}, {self.dtype}"
         return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def _trained_layers(self) -> list[str]:
+        """Return the names of the layers with parameters, in order."""
+        return list(dict.fromkeys(name.rpartition(".")[0] for name in _shapes(self._layers, self.n_in, buffers=False)))
 
     def _architecture(self) -> dict[str, Any]:
         layers = [layer.to_dict() for layer in self._layers]

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from . import _core
-from ._spec import Spec, flag, from_dict, number
+from ._spec import Spec, choice, flag, from_dict, number
 from .schedules import LearningRate, Schedule, schedule_from_json
 
 
@@ -75,6 +75,20 @@ class SGD(Optimizer):
         Clip every number of the gradient to [-clip_value, clip_value].
     clip_norm : float, optional
         Scale the whole gradient by ``clip_norm / norm`` where its norm is larger.
+    fraction : float
+        Move only so large a share of the parameters in each step, 0 < fraction <= 1: the ``ceil(fraction * n)`` whose
+        gradient is largest.
+    fraction_of : {"layer", "network"}
+        Whether that is a share of each layer's n parameters, weights and biases alike, or of all.
+
+    Notes
+    -----
+    With a fraction below 1 this is coordinate descent by the Gauss-Southwell rule (Nutini and others, "Coordinate
+    descent converges faster with the Gauss-Southwell rule than random selection", 2015) in blocks. What counts is the
+    absolute value of the loss's gradient, before clipping and decay, and without regard to learning rates by layer;
+    frozen layers are not counted. Of equals the first moves: parameters in the order of `Network.parameters`, row by
+    row. A parameter that is not chosen stays as it is in that step: it does not decay, and its velocity does not
+    change. ``clip_norm`` is compared with the norm of the gradients of all, chosen or not.
     """
 
     rule: ClassVar[str] = "sgd"
@@ -82,6 +96,8 @@ class SGD(Optimizer):
     _: KW_ONLY
     momentum: float = 0.0
     nesterov: bool = False
+    fraction: float = 1.0
+    fraction_of: str = "layer"
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -89,10 +105,13 @@ class SGD(Optimizer):
         self._set(momentum=number("momentum", self.momentum, ge=0, lt=1), nesterov=flag("nesterov", self.nesterov))
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov is True: expected a momentum > 0 with it")
+        self._set(fraction=number("fraction", self.fraction, gt=0, le=1))
+        self._set(fraction_of=choice("fraction_of", self.fraction_of, ("layer", "network")))
 
     def settings(self) -> dict[str, Any]:
         """Return the compiled optimiser's own settings."""
-        return {"momentum": self.momentum, "nesterov": self.nesterov}
+        parts = {"fraction": self.fraction, "across": self.fraction_of == "network"}
+        return {"momentum": self.momentum, "nesterov": self.nesterov} | parts
 
 
 @dataclass(frozen=True, repr=False)

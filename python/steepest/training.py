@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from ._spec import choice, flag, integer, number
+from ._walking import UPDATE_ORDERS, LayerRates, check_layer_rates, known_rates, turn_metrics
 from .callbacks import Callback, FitState, History, PrintEpochs
 from .network import TRAINER_PREFIX, Network, bind, from_file
-from .optimizers import Adam, Optimizer, optimizer_from_json
+from .optimizers import SGD, Adam, Optimizer, optimizer_from_json
 from .schedules import LearningRate, Schedule, constant
 
 T = TypeVar("T", bound="Trainer")
@@ -46,10 +47,16 @@ class Trainer:
         For "huber": where the parabola becomes a line, > 0.
     seed : int
         Seed of the shuffling and of dropout: the same seed gives the same bits.
+    update_order : {"together", "output_to_input", "input_to_output"}
+        Whether a step moves all layers at once, or one after the other, each by its own gradient at the point to which
+        the layers before it have moved; see below.
+    layer_rates : mapping of str to float, or {"front_first", "equal_effect"}, optional
+        What the learning rate of each layer is multiplied with, beside `Network.lr_multipliers`: by a layer's name,
+        such as ``{"0": 0.1}`` (layers not named: 1), or a rule; see below.
 
     Attributes
     ----------
-    network, loss, optimizer, quantile, delta, seed
+    network, loss, optimizer, quantile, delta, seed, update_order, layer_rates
         As given.
     history : History
         What the last `fit` recorded, even if it was interrupted.
@@ -59,6 +66,25 @@ class Trainer:
     Targets ``y`` are, for cross_entropy, labels 0 to n_out - 1 of shape (n,), or rows of n_out probabilities; for all
     other losses (n, n_out), or (n,) if there is one output. Nothing is broadcast. binary_cross_entropy wants targets
     in [0, 1], poisson >= 0.
+
+    **Layer at a time** (block coordinate descent). A step runs the batch forward and takes its cost: that is the loss
+    which the step reports. Then each layer with parameters takes its turn, from the output's to the input's or the
+    other way, those of a residual block in their place among the others: the gradient of this layer alone is taken,
+    the optimiser moves it, and output and cost are computed anew from this layer on. A frozen layer takes no turn. All
+    turns of a step have the same rows, dropout masks, learning rate and number of the step (of which Adam's
+    corrections depend), and each layer has its own momentum and moments, so that with one layer the order makes no
+    difference. Weights decay in the turn of their layer. ``clip_norm`` and ``fraction`` apply to each turn by itself.
+    Batch normalisation uses the statistics of the batch as they are at each turn; the running ones take in those of
+    the step's first forward pass. If the cost is not finite after a turn, `DivergedError` is raised there and then:
+    turns that were taken stay.
+
+    **Rates by rule.** With "front_first", layer l of L (those with parameters, from l = 0 at the input) learns at ``2
+    (L - l) / (L + 1)``: the first L times as fast as the last, the mean being 1. With "equal_effect" the first step
+    measures before it moves anything: layer l takes a turn by itself, as the optimiser would at a learning rate of 1,
+    shortened to 1% of the norm of the layer's parameters; e(l) is how far the outputs of the batch move (Frobenius
+    norm, in training mode), divided by the shortening; and then the layer is taken back. Its rate is ``G / e(l)``,
+    where G is the geometric mean of all e: to first order every layer's turn then moves the output equally far. A
+    layer whose turn moves nothing keeps a rate of 1.
     """
 
     def __init__(
@@ -70,6 +96,8 @@ class Trainer:
         quantile: float = 0.5,
         delta: float = 1.0,
         seed: int = 0,
+        update_order: str = "together",
+        layer_rates: LayerRates = None,
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network is {network!r}: expected a steepest.Network")
@@ -82,9 +110,16 @@ class Trainer:
         self.quantile = number("quantile", quantile, gt=0, lt=1)
         self.delta = number("delta", delta, gt=0)
         self.seed = integer("seed", seed, ge=0)
+        self.update_order = choice("update_order", update_order, UPDATE_ORDERS)
+        layers = network._trained_layers()
+        self.layer_rates = check_layer_rates(layer_rates, layers)
+        if isinstance(optimizer, SGD) and optimizer.fraction_of == "network" and update_order != "together":
+            raise ValueError(f"update_order is {update_order!r}: expected fraction_of='layer' with it, found 'network'")
         self.history = History()
         parameter = {"quantile": self.quantile, "huber": self.delta}.get(loss, 0.0)
-        self._core = _core.Trainer(network._core, loss, parameter, optimizer.to_core(), self.seed)
+        self._core = _core.Trainer(network._core, loss, parameter, optimizer.to_core(), self.seed, update_order)
+        self._core.layer_rates = known_rates(self.layer_rates, layers)
+        self._core.equalises = self.layer_rates == "equal_effect"
         self._use(optimizer.lr)
         bind(self, self._core, Trainer, "step")
 
@@ -110,7 +145,8 @@ class Trainer:
         ValueError
             If a shape or a value is wrong; nothing has changed then.
         DivergedError
-            If the loss is not finite; weights and optimiser are as before the step then.
+            If the loss is not finite; weights and optimiser are as before the step then, or where layers take turns, as
+            the last turn taken has left them.
         """
         return self._core.step(x, y, sample_weight)
 
@@ -182,7 +218,7 @@ class Trainer:
         x, y, sample_weight = _arrays(x, y, sample_weight)
         n_rows = self._core.check(x, y, sample_weight, "")
         held_out = None if validation is None else _validation(validation)
-        recorded = ["loss", "learning_rate", "seconds"]
+        recorded = ["loss", "learning_rate", "seconds", *turn_metrics(self._core.turns())]
         asked = None if metrics is None else _check_metrics(metrics)
         if held_out:
             self._core.check(*held_out, "validation ")
@@ -208,6 +244,7 @@ class Trainer:
                 start = time.perf_counter()
                 loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active), rollback)
                 fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
+                fit.metrics |= turn_metrics(self._core.turns())
                 if held_out:
                     measured = self.evaluate(*held_out, metrics=asked)
                     fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
@@ -273,12 +310,13 @@ class Trainer:
         ----------
         gradients : mapping of str to array
             One for each parameter, by name, as `Network.gradients` holds them after `Network.backward`. They are
-            clipped, and weights decay, as in `step`.
+            clipped, and weights decay, as in `step`. Rates of "equal_effect" are 1 until a `step` has measured them.
 
         Raises
         ------
         ValueError
-            If a name is missing or unknown, a shape is wrong or a number is not finite; nothing has changed then.
+            If a name is missing or unknown, a shape is wrong or a number is not finite, or if layers take turns, whose
+            gradients are not known at once; nothing has changed then.
 
         Examples
         --------
@@ -286,6 +324,8 @@ class Trainer:
         >>> net.backward(2 * (y - target) / y.size)  # doctest: +SKIP
         >>> trainer.apply(net.gradients)  # doctest: +SKIP
         """
+        if self.update_order != "together":
+            raise ValueError(f"update_order is {self.update_order!r}: apply expects 'together'")
         self._core.apply(dict(gradients))
 
     @property
@@ -296,6 +336,20 @@ class Trainer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._use(number("learning_rate", value, ge=0))
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """What `layer_rates` makes of each layer's learning rate; "equal_effect": 1 until the first step."""
+        found = self._core.layer_rates
+        return {name: found[name] for name in self.network._trained_layers()}
+
+    @property
+    def turns(self) -> list[tuple[str, float, float]]:
+        """Layer, cost before and cost after of each turn, in order: of the last step, or means over the last epoch.
+
+        Empty where all layers move together.
+        """
+        return self._core.turns()
 
     @property
     def n_steps(self) -> int:
@@ -321,7 +375,7 @@ class Trainer:
         from . import files
 
         metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
-        state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._core.state().items()}
+        state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._state().items()}
         files.write_model(path, self.network._tensors() | state, metadata)
 
     @classmethod
@@ -362,21 +416,34 @@ class Trainer:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by network, settings and state."""
         options = self._options() | {"optimizer": self._optimizer()}
-        return type(self)._from_parts, (self.network, options, self._core.state())
+        return type(self)._from_parts, (self.network, options, self._state())
 
     def __repr__(self) -> str:
         """Return the call that makes this trainer."""
         special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(self.loss, "")
-        return f"{type(self).__name__}({self.network!r}, {self.loss!r}, {self.optimizer}{special}, seed={self.seed})"
+        walk = "" if self.update_order == "together" else f", update_order={self.update_order!r}"
+        walk += "" if self.layer_rates is None else f", layer_rates={self.layer_rates!r}"
+        rest = f"{self.optimizer}{special}, seed={self.seed}{walk}"
+        return f"{type(self).__name__}({self.network!r}, {self.loss!r}, {rest})"
 
     @classmethod
     def _from_parts(cls: type[T], network: Network, options: dict[str, Any], state: dict[str, NDArray[Any]]) -> T:
         trainer = cls(network, **options)
         trainer._core.restore(state)
+        if trainer._core.equalises and "layer_rates" in state:
+            layers = network._trained_layers()
+            measured = zip(layers, state["layer_rates"].tolist(), strict=True)
+            trainer._core.layer_rates = known_rates(check_layer_rates(dict(measured), layers), layers)
+            trainer._core.equalises = False
         return trainer
 
     def _options(self) -> dict[str, Any]:
-        return {"loss": self.loss, "quantile": self.quantile, "delta": self.delta, "seed": self.seed}
+        names = ("loss", "quantile", "delta", "seed", "update_order", "layer_rates")
+        return {name: getattr(self, name) for name in names}
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        measured = self.layer_rates == "equal_effect" and not self._core.equalises
+        return self._core.state() | ({"layer_rates": np.array(list(self.rates.values()))} if measured else {})
 
     def _optimizer(self) -> Optimizer:
         """Return the optimiser with the learning rate or schedule of the moment."""

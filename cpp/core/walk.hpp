@@ -1,0 +1,88 @@
+// Layer at a time: the layers with parameters take turns within a step, each by its own gradient at the point to which
+// those before it have moved. And how far one such turn moves the output.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "loss.hpp"
+#include "plan.hpp"
+#include "stored.hpp"
+
+namespace steepest {
+
+enum class UpdateOrder { together, output_to_input, input_to_output };
+
+// What the turns of one step work on; the batch has been read.
+template <class T>
+struct StepParts {
+    const Plan<T>& plan;
+    Targets<T>& targets;
+    Replay<T> replay;
+    double weights;            // sum of the rows' weights
+    StoredUpdates<T>* stored;  // null: the plan updates by itself
+    const Updates<T>& updates;
+
+    // Each member of a team calls these.
+    void measure_cost(Share share) const;                 // into the targets' parts, and the gradient of the output
+    void take_turn(std::size_t turn, Share share) const;  // after measure_cost
+    bool is_frozen(const Network<T>& network, std::size_t turn) const;
+};
+
+template <class T>
+class Walk {
+public:
+    Walk(const Network<T>& network, UpdateOrder order);
+
+    bool by_layer() const { return order_ != UpdateOrder::together; }
+
+    // After a forward pass and its cost, of which `cost` is the sum over rows; ends early where a cost is not finite.
+    void run(const StepParts<T>& parts, double cost, Share share);
+
+    // Means over the rows since `begin`: the cost before the first turn, and after each.
+    void begin();
+    double end_step(double weights);  // takes in the last run's; returns the cost per row after its last turn
+    double cost(std::size_t turns_taken) const { return sums_[turns_taken] / weights_; }
+    const std::vector<std::string>& layers() const { return layers_; }  // in the order of their turns
+
+private:
+    const Network<T>& network_;
+    const UpdateOrder order_;
+    std::vector<std::string> layers_;
+    std::vector<double> costs_, sums_;
+    double weights_ = 0;
+};
+
+// Measures, one layer after the other and each from the same point, how far a turn moves the output for each unit of
+// learning rate: it takes the turn, shortens the way to 1% of the layer's norm, and takes the layer back.
+template <class T>
+class Equaliser {
+public:
+    Equaliser(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
+              const std::vector<PanelMatrix<T>>& slots2);
+
+    // One thread calls this. `parts` have a learning rate of 1. False where the cost is not finite.
+    bool measure(const StepParts<T>& parts);
+    // The geometric mean of the effects over each one's own: that, for each parameter. 1 where a turn had no effect.
+    void set(std::vector<double>& rates) const;
+
+private:
+    struct Kept {
+        std::vector<T> value, slot1, slot2;
+    };
+
+    // f(its value, slot1, slot2, what is kept of it) for each parameter of a layer
+    template <class F>
+    void each_parameter(std::size_t turn, F f);
+    double effect_of(const StepParts<T>& parts, std::size_t turn);
+    double output_moved(const StepParts<T>& parts) const;  // the norm of all outputs' ways since before any turn
+
+    const Network<T>& network_;
+    const std::vector<typename Plan<T>::Turn>& turns_;
+    const std::vector<PanelMatrix<T>>&slots1_, &slots2_;
+    std::vector<T> output_;        // before any turn
+    std::vector<Kept> kept_;       // of the layer whose turn it is
+    std::vector<double> effects_;  // of each turn; 0: none
+};
+
+}  // namespace steepest
