@@ -518,7 +518,8 @@ class Optimizer:
             scale = min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
         for name in gradients:
             w, lr = parameters[name], self.lr * rates[name]
-            stays, before, memory = ~where[name], w.copy(), copy.deepcopy(self.memory)
+            stays, before = ~where[name], w.copy()
+            memory = {key: values.copy() for key, values in self.memory.items() if key[1] == name}
             g = scale * gradients[name]
             if self.clip_value > 0:
                 g = np.clip(g, -self.clip_value, self.clip_value)
