@@ -61,7 +61,7 @@ def diagnose(
 
     Notes
     -----
-    The codes: loss_misfit, constant_target, leaking_feature, output_range, unscaled_inputs, unscaled_targets,
+    Weights of rows are left aside. The codes: loss_misfit, constant_target, leaking_feature, output_range, unscaled_inputs, unscaled_targets,
     exploding_gradients, vanishing_gradients, dead_units, saturated_units, rate_too_high, rate_too_low,
     majority_only, underfitting, overfitting. Each threshold stands beside its check, with the reason for it.
     """
