@@ -70,7 +70,7 @@ def test_contributions(loss: str, weighted: bool) -> None:
     cost, gradients = truth(net, x, y, loss, weight)
     found = descent.contributions(net, x, y, trainer_of(net, loss), weight)
     assert abs(found.cost - cost) < 1e-14 * max(1, abs(cost))
-    assert found.gradients.keys() == net.parameters.keys()
+    assert list(found.gradients) == list(net.parameters)
     for name, gradient in gradients.items():
         assert relative_error(found.gradients[name], gradient) < 1e-12, name
     assert [layer.name for layer in found.layers] == ["0", "1", "2.0", "2.1.0", "2.1.1", "2.2", "5"]
@@ -371,12 +371,44 @@ def test_surface_is_drawn() -> None:
 
 NET, XS = make([st.Dense(4, "tanh"), st.Dense(2)])
 YS = targets_for("mse", 7, 30, 2)
+EMPTY = st.Network(3, [st.Activation("tanh")])
 ZEROS = st.Network(3, [st.Dense(2, init="zeros")])
+
+
+def test_no_parameters_have_no_gradient() -> None:
+    net = st.Network(3, [st.Activation("tanh")])
+    assert descent.contributions(net, XS, XS, "mse").layers == ()
+    assert descent.sensitivity(net, XS).layers == {}
+
+
+def test_overflow_is_an_error_of_its_own() -> None:
+    net = st.Network(3, [st.Dense(2, init=np.full((3, 2), 1e200))], dtype="float64")
+    with pytest.raises(st.DivergedError):
+        descent.contributions(net, XS, YS, "mse")
+
+
+@pytest.mark.parametrize("call", [descent.contributions, descent.check, descent.surface])
+def test_what_is_no_network(call: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match="net is 'net': expected a steepest.Network"):
+        call("net", XS, YS, "mse")
+    with pytest.raises(TypeError, match="net is 'net': expected a steepest.Network"):
+        descent.slope("net", XS, YS, "mse", "0.bias", 0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="net is 'net': expected a steepest.Network"):
+        descent.sensitivity("net", XS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", [0.5, "a", None])
+def test_what_is_no_index(index: Any) -> None:
+    with pytest.raises(TypeError, match="index is .*: expected whole numbers, a place in 0.bias"):
+        descent.slope(NET, XS, YS, "mse", "0.bias", index)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: descent.check(EMPTY, XS, XS, "mse"), "net is Network.*: expected a layer with parameters"),
+        (lambda: descent.surface(EMPTY, XS, XS, "mse"), "net is Network.*: expected a layer with parameters"),
+        (lambda: descent.slope(EMPTY, XS, XS, "mse", "0.bias", 0), "net is Network.*: expected a layer with"),
         (lambda: descent.contributions(NET, XS, YS, "hinge"), "loss is 'hinge': expected one of mse"),
         (lambda: descent.contributions(NET, XS, YS[:9], "mse"), "9"),
         (lambda: descent.contributions(NET, XS[:, :2], YS, "mse"), "2"),

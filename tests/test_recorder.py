@@ -157,6 +157,15 @@ def test_an_earlier_end_is_recorded_too() -> None:
     assert recorder.epochs == [0, 4]
 
 
+def test_labels_in_turn_are_all_seen() -> None:
+    """Evenly spaced rows would see every second class of ten alone."""
+    x, y = normal(0, (1000, 3)), np.arange(1000) % 10
+    recorder = Recorder(rows=200)
+    st.Trainer(st.Network(3, [st.Dense(10)]), "cross_entropy", st.SGD(0.01)).fit(x, y, epochs=1, callbacks=[recorder])
+    counts = np.bincount(recorder._sample[1], minlength=10)
+    assert counts.sum() == 200 and counts.min() > 10
+
+
 def test_training_is_not_disturbed() -> None:
     alone, watched = make("float32"), make("float32")
     alone.fit(X, Y, epochs=3)

@@ -54,8 +54,8 @@ class FitState:
     rows_done: int = 0
     running_loss: float = float("nan")
     stopped: bool = False
-    data: Rows | None = None
-    validation: Rows | None = None
+    data: Rows | None = field(default=None, repr=False, compare=False)
+    validation: Rows | None = field(default=None, repr=False, compare=False)
 
     def stop(self) -> None:
         """Ask the fit to end after this epoch."""

@@ -13,7 +13,7 @@ from ..layers import Dropout, walk
 from ..network import Network
 from ..training import Trainer
 from ._cost import RATE, Cost
-from ._parts import Tensors, in_float64
+from ._parts import Tensors, check_network, in_float64
 
 TOLERANCE = 1e-7
 # Differences of the fourth order: f' = sum(share * f(w + k h)) / h, with an error of about h**4, and rounding / h.
@@ -147,6 +147,7 @@ def check(
     near the bend of a relu, by shorter steps down to 1e-7; the best agreement counts. Exactly on a bend no
     difference is right, as where a row of zeros meets a relu without a bias.
     """
+    check_network(net, learns=True)
     cost, entries = Cost.of(loss), integer("entries", entries, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     other = in_float64(net)

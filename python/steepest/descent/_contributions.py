@@ -12,7 +12,7 @@ from ..layers import walk
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still, length
-from ._parts import Tensors, flat, parameter_layers
+from ._parts import Tensors, check_network, flat, parameter_layers
 
 
 class LayerContribution(NamedTuple):
@@ -134,15 +134,14 @@ def contributions(
     The cost is what `Trainer.evaluate` calls the loss: no dropout, running statistics in batch normalisation. A small
     step of the length e down the gradient g changes it by ``-e * |g|**2``, to which each layer adds its own part.
     """
-    cost, gradients = Still(net).gradients(Cost.of(loss), x, y, sample_weight)
+    cost, gradients = Still(check_network(net)).gradients(Cost.of(loss), x, y, sample_weight)
     parameters = net.parameters
     kinds = {node.name: type(node.layer).__name__ for node in walk(net.layers, net.n_in)}
-    whole = float(np.sum(np.square(flat(gradients))))
+    whole = length(*gradients.values())
     layers = []
     for layer, names in parameter_layers(list(parameters)).items():
-        g, w = (flat({name: tensors[name] for name in names}) for tensors in (gradients, parameters))
-        norm = length(g)
-        layers.append(
-            LayerContribution(layer, kinds[layer], g.size, norm, length(w), norm * norm / whole if whole else 0.0)
-        )
+        size = sum(parameters[name].size for name in names)
+        slope, weight = (length(*(tensors[name] for name in names)) for tensors in (gradients, parameters))
+        share = (slope / whole) ** 2 if whole else 0.0
+        layers.append(LayerContribution(layer, kinds[layer], size, slope, weight, share))
     return Contributions(cost, gradients, parameters, tuple(layers))

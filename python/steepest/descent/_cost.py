@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,50 +60,52 @@ class Still:
     """
 
     def __init__(self, network: Network, dtype: str = "float64") -> None:
+        self._original = network
         self._fixed: dict[str, BatchNorm] = {}
         layers = self._layers(network.layers, network.n_in, "")
-        self.network = Network(network.n_in, layers, dtype=dtype)
-        self.load(network)
-
-    def load(self, network: Network) -> None:
-        """Take the weights and running statistics of the moment."""
-        tensors = network.parameters | network.buffers
-        self._spread: dict[str, tuple[Array, Array]] = {}
-        for name, layer in self._fixed.items():
-            weight, bias, mean, variance = (
-                np.asarray(tensors.pop(f"{name}.{key}"), np.float64)
-                for key in ("weight", "bias", "running_mean", "running_var")
-            )
-            scale = 1 / np.sqrt(variance + layer.eps)
-            self._spread[name] = scale, mean
-            tensors[f"{name}.weight"] = np.diag(weight * scale)
-            tensors[f"{name}.bias"] = bias - weight * scale * mean
-        self.network.set_parameters(tensors)
+        self._network = Network(network.n_in, layers, dtype=dtype)
 
     def gradients(
         self, cost: Cost, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Tensors]:
-        """Return the cost and its derivative by each parameter, named and shaped as the original's."""
+        """Return the cost and its derivative by each parameter, for the weights that the other network has now."""
         x, y = np.asarray(x), np.asarray(y)
         n = len(x) if x.ndim else 0
         weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        trainer = cost.trainer(self.network, RATE)
+        trainer = cost.trainer(self._network, RATE)
         trainer._core.check(x, y, weight, "")
-        whole, before = float(weight.sum()), self.network.parameters
-        total, sums = 0.0, {name: np.zeros(value.shape) for name, value in before.items()}
+        before, spread = self._tensors()
+        whole, total = float(weight.sum()), 0.0
+        sums = {name: np.zeros(value.shape) for name, value in before.items()}
         for first in range(0, n, CHUNK):
             rows = slice(first, first + CHUNK)
             share = float(weight[rows].sum()) / whole
             if not share:
                 continue
-            try:
-                total += share * trainer.step(x[rows], y[rows], weight[rows])
-                with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
-                    for name, after in self.network.parameters.items():
-                        sums[name] += share / RATE * (before[name].astype(np.float64) - after)
-            finally:
-                self.network.set_parameters(before)
-        return total, self._back(sums)
+            self._network.set_parameters(before)
+            total += share * trainer.step(x[rows], y[rows], weight[rows])
+            with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
+                for name, after in self._network.parameters.items():
+                    sums[name] += share / RATE * (before[name] - after)
+        # From the gradients of the diagonal layers to those of the normalisations that they stand for.
+        for name, (scale, mean) in spread.items():
+            shift = sums[f"{name}.bias"]
+            sums[f"{name}.weight"] = scale * (np.diagonal(sums[f"{name}.weight"]) - mean * shift)
+        return total, sums
+
+    def _tensors(self) -> tuple[Tensors, dict[str, tuple[Array, Array]]]:
+        """Return the weights of the moment, and scale and mean of each normalisation that is a dense layer here."""
+        tensors, buffers = self._original.parameters, self._original.buffers
+        spread = {}
+        for name, layer in self._fixed.items():
+            weight, bias = (tensors[f"{name}.{key}"].astype(np.float64) for key in ("weight", "bias"))
+            mean, variance = (buffers[f"{name}.running_{key}"].astype(np.float64) for key in ("mean", "var"))
+            scale = 1 / np.sqrt(variance + layer.eps)
+            spread[name] = scale, mean
+            tensors[f"{name}.weight"] = np.diag(weight * scale)
+            tensors[f"{name}.bias"] = bias - weight * scale * mean
+        dtype = self._network.dtype
+        return {name: np.asarray(value, dtype) for name, value in tensors.items()}, spread
 
     def _layers(self, layers: Sequence[Layer], n: int, prefix: str) -> list[Layer]:
         result: list[Layer] = []
@@ -119,13 +122,6 @@ class Still:
             n = layer.output_size(n)
         return result
 
-    def _back(self, gradients: Tensors) -> Tensors:
-        """Turn the gradients of the diagonal layers into those of the normalisations that they stand for."""
-        for name, (scale, mean) in self._spread.items():
-            shift = gradients[f"{name}.bias"]
-            gradients[f"{name}.weight"] = scale * (np.diagonal(gradients[f"{name}.weight"]) - mean * shift)
-        return gradients
-
 
 def rms(values: NDArray[Any]) -> float:
     """Return the root of the mean square, in float64."""
@@ -133,7 +129,7 @@ def rms(values: NDArray[Any]) -> float:
         return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
 
 
-def length(values: NDArray[Any]) -> float:
-    """Return the Euclidean length, in float64."""
+def length(*arrays: NDArray[Any]) -> float:
+    """Return the Euclidean length of all numbers together, in float64."""
     with np.errstate(over="ignore"):
-        return float(np.sqrt(np.sum(np.square(values, dtype=np.float64))))
+        return math.sqrt(sum(float(np.sum(np.square(values, dtype=np.float64))) for values in arrays))

@@ -61,9 +61,10 @@ def diagnose(
 
     Notes
     -----
-    The codes: loss_misfit, constant_target, leaking_feature, output_range, unscaled_inputs, unscaled_targets,
-    exploding_gradients, vanishing_gradients, dead_units, saturated_units, rate_too_high, rate_too_low,
-    majority_only, underfitting, overfitting. Each threshold stands beside its check, with the reason for it.
+    Weights of rows are left aside. The codes: loss_misfit, constant_target, leaking_feature, output_range,
+    unscaled_inputs, unscaled_targets, exploding_gradients, vanishing_gradients, dead_units, saturated_units,
+    rate_too_high, rate_too_low, majority_only, overfitting, and, where none of these was found, underfitting. Each
+    threshold stands beside its check, with the reason for it.
     """
     evidence = _evidence(subject, x, y, loss, history)
     findings = _data_findings.find(evidence)

@@ -14,7 +14,7 @@ from .._core import DivergedError
 from ..layers import Node, walk
 from ..network import Network
 from ._cost import Cost, Still, length, rms
-from ._parts import Taps, flat, parameter_layers, some_rows, tensors_of
+from ._parts import Taps, parameter_layers, some_rows, tensors_of
 from ._recorder import LayerRecord, Recorder, activation_of, units
 
 ROWS = 4096  # looked at: shares are then known to about 2%
@@ -168,7 +168,7 @@ class Evidence:
         groups = parameter_layers(list(gradients))
         for name, layer, output in Taps.of(self.network).outputs(tensors, self.x):
             activation, own = activation_of(layer), groups.get(name, [])
-            g, w = (length(flat({key: of[key] for key in own})) if own else np.nan for of in (gradients, tensors))
+            g, w = (length(*(of[key] for key in own)) if own else np.nan for of in (gradients, tensors))
             numbers = (g, w, np.nan, *units(activation, output), rms(output), None, None)
             records.append(LayerRecord(-1, name, type(layer).__name__, activation, *numbers))
         return records

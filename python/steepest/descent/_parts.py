@@ -17,6 +17,15 @@ Tensors = dict[str, Array]
 Named = list[tuple[str, Layer]]
 
 
+def check_network(net: object, *, learns: bool = False) -> Network:
+    """Return the network, or say that it is none, or has nothing to learn."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net is {net!r}: expected a steepest.Network")
+    if learns and not net.n_parameters:
+        raise ValueError(f"net is {net!r}: expected a layer with parameters")
+    return net
+
+
 def numbered(layers: Sequence[Layer], prefix: str = "") -> Named:
     """Return the layers with their names in the network."""
     return [(f"{prefix}{i}", layer) for i, layer in enumerate(layers)]

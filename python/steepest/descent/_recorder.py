@@ -15,9 +15,8 @@ from .._spec import Spec, integer
 from ..callbacks import Callback, FitState
 from ..callbacks.optional import require
 from ..layers import Activation, Dense, Layer, walk
-from ..network import Network
 from ._cost import Cost, Still, length, rms
-from ._parts import Array, Taps, Tensors, flat, parameter_layers, some_rows, tensors_of
+from ._parts import Array, Taps, Tensors, flat, parameter_layers, some_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -121,7 +120,7 @@ class Recorder(Spec, Callback):
     Notes
     -----
     A record costs as much as a few training steps on `rows` rows, and about a millisecond. Of an epoch over 60,000 rows
-    of 784-128-10 that is less than 2%; where an epoch itself takes milliseconds, raise `every`. If the path outgrows
+    of 784-128-10 that is about 1%; where an epoch itself takes milliseconds, raise `every`. If the path outgrows
     64 MiB, every second point of it is dropped, and from then on half as many are kept. The recorder keeps hold of the
     training data, not a copy.
     """
@@ -210,8 +209,8 @@ class Recorder(Spec, Callback):
         import pandas
 
         frame = pandas.DataFrame([record[: len(SCALARS)] for record in self.records], columns=list(SCALARS))
-        frame["cost_before"] = frame["epoch"].map(dict(zip(self.epochs, [np.nan, *self.costs[:-1]], strict=True)))
-        frame["cost"] = frame["epoch"].map(dict(zip(self.epochs, self.costs, strict=True)))
+        for name, costs in (("cost_before", [np.nan, *self.costs]), ("cost", self.costs)):
+            frame[name] = frame["epoch"].map(dict(zip(self.epochs, costs, strict=False)))
         return frame
 
     def plot(self) -> Figure:
@@ -241,9 +240,10 @@ class Recorder(Spec, Callback):
         ):
             for name in parameter_layers([f"{r.layer}." for r in self.records if np.isfinite(r.weight_norm)]):
                 ax.plot(self.epochs, self.series(what, name), marker=".", label=f"layer {name}")
-            ax.set_yscale("log")
             ax.set_title(title)
-            ax.legend(frameon=False)
+            if ax.lines:
+                ax.set_yscale("log")
+                ax.legend(frameon=False)
         for name, (_, activation) in self._kinds.items():
             what = "dead" if activation == "relu" else "saturated" if activation in BOUNDED else ""
             if what:
@@ -260,37 +260,35 @@ class Recorder(Spec, Callback):
         start = time.perf_counter()
         assert self.fit is not None
         network = self.fit.trainer.network
-        tensors, parameters = tensors_of(network), network.parameters
-        cost, gradients = self._gradients(network)
-        groups = parameter_layers(list(parameters))
+        parameters = network.parameters
+        tensors = parameters | network.buffers
+        try:
+            cost, gradients = self._still.gradients(self._cost, *self._sample)
+        except DivergedError:  # a cost beyond the dtype
+            cost, gradients = np.nan, {}
+        before = self._before
         numbers: dict[str, tuple[float, float, float, Histogram | None]] = {}
-        for layer, names in groups.items():
-            w = flat({name: parameters[name] for name in names}, network.dtype)
-            g = length(flat({name: gradients[name] for name in names})) if gradients else np.nan
+        for layer, names in parameter_layers(list(parameters)).items():
+            g = length(*(gradients[name] for name in names)) if gradients else np.nan
+            size = length(*(parameters[name] for name in names))
             ratio = np.nan
-            if self._before is not None:
-                old = flat({name: self._before[name] for name in names}, network.dtype)
-                ratio = _over(length(w - old), length(old))
-            numbers[layer] = g, length(w), ratio, histogram(w, self.bins)
+            if before is not None:
+                moved = length(*(parameters[name] - before[name] for name in names))
+                ratio = _over(moved, length(*(before[name] for name in names)))
+            weights = flat({name: parameters[name] for name in names}, network.dtype)
+            numbers[layer] = g, size, ratio, histogram(weights, self.bins)
         nothing = np.nan, np.nan, np.nan, None
         for name, _, output in self._taps.outputs(tensors, self._sample[0]):
             kind, activation = self._kinds[name]
-            g, size, ratio, weights = numbers.get(name, nothing)
+            g, size, ratio, own = numbers.get(name, nothing)
             dead, saturated = units(activation, output)
-            values = (g, size, ratio, dead, saturated, rms(output), weights, histogram(output, self.bins))
+            values = (g, size, ratio, dead, saturated, rms(output), own, histogram(output, self.bins))
             self.records.append(LayerRecord(epoch, name, kind, activation, *values))
         self.epochs.append(epoch)
         self.costs.append(cost)
         self._before = parameters
         self._walk(epoch, parameters)
         self.seconds += time.perf_counter() - start
-
-    def _gradients(self, network: Network) -> tuple[float, Tensors | None]:
-        self._still.load(network)
-        try:
-            return self._still.gradients(self._cost, *self._sample)
-        except DivergedError:  # a cost beyond the dtype
-            return np.nan, None
 
     def _walk(self, epoch: int, parameters: Tensors) -> None:
         if not self._between or (len(self.epochs) - 1) % self._between:

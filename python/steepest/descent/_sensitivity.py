@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._spec import integer, number
 from ..network import Network
 from ._cost import rms
-from ._parts import Array, in_float64, parameter_layers
+from ._parts import Array, check_network, in_float64, parameter_layers
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,6 +78,7 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
     the standard deviation d it is ``sqrt(mean((f(x + turn * d * e_c) - f(x))**2) / mean(f(x)**2))``. Where the output
     is zero throughout, it is zero.
     """
+    check_network(net)
     turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     other = in_float64(net)

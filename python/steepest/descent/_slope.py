@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from ..layers import Activation, Dense, Layer, LayerNorm
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still, rms
-from ._parts import Array, Named, Tensors, assemble, numbered, run, tensors_of
+from ._parts import Array, Named, Tensors, assemble, check_network, numbered, run, tensors_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,6 +150,7 @@ def slope(
     ``(value - weight) * u`` with one number u for each row. So the layers before it are computed once, and the layers
     after it for all values and rows in one call, or in a few where there are very many.
     """
+    check_network(net, learns=True)
     cost = Cost.of(loss)
     tensors = tensors_of(net)
     parameters = net.parameters
@@ -175,7 +177,10 @@ def slope(
 
 
 def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int, ...]:
-    at = tuple(int(i) for i in (index if isinstance(index, Sequence) else (index,)))
+    try:
+        at = tuple(map(operator.index, np.atleast_1d(np.asarray(index)).tolist()))
+    except TypeError as error:
+        raise TypeError(f"index is {index!r}: expected whole numbers, a place in {name}") from error
     if len(at) != parameter.ndim or not all(-n <= i < n for i, n in zip(at, parameter.shape, strict=True)):
         raise ValueError(f"index is {index!r}: expected a place in {name} of shape {parameter.shape}")
     return tuple(i % n for i, n in zip(at, parameter.shape, strict=True))

@@ -14,7 +14,7 @@ from ..callbacks.optional import require
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still
-from ._parts import Tensors, flat, in_float64
+from ._parts import Tensors, check_network, flat, in_float64
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ class Surface:
         ax.plot(0, 0, "o", color="black", label=f"here, {self.cost:.4g}")
         ax.set_xlabel("first direction")
         ax.set_ylabel("second direction")
-        ax.legend(frameon=False)
+        ax.legend(loc="upper right")
         return ax
 
     def __repr__(self) -> str:
@@ -151,6 +151,7 @@ def surface(
     The cost is what `Trainer.evaluate` calls the loss, in float64, with the running statistics of batch normalisation
     as they are now.
     """
+    check_network(net, learns=True)
     choice("directions", directions, DIRECTIONS)
     span, steps = number("span", span, gt=0), integer("steps", steps, ge=3)
     random = np.random.default_rng(integer("seed", seed, ge=0))
