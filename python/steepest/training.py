@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from ._own_loss import LossFunction, OwnLoss
+from ._rows import ArrayRows, RowSource
 from ._spec import choice, flag, integer, number
 from .callbacks import Callback, FitState, History, PrintEpochs
 from .network import TRAINER_PREFIX, Network, bind, from_file
@@ -34,10 +35,10 @@ class Trainer:
     ----------
     network : Network
         What to train; its weights change in place.
-    loss : str
+    loss : str or callable
         "mse" (mean over all elements), "mae", "huber", "quantile", "cross_entropy" (softmax over logits),
         "binary_cross_entropy" (logits) or "poisson" (log rate). Each is a mean over rows, weighted where there are
-        weights, and all but cross_entropy also over the outputs.
+        weights, and all but cross_entropy also over the outputs. Or a function of your own, see below.
     optimizer : SGD, Adam, AdamW or RMSprop, optional
         By default ``Adam()``.
     quantile : float
@@ -45,11 +46,23 @@ class Trainer:
     delta : float
         For "huber": where the parabola becomes a line, > 0.
     seed : int
-        Seed of the shuffling and of dropout: the same seed gives the same bits.
+        Seed of the shuffling, of dropout and of mixup: the same seed gives the same bits.
+    accumulate : int
+        The optimiser steps after so many batches, by the mean of their rows' gradients: a step on all of their rows, in
+        the memory of one batch. The last step of an epoch may have fewer batches; `step` counts on from call to call.
+        Batch normalisation goes by each batch.
+    ema : float, optional
+        Keep a running average of the parameters, see `averaged`: after each step ``average = ema * average + (1 - ema)
+        * parameters``, divided by ``1 - ema**steps`` as Adam does, so that the first weights have no part in it.
+        0 < ema < 1.
+    mixup : float
+        Above 0: train on mixtures (Zhang et al., 2018). Row i of a batch, with its target and weight, becomes ``share *
+        row i + (1 - share) * row j``, where j is another order of the batch's rows, and share is drawn for each batch
+        from Beta(mixup, mixup). Labels become shares of their classes.
 
     Attributes
     ----------
-    network, loss, optimizer, quantile, delta, seed
+    network, loss, optimizer, quantile, delta, seed, accumulate, ema, mixup
         As given.
     history : History
         What the last `fit` recorded, even if it was interrupted.
@@ -59,17 +72,29 @@ class Trainer:
     Targets ``y`` are, for cross_entropy, labels 0 to n_out - 1 of shape (n,), or rows of n_out probabilities; for all
     other losses (n, n_out), or (n,) if there is one output. Nothing is broadcast. binary_cross_entropy wants targets
     in [0, 1], poisson >= 0.
+
+    A loss of your own is called as ``loss(y, prediction)`` and returns ``(loss, gradient)``. It is given the rows of y
+    as you passed them, an array (n, ...) of any kind, and the network's outputs, (n, n_out). It returns the mean loss
+    of these rows, or the loss of each, (n,), which it must where there are weights; and the derivative of that mean by
+    the prediction, (n, n_out), before any weight. Everything else, clipping and weight decay included, is as for the
+    named losses; each step costs a call into Python more. Such a trainer can be pickled but not saved.
+
+    With `ema`, `evaluate` and validation in `fit` measure the averaged weights, and `EarlyStopping` leaves the best of
+    these averages in `network`, where the average then begins anew. Otherwise `network` has the last step's weights.
     """
 
     def __init__(
         self,
         network: Network,
-        loss: str,
+        loss: str | LossFunction,
         optimizer: Optimizer | None = None,
         *,
         quantile: float = 0.5,
         delta: float = 1.0,
         seed: int = 0,
+        accumulate: int = 1,
+        ema: float | None = None,
+        mixup: float = 0.0,
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network is {network!r}: expected a steepest.Network")
@@ -77,14 +102,23 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer is {optimizer!r}: expected an optimiser such as SGD(0.1, momentum=0.9)")
         self.network = network
-        self.loss = choice("loss", loss, LOSSES)
+        self.loss = loss if callable(loss) else choice("loss", loss, LOSSES)
         self.optimizer = optimizer
         self.quantile = number("quantile", quantile, gt=0, lt=1)
         self.delta = number("delta", delta, gt=0)
         self.seed = integer("seed", seed, ge=0)
+        self.accumulate = integer("accumulate", accumulate, ge=1)
+        self.ema = None if ema is None else number("ema", ema, gt=0, lt=1)
+        self.mixup = number("mixup", mixup, ge=0)
+        self._own_loss = loss if isinstance(loss, OwnLoss) else OwnLoss(loss) if callable(loss) else None
+        if self._own_loss and self.mixup:
+            raise ValueError(f"mixup is {self.mixup} with a loss of your own: expected 0, or the name of a loss")
         self.history = History()
-        parameter = {"quantile": self.quantile, "huber": self.delta}.get(loss, 0.0)
-        self._core = _core.Trainer(network._core, loss, parameter, optimizer.to_core(), self.seed)
+        parameter = {"quantile": self.quantile, "huber": self.delta}.get(str(loss), 0.0)
+        self._core = _core.Trainer(
+            network._core, self._own_loss or str(loss), parameter, optimizer.to_core(), self.seed,
+            accumulate=self.accumulate, ema=self.ema or 0.0, mixup=self.mixup,
+        )  # fmt: skip
         self._use(optimizer.lr)
         bind(self, self._core, Trainer, "step")
 
@@ -103,7 +137,7 @@ class Trainer:
         Returns
         -------
         float
-            The batch's loss before the step, in training mode.
+            The batch's loss before the step, in training mode. With `accumulate` the step may be still to come.
 
         Raises
         ------
@@ -179,19 +213,33 @@ class Trainer:
         batch_size = integer("batch_size", batch_size, ge=1)
         shuffle, rollback = flag("shuffle", shuffle), flag("rollback", rollback)
         active = _check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
-        x, y, sample_weight = _arrays(x, y, sample_weight)
-        n_rows = self._core.check(x, y, sample_weight, "")
+        rows = ArrayRows(x, y, sample_weight)
         held_out = None if validation is None else _validation(validation)
-        recorded = ["loss", "learning_rate", "seconds"]
         asked = None if metrics is None else _check_metrics(metrics)
+        return self._fit(rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
+
+    def _fit(
+        self,
+        rows: RowSource,
+        held_out: RowSource | None,
+        asked: list[Metric] | None,
+        active: list[Callback],
+        epochs: int,
+        batch_size: int,
+        shuffle: bool,
+        rollback: bool = True,
+    ) -> History:
+        """Fit to rows from anywhere: all epochs of this package are run here."""
+        n_rows = rows.check(self._core)
+        recorded = ["loss", "learning_rate", "seconds"]
         if held_out:
-            self._core.check(*held_out, "validation ")
-            recorded += [f"val_{name}" for name in self.evaluate(held_out[0][:1], held_out[1][:1], metrics=asked)]
+            held_out.check(self._core)
+            recorded += [f"val_{name}" for name in self._names(held_out.first(), asked)]
         elif asked:
             raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
         rate = self._lr
         if isinstance(rate, Schedule):
-            epoch_steps = math.ceil(n_rows / batch_size)
+            epoch_steps = math.ceil(math.ceil(n_rows / batch_size) / self.accumulate)
             rate = rate.lay_out(self.n_steps, epochs * epoch_steps, epoch_steps, recorded)
 
         history = History("val_loss" if held_out else "loss")
@@ -205,10 +253,10 @@ class Trainer:
             for epoch in range(epochs):
                 fit.epoch = epoch
                 start = time.perf_counter()
-                loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active), rollback)
+                loss = self._run_epoch(rows, batch_size, shuffle, _waker(fit, active), rollback)
                 fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
                 if held_out:
-                    measured = self.evaluate(*held_out, metrics=asked)
+                    measured = self._measure(held_out, asked)
                     fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
                 fit.metrics["seconds"] = time.perf_counter() - start
                 history.append(fit.metrics)
@@ -228,7 +276,7 @@ class Trainer:
         *,
         metrics: Iterable[Metric] | None = None,
     ) -> dict[str, float]:
-        """Compute the loss and other metrics in inference mode.
+        """Compute the loss and other metrics in inference mode, with `ema` of the averaged weights.
 
         Parameters
         ----------
@@ -240,10 +288,11 @@ class Trainer:
             Weights of the rows, >= 0.
         metrics : iterable of str or callable, optional
             What to compute besides the loss. For classes "accuracy", "log_loss", "auc" (area under the ROC curve, mean
-            of one class against the rest), "f1" (of class 1 of two, else the mean over classes) and, for
-            cross_entropy, "top5" and the like; for mse, mae, huber and quantile "r2", "rmse" and "mae". A function is
-            called as ``function(y, outputs)``, without weights, and named by its name. By default the accuracy, or all
-            three of numbers.
+            of one class against the rest), "f1" (of class 1 of two, else the mean over classes), for cross_entropy
+            "top5" and the like, and for binary_cross_entropy "subset_accuracy" (rows with all labels right); for mse,
+            mae, huber and quantile "r2", "rmse" and "mae". A function is called as ``function(y, outputs)``, without
+            weights, and named by its name; a loss of your own goes with functions alone. By default the accuracy, or
+            all three of numbers.
 
         Returns
         -------
@@ -255,13 +304,25 @@ class Trainer:
         ValueError
             If a shape or a value is wrong, or a metric does not go with the loss.
         """
-        asked = None if metrics is None else _check_metrics(metrics)
+        return self._measure(ArrayRows(x, y, sample_weight), None if metrics is None else _check_metrics(metrics))
+
+    def _names(self, row: RowSource, asked: list[Metric] | None) -> list[str]:
+        """Return the names of what `_measure` will give, by a try with one row; functions may need more of them."""
+        named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
+        return [*self._measure(row, named), *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
+
+    def _measure(self, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
         names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-        measured = self._core.evaluate(x, y, sample_weight, names)
         functions = [metric for metric in asked or () if not isinstance(metric, str)]
-        if functions:
-            outputs, truth = self.network.predict(x), np.asarray(y)
-            measured |= {function.__name__: float(function(truth, outputs)) for function in functions}
+        if self._own_loss and names:
+            raise ValueError(f"metrics has {names[0]!r}: expected functions (y, outputs) with a loss of your own")
+        measured = {} if self._own_loss else rows.measure(self._core, names)
+        if functions or self._own_loss:
+            outputs = rows.outputs(self.averaged if self.ema else self.network)
+            if self._own_loss:
+                rows.check(self._core)
+                measured["loss"] = self._own_loss(rows.y, rows.weight, outputs)[0]
+            measured |= {function.__name__: float(function(rows.y, outputs)) for function in functions}
         return measured
 
     def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
@@ -285,6 +346,16 @@ class Trainer:
         >>> trainer.apply(net.gradients)  # doctest: +SKIP
         """
         self._core.apply(dict(gradients))
+
+    @property
+    def averaged(self) -> Network:
+        """A copy of the network with the average of its parameters that `ema` asks for; running statistics as they are.
+
+        Before the first step, and without `ema`, a copy of the network as it is.
+        """
+        network = self.network.copy()
+        network.set_parameters(self._core.averages())
+        return network
 
     @property
     def learning_rate(self) -> float:
@@ -314,10 +385,11 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the learning rate is a function of the user's own, which no file can hold.
+            If the learning rate or the loss is a function of the user's own, which no file can hold.
         """
         from . import files
 
+        self._refuse_to_save()
         metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
         state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._core.state().items()}
         files.write_model(path, self.network._tensors() | state, metadata)
@@ -357,6 +429,12 @@ class Trainer:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 
+    def _refuse_to_save(self) -> None:
+        """Raise ValueError for what no file can hold."""
+        self._optimizer().to_dict()
+        if self._own_loss:
+            raise ValueError(f"cannot save the loss {self._own_loss.name}: only losses with a name can be saved")
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by network, settings and state."""
         options = self._options() | {"optimizer": self._optimizer()}
@@ -364,7 +442,10 @@ class Trainer:
 
     def __repr__(self) -> str:
         """Return the call that makes this trainer."""
-        special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(self.loss, "")
+        special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(str(self.loss), "")
+        for name, default in (("accumulate", 1), ("ema", None), ("mixup", 0)):
+            if (value := getattr(self, name)) != default:
+                special += f", {name}={value}"
         return f"{type(self).__name__}({self.network!r}, {self.loss!r}, {self.optimizer}{special}, seed={self.seed})"
 
     @classmethod
@@ -374,7 +455,8 @@ class Trainer:
         return trainer
 
     def _options(self) -> dict[str, Any]:
-        return {"loss": self.loss, "quantile": self.quantile, "delta": self.delta, "seed": self.seed}
+        names = ("loss", "quantile", "delta", "seed", "accumulate", "ema", "mixup")
+        return {name: getattr(self, name) for name in names}
 
     def _optimizer(self) -> Optimizer:
         """Return the optimiser with the learning rate or schedule of the moment."""
@@ -389,14 +471,21 @@ class Trainer:
             self._core.schedule = None
             self._core.learning_rate = self._lr
 
+    def _judged_state(self) -> NDArray[Any]:
+        """Return the parameters and running statistics that `evaluate` goes by."""
+        return (self.averaged if self.ema else self.network)._core.state()
+
+    def _put_back(self, state: NDArray[Any]) -> None:
+        """Give the network an older state; the average begins anew there."""
+        self.network._core.restore(state)
+        self._core.forget_average()
+
     def _rate(self, step: int) -> float:
         return float(self._lr(step)) if callable(self._lr) else self._lr
 
     def _run_epoch(
         self,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        sample_weight: NDArray[Any] | None,
+        rows: RowSource,
         batch_size: int,
         shuffle: bool,
         wake: Callable[[int, float], None] | None,
@@ -406,7 +495,7 @@ class Trainer:
         network = self.network._core
         before = network.state() if rollback else None
         try:
-            loss = self._core.run_epoch(x, y, sample_weight, batch_size, shuffle, wake)
+            loss = rows.run_epoch(self._core, batch_size, shuffle, wake)
             # The last step's loss was taken before its update, so the update itself is still to be judged.
             if not network.is_finite():
                 raise self._diverged()
@@ -431,13 +520,6 @@ class Trainer:
         return error
 
 
-def _arrays(
-    x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return what may be lists or frames as arrays, once for all epochs; arrays and memory maps are not copied."""
-    return np.asarray(x), np.asarray(y), None if sample_weight is None else np.asarray(sample_weight)
-
-
 def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
     asked: list[Metric] = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
     for metric in asked:
@@ -446,10 +528,11 @@ def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
     return asked
 
 
-def _validation(parts: Sequence[ArrayLike]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+def _validation(parts: Sequence[ArrayLike]) -> ArrayRows:
     if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
         raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
-    return _arrays(*parts, *[None] * (3 - len(parts)))
+    x, y, *weight = parts
+    return ArrayRows(x, y, weight[0] if weight else None, "validation ")
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:

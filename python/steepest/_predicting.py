@@ -1,0 +1,53 @@
+"""How the estimators predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._columns import is_frame
+from ._reading import Reads
+from ._rows import BLOCK, blocks
+from .network import Network
+
+
+class Predicts(Reads):
+    """The part of an estimator that predicts."""
+
+    networks_: list[Network]
+
+    def _outputs(self, x: Any) -> list[NDArray[Any]]:
+        """Return what each network says of the rows, (n, n_outputs) each."""
+        own = vars(self)
+        # The usual case costs no more than these checks: the network itself refuses what is not finite.
+        if (
+            type(x) is np.ndarray and x.dtype.char in "fd" and x.ndim == 2 and "network_" in own
+            and own["_encoder"] is None and "feature_names_in_" not in own
+            and x.shape[1] == self.n_features_in_ and len(x)
+        ):  # fmt: skip
+            try:
+                return self._networks_say(x)
+            except ValueError:
+                pass  # to be said in scikit-learn's words, below
+        check_is_fitted(self)
+        if self._encoder is not None:
+            if not is_frame(x):
+                raise TypeError(f"X is a {type(x).__name__}: expected a data frame with the columns of training")
+            return self._networks_say(self._encoder.transform(x), scaled=True)
+        x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        if hasattr(x, "tocsr"):
+            parts = [self._networks_say(block) for _, block in blocks(x.tocsr())]
+            return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+        return self._networks_say(x)
+
+    def _networks_say(self, x: NDArray[Any], scaled: bool = False) -> list[NDArray[Any]]:
+        if scaled or self._scale is None:
+            return [network.predict(x) for network in self.networks_]
+        if len(x) <= BLOCK:
+            z = self._scale.apply(x, self._dtype)
+            return [network.predict(z) for network in self.networks_]
+        parts = [self._networks_say(x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)]
+        return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
