@@ -142,6 +142,7 @@ class Case(NamedTuple):
     layers: list[Any]
     optimizer: Callable[[], Any]
     loss: str = "mse"
+    options: dict[str, Any] = {}  # noqa: RUF012  (a tuple's field, never changed)
 
 
 CASES = {
@@ -150,6 +151,9 @@ CASES = {
     "dropout": Case([st.Dense(128, "relu"), st.Dropout(0.5), st.Dense(128), st.Dropout(0.1), st.Dense(3)], st.AdamW),
     "norms": Case(
         [st.Dense(128), st.BatchNorm(), st.Residual([st.Dense(128, "mish"), st.LayerNorm()]), st.Dense(3)], st.RMSprop
+    ),
+    "extras": Case(
+        [st.Dense(128, "relu"), st.Dense(3)], st.Adam, "cross_entropy", {"accumulate": 2, "ema": 0.9, "mixup": 0.2}
     ),
 }
 
@@ -164,11 +168,11 @@ def counting(action: Callable[[], Any]) -> int:
 
 
 def trains_without_allocating(case: str) -> None:
-    layers, optimizer, loss = CASES[case]
+    layers, optimizer, loss, options = CASES[case]
     assert counting(lambda: ctypes.create_string_buffer(10_000)) > 0
     for threads, dtype in itertools.product([1, 2], ["float32", "float64"]):
         st.set_num_threads(threads)
-        trainer = st.Trainer(st.Network(64, layers), loss, optimizer())
+        trainer = st.Trainer(st.Network(64, layers), loss, optimizer(), **options)
         x = normal(1, (3200, 64), dtype)
         y = np.arange(3200) % 3 if loss == "cross_entropy" else x[:, :3]
 
