@@ -47,18 +47,15 @@ bool Targets<T>::allowed(double value) const {
 }
 
 template <class T>
-bool Targets<T>::read_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer) {
-    const std::size_t source = rows[row];
+bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer) {
     if (labelled_) {
         const double label = y.at(source, 0);
         const bool good = label >= 0 && label < static_cast<double>(n_out_) && label == std::floor(label);
         labels_[row] = good ? static_cast<std::int32_t>(label) : 0;  // the loss indexes by it
-        if (rows.mix) mix_row(y, rows, row, buffer);
         return good;
     }
     steepest::read_row(y, source, buffer);
     bool good = k_.gather_row(buffer, n_out_, row, rows_.matrix()) != 0;
-    if (rows.mix) mix_row(y, rows, row, buffer + n_out_);
     if (spec_.loss < Loss::cross_entropy) return good;
     double total = 0;
     for (std::size_t c = 0; c < n_out_; ++c) {
@@ -68,7 +65,7 @@ bool Targets<T>::read_row(const ArrayView& y, Rows rows, std::size_t row, T* buf
     return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= 1e-3);
 }
 
-// Writes a row of targets mixed with its partner's. That one is judged as a row of its own.
+// Writes a row of targets mixed with its partner's, over the row itself. Both were judged, or will be, as such.
 template <class T>
 void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer) {
     const auto read = [&](std::size_t i, T* out) {
@@ -92,11 +89,12 @@ bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, S
     }
     share.sync();
     thread_local std::vector<T> buffer;
-    if (buffer.size() < 3 * n_out_) buffer.resize(3 * n_out_);
+    if (buffer.size() < 2 * n_out_) buffer.resize(2 * n_out_);
     const Range part = share.split(rows.count);
     bool good = true;
     for (std::size_t i = part.begin; i < part.end; ++i) {
-        if (!spec_.own) good &= read_row(y, rows, i, buffer.data());
+        if (!spec_.own) good &= read_row(y, rows[i], i, buffer.data());
+        if (rows.mix) mix_row(y, rows, i, buffer.data());
         if (!weighted_) continue;
         const auto weight = static_cast<T>(weights.at(rows[i], 0));
         good &= weight >= T(0) && std::isfinite(weight);

@@ -44,7 +44,7 @@ private:
     static constexpr std::size_t kChunk = 32;  // rows whose loss is summed at a time
 
     bool allowed(double value) const;  // a target of the loss other than a label
-    bool read_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer);
+    bool read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer);
     void mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer);
 
     const Kernels<T>& k_;

@@ -143,6 +143,11 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
     Plan<T>& plan = batch.plan;
     const Matrix<T> y = plan.output();
     LossSum sum;
+    const auto descend = [&](Share share) {
+        plan.settle(replay, share);
+        plan.backward(replay, share);
+        if (stored_ || extras_.ema > 0) use_gradients(updates, completes, sum.weight, share);
+    };
     with_batch(batch, data, rows, [&](Share share) {
         const double weights = batch.targets.weight_sum(rows.count);
         if (!(weights > 0)) return;  // rows that count for nothing are no batch
@@ -156,14 +161,14 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
         share.sync();
         if (share.leads()) sum = {batch.targets.sum_of_parts(rows.count), weights};
         share.sync();
-        if (std::isfinite(sum.loss)) descend(plan, replay, updates, completes, weights, share);
+        if (std::isfinite(sum.loss)) descend(share);
     });
     if (sum.weight == 0) return sum;
     if (loss_.own) judge(batch, rows, group.batches > 0 ? group.first : sum.weight, sum);
     const double loss = sum.loss / sum.weight;
     if (!std::isfinite(loss)) throw Diverged(epoch, n_steps, learning_rate, loss);
     if (loss_.own) {
-        auto member = [&](Share share) { descend(plan, replay, updates, completes, sum.weight, share); };
+        auto member = [&](Share share) { descend(share); };
         run_team(plan.threads(rows.count), member);
     }
     if (!completes) {
@@ -195,12 +200,9 @@ void Trainer<T>::judge(Batch& batch, Rows rows, double divisor, LossSum& sum) {
     }
 }
 
-// What follows the loss: backward, and the updates, or where `completes` is false the gradients' sum.
+// What follows backward besides updates on the spot: the gradients' sum, or its use where `completes`; the average.
 template <class T>
-void Trainer<T>::descend(Plan<T>& plan, const Replay<T>& replay, Updates<T>& updates, bool completes, double weights,
-                         Share share) {
-    plan.settle(replay, share);
-    plan.backward(replay, share);
+void Trainer<T>::use_gradients(Updates<T>& updates, bool completes, double weights, Share share) {
     if (stored_) {
         const bool grouped = group.batches > 0;
         if (grouped || !completes) {

@@ -107,7 +107,7 @@ private:
     void with_batch(Batch& batch, const Data& data, Rows rows, F work);
     LossSum step_on(Batch& batch, const Data& data, Rows rows, bool completes);
     void judge(Batch& batch, Rows rows, double divisor, LossSum& sum);  // by the caller's own loss
-    void descend(Plan<T>& plan, const Replay<T>& replay, Updates<T>& updates, bool completes, double weights, Share share);
+    void use_gradients(Updates<T>& updates, bool completes, double weights, Share share);
     const Mix* draw_mix(std::size_t rows);
     void finish_group();
     void average(Share share);
