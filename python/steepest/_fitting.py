@@ -59,10 +59,13 @@ class Scale:
         return np.asarray(values * self.scale + self.mean, np.float64)
 
     def _apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        z = (values - self.mean) / self.scale
-        if np.abs(z).max(initial=0) > self.furthest:
+        z = values.astype(np.float64)  # all in one dtype and in place: a single row costs microseconds less
+        z -= self.mean
+        z /= self.scale
+        # If the squares' sum is no more, no number is: the cheapest look at a single row.
+        if not np.vdot(z, z) <= self.furthest**2 and np.abs(z).max(initial=0) > self.furthest:
             z[np.isfinite(z)] = np.clip(z[np.isfinite(z)], -self.furthest, self.furthest)
-        return np.asarray(z)
+        return z
 
 
 def feature_scale(values: Any, weight: NDArray[Any] | None) -> Scale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,13 @@ class Predicts(Reads):
         # The usual case costs no more than these checks: the network itself refuses what is not finite.
         if (
             type(x) is np.ndarray and x.dtype.char in "fd" and x.ndim == 2 and "network_" in own
-            and own["_encoder"] is None and "feature_names_in_" not in own
-            and x.shape[1] == self.n_features_in_ and len(x)
+            and own["_encoder"] is None and x.shape[1] == self.n_features_in_ and len(x)
         ):  # fmt: skip
+            if "feature_names_in_" in own:  # scikit-learn's own words, for a hundredth of its time
+                name = type(self).__name__
+                warnings.warn(
+                    f"X does not have valid feature names, but {name} was fitted with feature names", stacklevel=3
+                )
             try:
                 return self._networks_say(x)
             except ValueError:
