@@ -93,13 +93,18 @@ bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, S
     const Range part = share.split(rows.count);
     bool good = true;
     for (std::size_t i = part.begin; i < part.end; ++i) {
-        if (!spec_.own) good &= read_row(y, rows[i], i, buffer.data());
-        if (rows.mix) mix_row(y, rows, i, buffer.data());
+        good &= spec_.own || read_row(y, rows[i], i, buffer.data());
         if (!weighted_) continue;
         const auto weight = static_cast<T>(weights.at(rows[i], 0));
         good &= weight >= T(0) && std::isfinite(weight);
-        weights_.data()[i] =
-            rows.mix ? rows.mix->of(weight, static_cast<T>(weights.at(rows[rows.mix->partner[i]], 0))) : weight;
+        weights_.data()[i] = weight;
+    }
+    for (std::size_t i = part.begin; rows.mix && i < part.end; ++i) {
+        mix_row(y, rows, i, buffer.data());
+        if (weighted_) {
+            const auto other = static_cast<T>(weights.at(rows[rows.mix->partner[i]], 0));
+            weights_.data()[i] = rows.mix->of(weights_.data()[i], other);
+        }
     }
     return good;
 }

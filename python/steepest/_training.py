@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
+from ._epochs import Metric, run_epochs
 from ._fitting import build_layers
 from ._lbfgs import minimise
 from ._like_sklearn import StopLikeSklearn, penalised
@@ -22,7 +23,7 @@ from .network import Network
 from .optimizers import SGD, Adam, AdamW, Optimizer
 from .recipe import Recipe
 from .schedules import LearningRate, cosine
-from .training import Metric, Trainer
+from .training import Trainer
 
 T = TypeVar("T", bound="Trains")
 
@@ -145,8 +146,15 @@ class Trains(Reads):
 
         def train(trainer: Trainer, rule: list[Callback]) -> History:
             callbacks = [*rule, *(o["callbacks"] or ()), *([PrintEpochs()] if o["verbose"] else [])]
-            return trainer._fit(
-                source, held_source, watch.metrics if held_source else None, callbacks, epochs, batch, o["shuffle"]
+            return run_epochs(
+                trainer,
+                source,
+                held_source,
+                watch.metrics if held_source else None,
+                callbacks,
+                epochs,
+                batch,
+                o["shuffle"],
             )
 
         # The user's callbacks are called for one network after the other.
@@ -250,7 +258,7 @@ class Trains(Reads):
             self.loss_curve_ = vars(self).get("loss_curve_", [])
         source, verbose = self._source(rows, y, weight), [PrintEpochs()] if o["verbose"] else []
         self.histories_ = [
-            trainer._fit(source, None, None, [*verbose], 1, batch, o["shuffle"]) for trainer in self._trainers
+            run_epochs(trainer, source, None, None, [*verbose], 1, batch, o["shuffle"]) for trainer in self._trainers
         ]
         if o["ema"]:  # the trainers' own networks go on from the last weights
             self.networks_ = [trainer.averaged for trainer in self._trainers]

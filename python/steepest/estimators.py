@@ -14,10 +14,10 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ._epochs import Metric
 from ._fitting import Scale
 from ._mlp import BaseMLP, can_go_on
 from ._own_loss import OwnLoss
-from .training import Metric
 
 LOSSES = {
     "squared_error": "mse", "absolute_error": "mae", "huber": "huber", "quantile": "quantile", "poisson": "poisson",

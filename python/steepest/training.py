@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from ._epochs import Metric, check_callbacks, check_metrics, measure, run_epochs
 from ._own_loss import LossFunction, OwnLoss
-from ._rows import ArrayRows, RowSource
+from ._rows import ArrayRows
 from ._spec import choice, flag, integer, number
-from .callbacks import Callback, FitState, History, PrintEpochs
+from .callbacks import Callback, History, PrintEpochs
 from .network import TRAINER_PREFIX, Network, bind, from_file
 from .optimizers import Adam, Optimizer, optimizer_from_json
-from .schedules import LearningRate, Schedule, constant
+from .schedules import LearningRate, constant
 
 T = TypeVar("T", bound="Trainer")
-
-Metric = str | Callable[[NDArray[Any], NDArray[Any]], float]
 
 LOSSES = ("mse", "mae", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "poisson")
 
@@ -212,61 +208,11 @@ class Trainer:
         epochs = integer("epochs", epochs, ge=1)
         batch_size = integer("batch_size", batch_size, ge=1)
         shuffle, rollback = flag("shuffle", shuffle), flag("rollback", rollback)
-        active = _check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
+        active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
         rows = ArrayRows(x, y, sample_weight)
         held_out = None if validation is None else _validation(validation)
-        asked = None if metrics is None else _check_metrics(metrics)
-        return self._fit(rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
-
-    def _fit(
-        self,
-        rows: RowSource,
-        held_out: RowSource | None,
-        asked: list[Metric] | None,
-        active: list[Callback],
-        epochs: int,
-        batch_size: int,
-        shuffle: bool,
-        rollback: bool = True,
-    ) -> History:
-        """Fit to rows from anywhere: all epochs of this package are run here."""
-        n_rows = rows.check(self._core)
-        recorded = ["loss", "learning_rate", "seconds"]
-        if held_out:
-            held_out.check(self._core)
-            recorded += [f"val_{name}" for name in self._names(held_out.first(), asked)]
-        elif asked:
-            raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
-        rate = self._lr
-        if isinstance(rate, Schedule):
-            epoch_steps = math.ceil(math.ceil(n_rows / batch_size) / self.accumulate)
-            rate = rate.lay_out(self.n_steps, epochs * epoch_steps, epoch_steps, recorded)
-
-        history = History("val_loss" if held_out else "loss")
-        fit = FitState(self, epochs, batch_size, n_rows, tuple(recorded), history)
-        with ExitStack() as endings:
-            for callback in active:
-                callback.on_fit_begin(fit)
-                endings.callback(callback.on_fit_end, fit)
-            self.history = history
-            self._use(rate)
-            for epoch in range(epochs):
-                fit.epoch = epoch
-                start = time.perf_counter()
-                loss = self._run_epoch(rows, batch_size, shuffle, _waker(fit, active), rollback)
-                fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
-                if held_out:
-                    measured = self._measure(held_out, asked)
-                    fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
-                fit.metrics["seconds"] = time.perf_counter() - start
-                history.append(fit.metrics)
-                if isinstance(self._lr, Schedule):
-                    self._use(self._lr.observe(fit.metrics))
-                for callback in active:
-                    callback.on_epoch_end(fit)
-                if fit.stopped:
-                    break
-        return history
+        asked = None if metrics is None else check_metrics(metrics)
+        return run_epochs(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
 
     def evaluate(
         self,
@@ -304,26 +250,7 @@ class Trainer:
         ValueError
             If a shape or a value is wrong, or a metric does not go with the loss.
         """
-        return self._measure(ArrayRows(x, y, sample_weight), None if metrics is None else _check_metrics(metrics))
-
-    def _names(self, row: RowSource, asked: list[Metric] | None) -> list[str]:
-        """Return the names of what `_measure` will give, by a try with one row; functions may need more of them."""
-        named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-        return [*self._measure(row, named), *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
-
-    def _measure(self, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
-        names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-        functions = [metric for metric in asked or () if not isinstance(metric, str)]
-        if self._own_loss and names:
-            raise ValueError(f"metrics has {names[0]!r}: expected functions (y, outputs) with a loss of your own")
-        measured = {} if self._own_loss else rows.measure(self._core, names)
-        if functions or self._own_loss:
-            outputs = rows.outputs(self.averaged if self.ema else self.network)
-            if self._own_loss:
-                rows.check(self._core)
-                measured["loss"] = self._own_loss(rows.y, rows.weight, outputs)[0]
-            measured |= {function.__name__: float(function(rows.y, outputs)) for function in functions}
-        return measured
+        return measure(self, ArrayRows(x, y, sample_weight), None if metrics is None else check_metrics(metrics))
 
     def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
         """Take one step of the optimiser by gradients of the caller's own loss.
@@ -483,73 +410,9 @@ class Trainer:
     def _rate(self, step: int) -> float:
         return float(self._lr(step)) if callable(self._lr) else self._lr
 
-    def _run_epoch(
-        self,
-        rows: RowSource,
-        batch_size: int,
-        shuffle: bool,
-        wake: Callable[[int, float], None] | None,
-        rollback: bool,
-    ) -> float:
-        """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
-        network = self.network._core
-        before = network.state() if rollback else None
-        try:
-            loss = rows.run_epoch(self._core, batch_size, shuffle, wake)
-            # The last step's loss was taken before its update, so the update itself is still to be judged.
-            if not network.is_finite():
-                raise self._diverged()
-            return loss
-        except _core.DivergedError as error:
-            if before is not None:
-                network.restore(before)
-            self._core.reset()
-            kept = "The network has its last finite epoch's weights again. " if rollback else ""
-            error.args = (
-                f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
-                f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}"
-                "Scale x (and y) to about -1 to 1, or lower the learning rate.",
-            )
-            raise
-
-    def _diverged(self) -> _core.DivergedError:
-        """Return the error for weights that the epoch's last step has made not finite."""
-        error = _core.DivergedError()
-        error.epoch, error.step, error.loss = self._core.epoch - 1, self.n_steps - 1, math.nan
-        error.learning_rate = self._rate(error.step)
-        return error
-
-
-def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
-    asked: list[Metric] = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
-    for metric in asked:
-        if not isinstance(metric, str) and not hasattr(metric, "__name__"):
-            raise TypeError(f"metrics has {metric!r}: expected a name such as 'accuracy' or a function (y, outputs)")
-    return asked
-
 
 def _validation(parts: Sequence[ArrayLike]) -> ArrayRows:
     if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
         raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
     x, y, *weight = parts
     return ArrayRows(x, y, weight[0] if weight else None, "validation ")
-
-
-def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    active = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-    for callback in active:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks contains {callback!r}: expected objects such as EarlyStopping(patience=5)")
-    return active
-
-
-def _waker(fit: FitState, callbacks: list[Callback]) -> Callable[[int, float], None] | None:
-    """Return what the core calls during an epoch, if any callback wants to be woken."""
-    watching = [callback for callback in callbacks if type(callback).wake is not Callback.wake]
-
-    def wake(rows_done: int, running_loss: float) -> None:
-        fit.rows_done, fit.running_loss = rows_done, running_loss
-        for callback in watching:
-            callback.wake(fit)
-
-    return wake if watching else None
