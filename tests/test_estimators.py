@@ -191,6 +191,22 @@ def test_an_ensemble() -> None:
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_lbfgs_minimises_scikit_learns_loss(weighted: bool) -> None:
+    x, y = (DIABETES[0] * 20).repeat(3, axis=0), (DIABETES[1] / 80).repeat(3)  # two blocks
+    options: dict[str, Any] = {"solver": "lbfgs", "hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 3.0}
+    weight = np.arange(len(y)) % 3 + 1.0 if weighted else None
+    options |= {"max_iter": 5, "random_state": 0}
+    theirs, ours = (
+        make(**options, **preset).fit(x, y, weight)
+        for make, preset in ((neural_network.MLPRegressor, {}), (st.MLPRegressor, {"preset": "sklearn"}))
+    )
+    assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6) and ours.n_iter_ == theirs.n_iter_
+    for mine, other in zip(ours.coefs_, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
 def test_lbfgs() -> None:
     x, y = IRIS
     ours = st.MLPClassifier(solver="lbfgs", hidden_layer_sizes=(8,), activation="tanh", alpha=0.1, random_state=0).fit(

@@ -73,6 +73,26 @@ def test_each_batch_of_a_group_has_its_own_dropout() -> None:
     assert losses[1][0] == losses[0][0] != losses[1][1]
 
 
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["even", "weighted"])
+@pytest.mark.parametrize("options", [{}, {"accumulate": 3}, {"optimizer": st.Adam(clip_norm=0.1)}], ids=str)
+def test_the_mean_gradient_of_some_batches(options: dict[str, Any], weight: Any) -> None:
+    """What L-BFGS goes by: of no step, with neither decay nor clipping."""
+    trainer, network = make_trainer(**options), make_trainer().network
+    before = state_of(trainer)
+    for _ in range(2):
+        for rows in (slice(0, 9), slice(9, 10), slice(10, 24)):
+            trainer._core.differentiate(X[rows], Y[rows], None if weight is None else weight[rows])
+        found = trainer._core.mean_gradient()
+    share = np.full(24, 1 / 24) if weight is None else weight / weight.sum()
+    network.backward((network.forward(X) - Y) * share[:, None])
+    np.testing.assert_allclose(found, np.concatenate([g.ravel() for g in network.gradients.values()]), atol=1e-14)
+    assert {name: state_of(trainer)[name] for name in before if not name.endswith(".sum")} == {
+        name: value for name, value in before.items() if not name.endswith(".sum")
+    }
+    with pytest.raises(ValueError, match="needs a batch"):
+        trainer._core.mean_gradient()
+
+
 # --- Averages ---
 
 

@@ -45,7 +45,9 @@ class OwnLoss:
             )
         if loss.shape not in ((), (n,)):
             raise ValueError(f"loss {self.name} returned a loss of shape {loss.shape}: expected a number or ({n},)")
-        if not np.isfinite(gradient).all() and np.isfinite(loss).all():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(gradient.astype(outputs.dtype)).all()
+        if not finite and np.isfinite(loss).all():
             raise ValueError(f"loss {self.name} returned a gradient with nan or inf: expected finite numbers")
         gradient = gradient.reshape(outputs.shape)
         if self.scale is not None:

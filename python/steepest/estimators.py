@@ -108,8 +108,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         _score do; else smaller; ``(metric, "max")`` or ``(metric, "min")`` decides it. With `early_stopping` at None
         rows are held out even of a small table.
     n_jobs : int, optional
-        How many networks of an `ensemble` train at once, in threads: None is 1, -1 all processors, -2 all but one. The
-        result is the same. With `callbacks` they train one after the other.
+        How many networks of an `ensemble` `fit` trains at once, in threads, which the core lets run: None is 1, -1 all
+        processors, -2 all but one. The result is the same. With `callbacks` they train one after the other.
     loss : {"log_loss"} or callable
         What is minimised: the cross-entropy, or ``function(y, prediction) -> (loss, gradient)``. It is given places in
         `classes_`, (n,), or indicators, (n, n_labels), or what `label_smoothing` makes of them, and the network's
@@ -459,8 +459,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         _score do; else smaller; ``(metric, "max")`` or ``(metric, "min")`` decides it. With `early_stopping` at None
         rows are held out even of a small table.
     n_jobs : int, optional
-        How many networks of an `ensemble` train at once, in threads: None is 1, -1 all processors, -2 all but one. The
-        result is the same. With `callbacks` they train one after the other.
+        How many networks of an `ensemble` `fit` trains at once, in threads, which the core lets run: None is 1, -1 all
+        processors, -2 all but one. The result is the same. With `callbacks` they train one after the other.
 
     Attributes
     ----------
