@@ -24,7 +24,7 @@ struct Arguments {
         data.weights = weights->view;
     }
 
-    static Array own_array(py::handle source, std::string name) {
+    [[gnu::noinline]] static Array own_array(py::handle source, std::string name) {
         py::array array = py::array::ensure(source);
         if (!array || array.ndim() == 0) {
             PyErr_Clear();
@@ -242,7 +242,7 @@ private:
     bool own() const { return !own_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
-    void judge_by(const Arguments& arguments) {
+    [[gnu::noinline]] void judge_by(const Arguments& arguments) {
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             const std::size_t n_out = trainer.network().n_out();

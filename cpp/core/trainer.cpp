@@ -120,8 +120,7 @@ void Trainer<T>::take_rate() {
 }
 
 template <class T>
-const Mix* Trainer<T>::draw_mix(std::size_t rows) {
-    if (extras_.mixup == 0) return nullptr;
+[[gnu::noinline]] const Mix* Trainer<T>::draw_mix(std::size_t rows) {
     Random random(seed_, Stream::mixup, draw());
     mix_.share = random.beta(extras_.mixup);
     permute(partner_, rows, random);
@@ -137,7 +136,7 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
     Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
     Replay<T> replay{rows.count, seed_, draw()};
     if (!stored_) replay.updates = &updates;
-    rows.mix = draw_mix(rows.count);
+    if (extras_.mixup > 0) rows.mix = draw_mix(rows.count);
     completes = completes && group.batches + 1 >= extras_.accumulate;
 
     Plan<T>& plan = batch.plan;
@@ -164,13 +163,9 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
         if (std::isfinite(sum.loss)) descend(share);
     });
     if (sum.weight == 0) return sum;
-    if (loss_.own) judge(batch, rows, group.batches > 0 ? group.first : sum.weight, sum);
+    if (loss_.own) judge(batch, rows, group.batches > 0 ? group.first : sum.weight, sum, descend);
     const double loss = sum.loss / sum.weight;
     if (!std::isfinite(loss)) throw Diverged(epoch, n_steps, learning_rate, loss);
-    if (loss_.own) {
-        auto member = [&](Share share) { descend(share); };
-        run_team(plan.threads(rows.count), member);
-    }
     if (!completes) {
         if (group.batches++ == 0) group.first = sum.weight;
         group.total += sum.weight;
@@ -182,9 +177,11 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
     return sum;
 }
 
-// Fills the output's gradient and the sum by the caller's own loss, outside of any team: he may take his time.
+// Fills the output's gradient and the sum by the caller's own loss, outside of any team, for he may take his time; and
+// calls descend(share) if the loss is finite. Kept out of the plain step, which small networks take in half a microsecond.
 template <class T>
-void Trainer<T>::judge(Batch& batch, Rows rows, double divisor, LossSum& sum) {
+template <class F>
+[[gnu::noinline]] void Trainer<T>::judge(Batch& batch, Rows rows, double divisor, LossSum& sum, F descend) {
     const Kernels<T>& kernels = network_.kernels();
     const std::size_t n_out = network_.n_out(), size = rows.count * n_out;
     if (own_outputs_.size() < size) own_outputs_.resize(size), own_gradient_.resize(size);
@@ -193,11 +190,13 @@ void Trainer<T>::judge(Batch& batch, Rows rows, double divisor, LossSum& sum) {
         kernels.scatter_row({y.data, y.stride}, n_out, row, own_outputs_.data() + row * n_out);
     }
     sum.loss = sum.weight * own_loss(rows, own_outputs_.data(), own_gradient_.data());
+    if (!std::isfinite(sum.loss)) return;
     const auto factor = static_cast<T>(sum.weight / divisor);
     for (std::size_t i = 0; factor != 1 && i < size; ++i) own_gradient_[i] *= factor;
     for (std::size_t row = 0; row < rows.count; ++row) {
         kernels.gather_row(own_gradient_.data() + row * n_out, n_out, row, batch.plan.output_gradient());
     }
+    run_team(batch.plan.threads(rows.count), descend);
 }
 
 // What follows backward besides updates on the spot: the gradients' sum, or its use where `completes`; the average.

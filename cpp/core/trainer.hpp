@@ -106,7 +106,8 @@ private:
     template <class F>
     void with_batch(Batch& batch, const Data& data, Rows rows, F work);
     LossSum step_on(Batch& batch, const Data& data, Rows rows, bool completes);
-    void judge(Batch& batch, Rows rows, double divisor, LossSum& sum);  // by the caller's own loss
+    template <class F>
+    void judge(Batch& batch, Rows rows, double divisor, LossSum& sum, F descend);  // by the caller's own loss
     void use_gradients(Updates<T>& updates, bool completes, double weights, Share share);
     const Mix* draw_mix(std::size_t rows);
     void finish_group();
