@@ -624,6 +624,53 @@ def dropout_mask(shape: tuple[int, int], p: float, seed: int, step: int, layer: 
 # --- The layout in memory: `panel` neighbouring columns stand together, row after row ---
 
 
+class Random:
+    """Philox's numbers one after the other, as the core draws them: key, stream and number make the counter."""
+
+    def __init__(self, seed: int, stream: int, number: int) -> None:
+        self.words: list[int] = []
+        self.key, self.counter = (seed & 0xFFFFFFFF, seed >> 32), [0, 0, number, stream]
+
+    def bits(self) -> int:
+        if not self.words:
+            self.words = [int(word) for word in philox(self.counter, self.key)]
+            self.counter[0] += 1
+        return self.words.pop(0)
+
+    def uniform(self) -> float:
+        high, low = self.bits() >> 6, self.bits() >> 6
+        return ((high << 26 | low) + 0.5) * 2.0**-52
+
+    def normal(self) -> float:
+        """Box and Muller."""
+        radius = math.sqrt(-2 * math.log(self.uniform()))
+        return radius * math.cos(2 * math.pi * self.uniform())
+
+    def below(self, bound: int) -> int:
+        """Lemire's; a bound far below 2**32, for which no draw is thrown away."""
+        return self.bits() * bound >> 32
+
+    def log_gamma(self, shape: float) -> float:
+        """Marsaglia and Tsang's for shape + 1, and their step down to shape."""
+        d = shape + 1 - 1 / 3
+        while True:
+            x = self.normal()
+            v = (1 + x / math.sqrt(9 * d)) ** 3
+            if v > 0 and math.log(self.uniform()) < x * x / 2 + d - d * v + d * math.log(v):
+                return math.log(d * v) + math.log(self.uniform()) / shape
+
+
+def mixup(seed: int, step: int, alpha: float, rows: int) -> tuple[float, Array]:
+    """The share of each row in its mixture, and which row the rest of it is."""
+    random = Random(seed, 0xFFFFFFFD, step)
+    a, b = random.log_gamma(alpha), random.log_gamma(alpha)
+    partner = np.arange(rows)
+    for i in range(rows, 1, -1):
+        j = random.below(i)
+        partner[[i - 1, j]] = partner[[j, i - 1]]
+    return 1 / (1 + math.exp(min(b - a, 700))), partner
+
+
 def place(rows: int, columns: int, panel: int, stride: int) -> Array:
     """Where each element of a matrix (rows, columns) lies: (rows, columns)."""
     r, c = np.arange(rows)[:, None], np.arange(columns)[None, :]

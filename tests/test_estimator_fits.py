@@ -196,6 +196,7 @@ def fit_in_parts(make: Callable[..., Any], x: Any, y: Any, *epochs: int) -> Any:
         {"shuffle": False, "batch_size": 60, "solver": "adam"},
         {"batch_size": 7},
         {"batch_size": 7, "dropout": 0.3, "ensemble": 2},
+        {"batch_size": 7, "accumulate": 2, "ema": 0.9, "mixup": 0.2},
         {"batch_size": 7, "solver": "sgd", "momentum": 0.9},
         {"batch_size": 7, "solver": "sgd", "learning_rate": "invscaling"},
     ],
@@ -229,6 +230,19 @@ def test_short_fits_of_sparse_rows_are_one_long_fit() -> None:
 
     whole = make(max_iter=5).fit(x, y)
     assert weights_of(fit_in_parts(make, x, y, 2, 3)) == weights_of(whole)
+
+
+def test_going_on_without_averages_or_with_another_solver() -> None:
+    x, y = normal(0, (60, 3)), normal(1, (60,))
+    options = QUICK | {"early_stopping": False, "lr": 0.01, "warm_start": True}
+    averaged = st.MLPRegressor(**options, ema=0.9).fit(x, y)
+    plain = st.MLPRegressor(**options).fit(x, y)
+    assert weights_of(averaged) != weights_of(plain)
+    predicted = averaged.predict(x)
+    by_lbfgs = pickle.loads(pickle.dumps(averaged)).set_params(solver="lbfgs", ema=None).fit(x, y)
+    assert np.mean((by_lbfgs.predict(x) - y) ** 2) < np.mean((predicted - y) ** 2)
+    averaged.set_params(ema=None, lr=0.0).fit(x, y)  # from the last weights, not from their average
+    assert weights_of(averaged) == weights_of(plain)
 
 
 def test_a_model_keeps_no_more_than_it_was_asked_to() -> None:

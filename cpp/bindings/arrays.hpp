@@ -38,7 +38,12 @@ inline std::optional<Number> number_type(char kind, py::ssize_t size) {
 
 // The array's own structure is read directly: this is on the path of every call.
 inline Array read_array(py::handle source, std::string name) {
-    py::array array = py::isinstance<py::array>(source) ? py::reinterpret_borrow<py::array>(source) : py::array::ensure(source);
+    const bool is_array = py::isinstance<py::array>(source);
+    if (!is_array && py::hasattr(source, "toarray")) {
+        throw py::type_error(name + " is a sparse " + std::string(py::str(py::type::of(source).attr("__name__"))) +
+                             ": expected a dense array, as by .toarray()");
+    }
+    py::array array = is_array ? py::reinterpret_borrow<py::array>(source) : py::array::ensure(source);
     if (!array) {
         PyErr_Clear();
         throw py::value_error(name + " is not an array of numbers: " + std::string(py::str(py::type::of(source))));

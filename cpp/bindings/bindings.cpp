@@ -202,11 +202,25 @@ PYBIND11_MODULE(_core, m) {
         .def_readwrite("fraction", &Optimizer::fraction)
         .def_readwrite("across", &Optimizer::across);
 
+    py::class_<PyEvaluation>(m, "Evaluation")
+        .def(
+            "add",
+            [](PyEvaluation& self, py::handle x, py::handle y, const py::object& weights) {
+                self.trainer.measure(self.evaluation, x, y, weights);
+            },
+            py::arg("x"), py::arg("y"), py::arg("sample_weight"))
+        .def("results", [](PyEvaluation& self) {
+            py::dict result;
+            for (const auto& [name, value] : self.evaluation.results()) result[py::str(name)] = value;
+            return result;
+        });
+
     const auto none = py::none();
     py::class_<PyTrainer>(m, "Trainer")
-        .def(py::init<PyNetwork&, const std::string&, double, const Optimizer&, std::uint64_t, const std::string&>(),
+        .def(py::init<PyNetwork&, const py::object&, double, const Optimizer&, std::uint64_t, std::size_t, double, double,
+                      const std::string&>(),
              py::arg("network"), py::arg("loss"), py::arg("parameter"), py::arg("optimizer"), py::arg("seed"),
-             py::arg("update_order") = "together", py::keep_alive<1, 2>())
+             py::arg("accumulate"), py::arg("ema"), py::arg("mixup"), py::arg("update_order"), py::keep_alive<1, 2>())
         .def_property("layer_rates", &PyTrainer::layer_rates, &PyTrainer::set_layer_rates)
         .def_property(
             "equalises", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalises; }); },
@@ -225,7 +239,18 @@ PYBIND11_MODULE(_core, m) {
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))
         .def("run_epoch", &PyTrainer::run_epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("batch_size"),
              py::arg("shuffle"), py::arg("wake"))
-        .def("evaluate", &PyTrainer::evaluate, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("metrics"))
+        .def("differentiate", &PyTrainer::differentiate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
+        .def("mean_gradient", &PyTrainer::mean_gradient)
+        .def("order", &PyTrainer::order, py::arg("n"))
+        .def("end_epoch", &PyTrainer::end_epoch)
+        .def(
+            "evaluation",
+            [](PyTrainer& self, const std::optional<std::vector<std::string>>& metrics, const std::vector<double>& units) {
+                return PyEvaluation{self, self.evaluation(metrics, units)};
+            },
+            py::arg("metrics"), py::arg("units"), py::keep_alive<0, 1>())
+        .def("averages", &PyTrainer::averages)
+        .def("forget_average", [](PyTrainer& self) { self.visit([](auto& t) { t.forget_average(); }); })
         .def("state", &PyTrainer::state)
         .def("restore", &PyTrainer::restore, py::arg("state"))
         .def("reset", [](PyTrainer& self) { self.visit([](auto& t) { t.reset(); }); });

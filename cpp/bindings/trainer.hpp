@@ -15,25 +15,51 @@ struct Arguments {
     std::optional<Array> weights;
     Data data;
 
-    Arguments(py::handle x_object, py::handle y_object, const py::object& weights_object, const std::string& prefix = "")
-        : x(read_array(x_object, prefix + "x")), y(read_array(y_object, prefix + "y")) {
+    // `own`: y is for a function of the caller's alone, and may be any array with a row for each of x.
+    Arguments(py::handle x_object, py::handle y_object, const py::object& weights_object, bool own,
+              const std::string& prefix = "")
+        : x(read_array(x_object, prefix + "x")),
+          y(own ? own_array(y_object, prefix + "y") : read_array(y_object, prefix + "y")) {
         data.x = x.view;
         data.y = y.view;
         if (weights_object.is_none()) return;
         weights = read_array(weights_object, prefix + "sample_weight");
         data.weights = weights->view;
     }
+
+    [[gnu::noinline]] static Array own_array(py::handle source, std::string name) {
+        py::array array = py::array::ensure(source);
+        if (!array || array.ndim() == 0) {
+            PyErr_Clear();
+            throw py::value_error(name + " is not an array with rows: " + std::string(py::str(py::type::of(source))));
+        }
+        ArrayView view;
+        view.name = std::move(name);
+        view.flat = true;
+        view.rows = static_cast<std::size_t>(array.shape(0));
+        return {std::move(array), std::move(view)};
+    }
+};
+
+// Measures rows that come in parts, by a trainer's network.
+struct PyEvaluation {
+    class PyTrainer& trainer;
+    Evaluation evaluation;
 };
 
 class PyTrainer {
 public:
-    PyTrainer(PyNetwork& network, const std::string& loss, double parameter, const Optimizer& optimizer, std::uint64_t seed,
-              const std::string& update_order) {
+    // `loss` is a name, or a function(y, sample_weight, outputs) that returns the rows' mean loss and its derivative.
+    PyTrainer(PyNetwork& network, const py::object& loss, double parameter, const Optimizer& optimizer, std::uint64_t seed,
+              std::size_t accumulate, double ema, double mixup, const std::string& update_order) {
         const auto order = choose<UpdateOrder>(update_order, "update_order",
                                                {{"together", UpdateOrder::together},
                                                 {"output_to_input", UpdateOrder::output_to_input},
                                                 {"input_to_output", UpdateOrder::input_to_output}});
-        const LossSpec spec{choose<Loss>(loss, "loss",
+        const bool own = !py::isinstance<py::str>(loss);
+        if (own) own_loss_ = loss;
+        const std::string name = own ? "mse" : py::cast<std::string>(loss);
+        const LossSpec spec{choose<Loss>(name, "loss",
                                          {{"mse", Loss::mse},
                                           {"mae", Loss::mae},
                                           {"huber", Loss::huber},
@@ -41,10 +67,10 @@ public:
                                           {"cross_entropy", Loss::cross_entropy},
                                           {"binary_cross_entropy", Loss::binary_cross_entropy},
                                           {"poisson", Loss::poisson}}),
-                            parameter};
+                            parameter, own};
         network.core([&](auto& core) {
             using T = ScalarOf<decltype(core)>;
-            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, seed, order);
+            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, Extras{accumulate, ema, mixup}, seed, order);
         });
     }
 
@@ -55,46 +81,90 @@ public:
 
     // f(trainer) with nobody else at work on it, and without the GIL for work on more than a few rows
     template <class F>
-    auto work(std::size_t rows, F f) {
+    auto work(const Arguments& arguments, F f) {
         const Turn turn(busy_);
         const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
-        const Unlocked unlocked(6.0 * size * static_cast<double>(rows));
+        if (own()) judge_by(arguments);
+        const Unlocked unlocked(6.0 * size * static_cast<double>(arguments.data.x.rows));
         return visit(f);
     }
 
     double step(py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights);
-        return work(arguments.data.x.rows, [&](auto& trainer) { return trainer.step(arguments.data); });
+        const Arguments arguments(x, y, weights, own());
+        return work(arguments, [&](auto& trainer) { return trainer.step(arguments.data); });
+    }
+
+    double differentiate(py::handle x, py::handle y, const py::object& weights) {
+        const Arguments arguments(x, y, weights, own());
+        return work(arguments, [&](auto& trainer) { return trainer.differentiate(arguments.data); });
+    }
+
+    py::object mean_gradient() {
+        const Turn turn(busy_);
+        return visit([](auto& trainer) -> py::object {
+            std::size_t size = 0;
+            for (const auto& p : trainer.network().parameters()) size += p->trained ? p->rows * p->columns : 0;
+            auto flat = new_array<ScalarOf<decltype(trainer)>>({size});
+            trainer.mean_gradient(flat.mutable_data());
+            return std::move(flat);
+        });
+    }
+
+    py::array_t<std::int64_t> order(std::size_t n) {
+        return visit([&](auto& trainer) {
+            auto order = new_array<std::int64_t>({n});
+            const std::vector<std::size_t>& places = trainer.order(n);
+            std::copy(places.begin(), places.end(), order.mutable_data());
+            return order;
+        });
+    }
+
+    void end_epoch() {
+        const Turn turn(busy_);
+        visit([](auto& trainer) { trainer.end_epoch(); });
     }
 
     std::size_t check(py::handle x, py::handle y, const py::object& weights, const std::string& prefix) {
-        const Arguments arguments(x, y, weights, prefix);
-        work(arguments.data.x.rows, [&](auto& trainer) { trainer.check(arguments.data); });
+        const Arguments arguments(x, y, weights, own(), prefix);
+        work(arguments, [&](auto& trainer) { trainer.check(arguments.data); });
         return arguments.data.x.rows;
     }
 
     double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
                      const py::object& wake) {
-        const Arguments arguments(x, y, weights);
+        const Arguments arguments(x, y, weights, own());
         const auto on_wake = [&](std::size_t rows, double loss) {
             const py::gil_scoped_acquire acquire;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
             if (!wake.is_none()) wake(rows, loss);
         };
-        return work(arguments.data.x.rows,
-                    [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
+        return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
     }
 
-    py::dict evaluate(py::handle x, py::handle y, const py::object& weights,
-                      const std::optional<std::vector<std::string>>& metrics) {
-        const Arguments arguments(x, y, weights);
-        py::dict result;
-        for (const auto& [name, value] : work(arguments.data.x.rows, [&](auto& trainer) {
-                 return trainer.evaluate(arguments.data, metrics ? &*metrics : nullptr);
-             })) {
-            result[py::str(name)] = value;
-        }
-        return result;
+    Evaluation evaluation(const std::optional<std::vector<std::string>>& metrics, const std::vector<double>& units) {
+        return visit([&](auto& trainer) {
+            const Loss loss = trainer.loss().loss;
+            return Evaluation{Meter(metrics ? *metrics : Meter::usual(loss), loss, trainer.network().n_out(), units), {}};
+        });
+    }
+
+    void measure(Evaluation& evaluation, py::handle x, py::handle y, const py::object& weights) {
+        const Arguments arguments(x, y, weights, own());
+        work(arguments, [&](auto& trainer) { trainer.measure(evaluation, arguments.data); });
+    }
+
+    py::dict averages() {
+        return visit([](auto& trainer) {
+            py::dict result;
+            if (trainer.n_averaged == 0) return result;
+            const auto& parameters = trainer.network().parameters();
+            for (std::size_t i = 0; i < parameters.size(); ++i) {
+                if (!parameters[i]->trained) continue;
+                result[py::str(parameters[i]->name)] =
+                    PyNetwork::copy_of(trainer.network(), *parameters[i], trainer.averages()[i]);
+            }
+            return result;
+        });
     }
 
     void apply(const py::dict& gradients) {
@@ -173,15 +243,14 @@ public:
     py::dict state() {
         return visit([](auto& trainer) {
             py::dict result;
-            for (const int which : {1, 2}) {
-                each_slot(trainer, which, [&](const auto& parameter, const auto& slot, const std::string& name) {
-                    result[py::str(name)] = PyNetwork::copy_of(trainer.network(), parameter, slot);
-                });
-            }
+            each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string& name) {
+                result[py::str(name)] = PyNetwork::copy_of(trainer.network(), parameter, slot);
+            });
             const py::object asarray = py::module_::import("numpy").attr("asarray");
-            result["n_steps"] = asarray(trainer.n_steps, "uint64");
-            result["epoch"] = asarray(trainer.epoch, "uint64");
-            result["learning_rate"] = asarray(trainer.learning_rate, "float64");
+            each_number(trainer, [&](const char* name, auto& number) {
+                constexpr bool real = std::is_same_v<std::decay_t<decltype(number)>, double>;
+                result[name] = asarray(number, real ? "float64" : "uint64");
+            });
             return result;
         });
     }
@@ -194,38 +263,83 @@ public:
                 return py::object(state[py::str(name)]);
             };
             std::vector<std::vector<T>> values;
-            const auto both = [&](auto f) {
-                for (const int which : {1, 2}) each_slot(trainer, which, f);
-            };
-            both([&](const auto& parameter, const auto&, const std::string& name) {
+            each_slot(trainer, [&](const auto& parameter, const auto&, const std::string& name) {
                 values.push_back(PyNetwork::values_for(trainer.network(), parameter, entry(name), name));
             });
-            const auto n_steps = py::cast<std::uint64_t>(entry("n_steps").attr("item")());
-            const auto epoch = py::cast<std::uint32_t>(entry("epoch").attr("item")());
-            const auto learning_rate = py::cast<double>(entry("learning_rate").attr("item")());
+            const auto number_of = [&](const char* name, auto& number) {
+                return py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
+            };
+            each_number(trainer, [&](const char* name, auto& number) { number_of(name, number); });  // all, before any changes
             std::size_t next = 0;
-            both([&](const auto& parameter, const auto& slot, const std::string&) {
+            each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string&) {
                 trainer.network().write(parameter, values[next++].data(), slot);
             });
-            trainer.n_steps = n_steps;
-            trainer.epoch = epoch;
-            trainer.learning_rate = learning_rate;
+            each_number(trainer, [&](const char* name, auto& number) { number = number_of(name, number); });
         });
     }
 
 private:
-    // f(parameter, its slot, the slot's name) for every slot that the optimiser keeps
+    bool own() const { return !own_loss_.is_none(); }
+
+    // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
+    [[gnu::noinline]] void judge_by(const Arguments& arguments) {
+        visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
+            const std::size_t n_out = trainer.network().n_out();
+            trainer.own_loss = [this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
+                const py::gil_scoped_acquire acquire;
+                py::object places =
+                    py::slice(static_cast<py::ssize_t>(rows.first), static_cast<py::ssize_t>(rows.first + rows.count), 1);
+                if (rows.order) {
+                    auto order = new_array<std::int64_t>({rows.count});
+                    std::copy_n(rows.order + rows.first, rows.count, order.mutable_data());
+                    places = std::move(order);
+                }
+                auto said = new_array<T>({rows.count, n_out});
+                std::copy_n(outputs, rows.count * n_out, said.mutable_data());
+                const py::object weights =
+                    arguments.weights ? py::object(arguments.weights->object[places]) : py::object(py::none());
+                const py::tuple judged = own_loss_(py::object(arguments.y.object[places]), weights, said);
+                const py::array_t<T, py::array::c_style | py::array::forcecast> slope(judged[1]);
+                if (static_cast<std::size_t>(slope.size()) != rows.count * n_out) {
+                    throw py::value_error("the loss returned a gradient of another size than the outputs");
+                }
+                std::copy_n(slope.data(), slope.size(), gradient);
+                return py::cast<double>(judged[0]);
+            };
+        });
+    }
+
+    // f(parameter, matrix beside it, the matrix's name) for all that the trainer keeps
     template <class Core, class F>
-    static void each_slot(const Core& trainer, int which, F f) {
+    static void each_slot(const Core& trainer, F f) {
         const auto& parameters = trainer.network().parameters();
-        for (std::size_t i = 0; i < parameters.size(); ++i) {
-            const auto& slot = trainer.slots(which)[i];
-            if (slot.buffer().data()) f(*parameters[i], slot, parameters[i]->name + ".slot" + std::to_string(which));
-        }
+        const auto all = [&](const auto& matrices, const char* suffix) {
+            for (std::size_t i = 0; i < parameters.size(); ++i) {
+                if (matrices[i].buffer().data()) f(*parameters[i], matrices[i], parameters[i]->name + suffix);
+            }
+        };
+        all(trainer.slots1(), ".slot1");
+        all(trainer.slots2(), ".slot2");
+        all(trainer.averages(), ".average");
+        if (trainer.extras().accumulate > 1) all(trainer.sums(), ".sum");
+    }
+
+    // f(name, number) for all counters and the like
+    template <class Core, class F>
+    static void each_number(Core& trainer, F f) {
+        f("n_steps", trainer.n_steps);
+        f("epoch", trainer.epoch);
+        f("learning_rate", trainer.learning_rate);
+        if (trainer.extras().ema > 0) f("n_averaged", trainer.n_averaged);
+        if (trainer.extras().accumulate == 1) return;
+        f("group.batches", trainer.group.batches);
+        f("group.first", trainer.group.first);
+        f("group.total", trainer.group.total);
     }
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
-    py::object schedule_ = py::none();
+    py::object schedule_ = py::none(), own_loss_ = py::none();
     std::atomic<bool> busy_{false};
 };
 

@@ -1,5 +1,6 @@
 #include "loss.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -12,14 +13,18 @@ Targets<T>::Targets(const Kernels<T>& kernels, LossSpec spec, std::size_t capaci
       parts_((capacity + kChunk - 1) / kChunk) {}
 
 template <class T>
-void Targets<T>::expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out, Loss loss) {
-    const bool labels = loss == Loss::cross_entropy && y.flat;
+void Targets<T>::expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out,
+                               LossSpec spec) {
+    const bool labels = spec.own || (spec.loss == Loss::cross_entropy && y.flat);
     if (!labels || y.rows != rows) {
-        if (loss == Loss::cross_entropy && (y.rows != rows || y.columns != n_out)) {
+        if (!spec.own && spec.loss == Loss::cross_entropy && (y.rows != rows || y.columns != n_out)) {
             const std::string n = std::to_string(rows);
             throw std::invalid_argument(y.name + " has shape (" + std::to_string(y.rows) + "," +
                                         (y.flat ? "" : " " + std::to_string(y.columns)) + "), expected labels (" + n +
                                         ",) or probabilities (" + n + ", " + std::to_string(n_out) + ")");
+        }
+        if (spec.own) {
+            throw std::invalid_argument(y.name + " has " + std::to_string(y.rows) + " rows, expected " + std::to_string(rows));
         }
         expect_shape(y, rows, n_out);
     }
@@ -60,24 +65,47 @@ bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t ro
     return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= 1e-3);
 }
 
+// Writes a row of targets mixed with its partner's, over the row itself. Both were judged, or will be, as such.
 template <class T>
-void Targets<T>::expect(const ArrayView& y, const ArrayView& weights) {
+void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer) {
+    const auto read = [&](std::size_t i, T* out) {
+        if (!labelled_) return steepest::read_row(y, rows[i], out);
+        const double label = y.at(rows[i], 0);
+        std::fill_n(out, n_out_, T(0));
+        if (label >= 0 && label < static_cast<double>(n_out_)) out[static_cast<std::size_t>(label)] = T(1);
+    };
+    read(row, buffer);
+    read(rows.mix->partner[row], buffer + n_out_);
+    for (std::size_t c = 0; c < n_out_; ++c) buffer[c] = rows.mix->of(buffer[c], buffer[n_out_ + c]);
+    k_.gather_row(buffer, n_out_, row, rows_.matrix());
+}
+
+template <class T>
+void Targets<T>::expect(const ArrayView& y, const ArrayView& weights, bool mixed) {
     labelled_ = spec_.loss == Loss::cross_entropy && y.flat;
     weighted_ = weights.data != nullptr;
+    mixed_ = mixed;
 }
 
 template <class T>
 bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share) {
     thread_local std::vector<T> buffer;
-    if (buffer.size() < n_out_) buffer.resize(n_out_);
+    if (buffer.size() < 2 * n_out_) buffer.resize(2 * n_out_);
     const Range part = share.split(rows.count);
     bool good = true;
     for (std::size_t i = part.begin; i < part.end; ++i) {
-        good &= read_row(y, rows[i], i, buffer.data());
+        good &= spec_.own || read_row(y, rows[i], i, buffer.data());
         if (!weighted_) continue;
         const auto weight = static_cast<T>(weights.at(rows[i], 0));
         good &= weight >= T(0) && std::isfinite(weight);
         weights_.data()[i] = weight;
+    }
+    for (std::size_t i = part.begin; rows.mix && i < part.end; ++i) {
+        mix_row(y, rows, i, buffer.data());
+        if (weighted_) {
+            const auto other = static_cast<T>(weights.at(rows[rows.mix->partner[i]], 0));
+            weights_.data()[i] = rows.mix->of(weights_.data()[i], other);
+        }
     }
     return good;
 }
@@ -87,7 +115,7 @@ void Targets<T>::refuse(const ArrayView& y, const ArrayView& weights, Rows rows)
     for (std::size_t i = 0; i < rows.count; ++i) {
         const std::string row = " at row " + std::to_string(rows[i]);
         double total = 0;
-        for (std::size_t c = 0; c < y.columns; ++c) {
+        for (std::size_t c = 0; !spec_.own && c < y.columns; ++c) {
             const double value = y.at(rows[i], c);
             const std::string place = row + (y.flat ? "" : ", column " + std::to_string(c));
             total += value;
@@ -102,7 +130,7 @@ void Targets<T>::refuse(const ArrayView& y, const ArrayView& weights, Rows rows)
                                             (spec_.loss == Loss::poisson ? "counts of at least 0" : "numbers in [0, 1]"));
             }
         }
-        if (!labelled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > 1e-3) {
+        if (!spec_.own && !labelled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > 1e-3) {
             throw std::invalid_argument(y.name + " has probabilities that sum to " + number_text(total) + row + ", expected 1");
         }
         if (!weights.data) continue;
@@ -132,7 +160,7 @@ void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double 
                      n_out_,
                      y,
                      rows_.view(),
-                     labelled_ ? labels_.data() : nullptr,
+                     labelled() ? labels_.data() : nullptr,
                      weighted_ ? weights_.data() : nullptr,
                      dy,
                      spec_.loss,

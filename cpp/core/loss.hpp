@@ -13,6 +13,7 @@ namespace steepest {
 struct LossSpec {
     Loss loss;
     double parameter = 0;  // huber: delta; quantile: q
+    bool own = false;      // a function of the caller's judges the outputs: targets are his, only weights are read
 };
 
 // What a batch is measured against: labels or rows of numbers, and a weight for each row.
@@ -22,10 +23,10 @@ public:
     Targets(const Kernels<T>& kernels, LossSpec spec, std::size_t capacity, std::size_t n_out);
 
     // The shapes that step, check and evaluate accept; throws std::invalid_argument. weights.data may be null.
-    static void expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out, Loss loss);
+    static void expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out, LossSpec spec);
 
     // What kind of targets comes next: by one thread, before any member reads.
-    void expect(const ArrayView& y, const ArrayView& weights);
+    void expect(const ArrayView& y, const ArrayView& weights, bool mixed);
     // Reads this member's share of the batch; false if a value is not allowed.
     bool read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share);
     // Finds what read() refused and throws std::invalid_argument.
@@ -33,7 +34,7 @@ public:
 
     double weight_sum(std::size_t rows) const;  // after read()
     double row_weight(std::size_t row) const { return weighted_ ? static_cast<double>(weights_.data()[row]) : 1.0; }
-    bool labelled() const { return labelled_; }
+    bool labelled() const { return labelled_ && !mixed_; }  // classes mixed are shares of each
     std::size_t label(std::size_t row) const { return static_cast<std::size_t>(labels_[row]); }
     Matrix<const T> rows() const { return rows_.view(); }
 
@@ -46,11 +47,12 @@ private:
 
     bool allowed(double value) const;  // a target of the loss other than a label
     bool read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer);
+    void mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer);
 
     const Kernels<T>& k_;
     LossSpec spec_;
     std::size_t n_out_;
-    bool labelled_ = false, weighted_ = false;
+    bool labelled_ = false, weighted_ = false, mixed_ = false;
     PanelMatrix<T> rows_;
     Buffer<T> weights_;
     std::vector<std::int32_t> labels_;

@@ -12,7 +12,7 @@ namespace {
 std::vector<std::string> names_for(Loss loss) {
     switch (loss) {
         case Loss::cross_entropy: return {"accuracy", "log_loss", "auc", "f1", "top<k>"};
-        case Loss::binary_cross_entropy: return {"accuracy", "log_loss", "auc", "f1"};
+        case Loss::binary_cross_entropy: return {"accuracy", "log_loss", "auc", "f1", "subset_accuracy"};
         case Loss::poisson: return {};
         default: return {"r2", "rmse", "mae"};
     }
@@ -37,8 +37,12 @@ double f1_of(double true_positives, double errors) {
 
 }  // namespace
 
-Meter::Meter(std::vector<std::string> names, Loss loss, std::size_t n_out)
-    : names_(std::move(names)), loss_(loss), n_out_(n_out), columns_(n_out) {
+Meter::Meter(std::vector<std::string> names, Loss loss, std::size_t n_out, std::vector<double> units)
+    : names_(std::move(names)), loss_(loss), n_out_(n_out), columns_(n_out), units_(std::move(units)) {
+    if (units_.empty()) units_.assign(n_out, 1);
+    if (units_.size() != n_out)
+        throw std::invalid_argument("units has " + std::to_string(units_.size()) + " numbers, expected " +
+                                    std::to_string(n_out));
     const std::vector<std::string> known = names_for(loss);
     for (const std::string& name : names_) {
         const std::size_t k = loss == Loss::cross_entropy ? top_of(name) : 0;
@@ -98,8 +102,10 @@ void Meter::add_classes(const double* y, std::size_t wanted, double weight) {
 }
 
 void Meter::add_labels(const double* y, const double* t, double weight) {
+    bool all = true;
     for (std::size_t c = 0; c < n_out_; ++c) {
         const bool said = y[c] > 0, wanted = t[c] > 0.5;
+        all &= said == wanted;
         if (said == wanted) correct_ += weight / static_cast<double>(n_out_);
         Column& column = columns_[c];
         (said == wanted ? column.true_positives
@@ -107,6 +113,7 @@ void Meter::add_labels(const double* y, const double* t, double weight) {
                         : column.false_negatives) += said || wanted ? weight : 0;
         if (wants_auc_) add_score(c, y[c], wanted, weight);
     }
+    if (all) all_correct_ += weight;
 }
 
 void Meter::add_numbers(const double* y, const double* t, double weight) {
@@ -114,7 +121,7 @@ void Meter::add_numbers(const double* y, const double* t, double weight) {
     for (std::size_t c = 0; c < n_out_; ++c) {
         Column& column = columns_[c];
         if (first) column.origin = t[c];
-        const double offset = t[c] - column.origin, error = y[c] - t[c];
+        const double offset = units_[c] * (t[c] - column.origin), error = units_[c] * (y[c] - t[c]);
         column.target += weight * offset;
         column.target_squares += weight * offset * offset;
         column.error_squares += weight * error * error;
@@ -134,6 +141,7 @@ std::vector<std::pair<std::string, double>> Meter::results(double mean_loss) con
 
 double Meter::result(const std::string& name, double mean_loss) const {
     if (name == "accuracy") return correct_ / weight_;
+    if (name == "subset_accuracy") return all_correct_ / weight_;
     if (name == "log_loss") return mean_loss;
     if (name == "auc") return auc();
     if (name == "f1") return f1();

@@ -13,8 +13,10 @@ namespace steepest {
 class Meter {
 public:
     // Names: "accuracy", "top<k>", "log_loss", "auc" and "f1" for classes, "r2", "rmse" and "mae" for numbers.
-    // Throws std::invalid_argument for one that does not go with the loss.
-    Meter(std::vector<std::string> names, Loss loss, std::size_t n_out);
+    // "subset_accuracy" where a row has several labels: the share of rows with all of them right.
+    // Throws std::invalid_argument for one that does not go with the loss. `units`: what each output's numbers are
+    // multiplied with to be measured, or empty.
+    Meter(std::vector<std::string> names, Loss loss, std::size_t n_out, std::vector<double> units = {});
 
     static std::vector<std::string> usual(Loss loss);
 
@@ -49,9 +51,10 @@ private:
     std::size_t n_out_;
     bool wants_auc_;
     std::vector<std::size_t> tops_;  // k of each top<k>
-    double weight_ = 0, correct_ = 0;
+    double weight_ = 0, correct_ = 0, all_correct_ = 0;
     std::vector<double> hits_;  // as tops_
     std::vector<Column> columns_;
+    std::vector<double> units_;
     std::vector<std::vector<Score>> scores_;  // of each class that has an area under its curve
 };
 

@@ -57,11 +57,31 @@ std::size_t Random::below(std::size_t bound) {
     }
 }
 
-void shuffle(std::vector<std::size_t>& order, std::size_t n, std::uint64_t seed, std::uint32_t epoch) {
+// Marsaglia and Tsang (2000), for shape + 1; then their factor U^(1/shape), as a sum, for it is tiny where shape is.
+double Random::log_gamma(double shape) {
+    const double d = shape + 1 - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+    for (;;) {
+        const double x = normal(), root = 1 + c * x;
+        if (root <= 0) continue;
+        const double v = root * root * root;
+        if (std::log(uniform()) < x * x / 2 + d - d * v + d * std::log(v)) return std::log(d * v) + std::log(uniform()) / shape;
+    }
+}
+
+double Random::beta(double alpha) {
+    const double a = log_gamma(alpha), b = log_gamma(alpha);
+    return 1 / (1 + std::exp(b - a));
+}
+
+void permute(std::vector<std::size_t>& order, std::size_t n, Random& random) {
     order.resize(n);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    Random random(seed, Stream::shuffle, epoch);
     for (std::size_t i = n; i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
+}
+
+void shuffle(std::vector<std::size_t>& order, std::size_t n, std::uint64_t seed, std::uint32_t epoch) {
+    Random random(seed, Stream::shuffle, epoch);
+    permute(order, n, random);
 }
 
 }  // namespace steepest

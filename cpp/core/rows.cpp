@@ -86,9 +86,17 @@ void read_row(const ArrayView& view, std::size_t row, T* out) {
 }
 
 template <class T>
+void mix_in(const ArrayView& view, Rows rows, std::size_t i, T* row) {
+    T* other = row + view.columns;
+    read_row(view, rows[rows.mix->partner[i]], other);
+    for (std::size_t c = 0; c < view.columns; ++c) row[c] = rows.mix->of(row[c], other[c]);
+}
+
+template <class T>
 bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
             Matrix<T> out) {
-    const bool direct = view.type == kNumber<T> && !view.swapped && (view.column_stride == sizeof(T) || view.columns == 1) &&
+    const bool direct = !rows.mix && view.type == kNumber<T> && !view.swapped &&
+                        (view.column_stride == sizeof(T) || view.columns == 1) &&
                         reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 &&
                         view.row_stride % static_cast<std::ptrdiff_t>(alignof(T)) == 0;
     bool finite = true;
@@ -96,6 +104,7 @@ bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::si
         const T* row = reinterpret_cast<const T*>(view.row(rows[i]));
         if (!direct) {
             read_row(view, rows[i], buffer);
+            if (rows.mix) mix_in(view, rows, i, buffer);
             row = buffer;
         } else if (rows.order && i + 1 < end) {
             // Rows in random order lie where no hardware looks ahead.
@@ -143,6 +152,7 @@ void expect_shape(const ArrayView& view, std::size_t rows, std::size_t columns) 
 
 #define STEEPEST_INSTANTIATE(T)                                                                                  \
     template void read_row<T>(const ArrayView&, std::size_t, T*);                                                \
+    template void mix_in<T>(const ArrayView&, Rows, std::size_t, T*);                                            \
     template bool gather<T>(const Kernels<T>&, const ArrayView&, Rows, std::size_t, std::size_t, T*, Matrix<T>); \
     template void refuse<T>(const ArrayView&, Rows);
 STEEPEST_INSTANTIATE(float)

@@ -25,10 +25,22 @@ struct ArrayView {
     double at(std::size_t row, std::size_t column) const;
 };
 
+// Mixup (Zhang et al., 2018): row i of a batch becomes share * row i + (1 - share) * row partner[i] of it.
+struct Mix {
+    double share = 1;
+    const std::size_t* partner = nullptr;
+
+    template <class T>
+    T of(T own, T other) const {
+        return other + static_cast<T>(share) * (own - other);  // two equal numbers stay what they are
+    }
+};
+
 // Rows [first, first + count) of `order`, or of the array itself where order is null.
 struct Rows {
     const std::size_t* order;
     std::size_t first, count;
+    const Mix* mix = nullptr;  // what a trainer makes of them
 
     std::size_t operator[](std::size_t i) const { return order ? order[first + i] : first + i; }
 };
@@ -37,8 +49,12 @@ struct Rows {
 template <class T>
 void read_row(const ArrayView& view, std::size_t row, T* out);
 
-// Gathers rows [begin, end) of `rows` into rows [begin, end) of `out`; `buffer` holds one row. Returns false if a number
-// is not finite, or is too large for T.
+// Mixes the partner of row i into the row, which is followed by room for another.
+template <class T>
+void mix_in(const ArrayView& view, Rows rows, std::size_t i, T* row);
+
+// Gathers rows [begin, end) of `rows` into rows [begin, end) of `out`; `buffer` holds one row, or two to mix. Returns false if
+// a number is not finite, or is too large for T.
 template <class T>
 bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
             Matrix<T> out);

@@ -85,9 +85,10 @@ void StoredUpdates<T>::clip(Share share) {
         for (std::size_t i = first_; i < last_; ++i) count += moves(i) ? panels(i) : 0;
         double total = 0;
         for (std::size_t i = 0; i < count; ++i) total += squares_[i];
-        const double norm = std::sqrt(total);
-        const double scale = norm > optimizer_.clip_norm ? optimizer_.clip_norm / norm : 1;
-        updates_.decaying.scale = updates_.other.scale = static_cast<T>(scale);
+        const auto scale = static_cast<double>(updates_.decaying.scale), norm = scale * std::sqrt(total);
+        if (norm > optimizer_.clip_norm) {
+            updates_.decaying.scale = updates_.other.scale = static_cast<T>(scale * optimizer_.clip_norm / norm);
+        }
     }
     share.sync();
 }

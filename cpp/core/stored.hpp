@@ -22,7 +22,8 @@ public:
     // Makes room for teams of up to `threads`; call before `apply`.
     void prepare(std::size_t threads);
 
-    // Each member of a team calls this: updates parameters [first, last), which make one gradient. `updates` has scale 1.
+    // Each member of a team calls this: updates parameters [first, last), which make one gradient.
+    // The team meets before anything changes, and afterwards.
     void apply(std::size_t first, std::size_t last, const Updates<T>& updates, Share share);
 
 private:

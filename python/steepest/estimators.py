@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax  # type: ignore[import-untyped]
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ._checks import read_classes
+from ._epochs import Metric
 from ._fitting import Scale
-from ._mlp import LOSSES, BaseMLP, can_go_on
+from ._mlp import BaseMLP, can_go_on
+from ._own_loss import OwnLoss
+
+LOSSES = {
+    "squared_error": "mse", "absolute_error": "mae", "huber": "huber", "quantile": "quantile", "poisson": "poisson",
+}  # fmt: skip
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
@@ -89,6 +96,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         `loss_curve_` the penalty is interpolated between the ends of each epoch.
     callbacks : Callback or sequence of Callback
         For each training.
+    accumulate : int
+        The optimiser steps after so many batches, by the mean of their gradients; an epoch may end before.
+    ema : float, optional
+        Predict with a running average of the weights that keeps this share of itself in each step, 0 < ema < 1, such as
+        0.999; held-out rows measure the average too.
+    mixup : float
+        Above 0: train on mixtures of two rows each, in shares drawn from Beta(mixup, mixup).
+    eval_metric : str, callable or pair, optional
+        What chooses the best epoch on held-out rows or those of `eval_set`, instead of the loss: "loss",
+        "accuracy", "log_loss", "auc", "f1", "subset_accuracy" (of indicators) or "top2" and the like, or a
+        function of your own, ``function(y, prediction) -> float``, where y is as given to `fit` and the prediction as
+        `predict_proba` returns it. Larger is better where the name says so, as accuracy, r2, auc, f1 and what ends in
+        _score do; else smaller; ``(metric, "max")`` or ``(metric, "min")`` decides it. With `early_stopping` at None
+        rows are held out even of a small table.
+    n_jobs : int, optional
+        How many networks of an `ensemble` `fit` trains at once, in threads, which the core lets run: None is 1, -1 all
+        processors, -2 all but one. The result is the same. With `callbacks` they train one after the other.
+    loss : {"log_loss"} or callable
+        What is minimised: the cross-entropy, or ``function(y, prediction) -> (loss, gradient)``. It is given places in
+        `classes_`, (n,), or indicators, (n, n_labels), or what `label_smoothing` makes of them, and the network's
+        outputs before the softmax (or, of indicators, the sigmoid), (n, n_outputs). It returns the rows' mean loss, or
+        the loss of each, (n,), which it must where there are weights; and the derivative of that mean by the
+        prediction, of its shape.
 
     Attributes
     ----------
@@ -120,6 +150,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     >>> bool(st.MLPClassifier(random_state=0).fit(X, y).score(X, y) > 0.9)
     True
     """
+
+    _losses = ("log_loss",)
 
     def __init__(
         self,
@@ -157,6 +189,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         encode: str | None = "auto",
         preset: str | None = None,
         callbacks: Any = None,
+        accumulate: int = 1,
+        ema: float | None = None,
+        mixup: float = 0.0,
+        eval_metric: Any = None,
+        n_jobs: int | None = None,
+        loss: Any = "log_loss",
     ) -> None:
         self._store(locals())
 
@@ -172,7 +210,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         sample_weight : array of shape (n,), optional
             Weights of the rows, >= 0.
         eval_set : (X, y) or (X, y, sample_weight), optional
-            Rows to choose the best epoch by, instead of held-out ones.
+            Rows to choose the best epoch by, instead of held-out ones; see `eval_metric`.
 
         Returns
         -------
@@ -220,14 +258,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most likely label of each row, (n,), or indicators, (n, n_labels)."""
         outputs = self._outputs(X)
-        if len(outputs) == 1:
-            scores, threshold = outputs[0], 0.0
-        else:
-            scores, threshold = self._probabilities(outputs), 0.5
+        decided = self._decided(outputs[0]) if len(outputs) == 1 else self._decided(self._probabilities(outputs), 0.5)
+        return decided if self._multilabel else np.asarray(self.classes_[decided])
+
+    def _decided(self, scores: NDArray[Any], threshold: float = 0.0) -> NDArray[Any]:
+        """Return the places of the classes that outputs or probabilities speak for, (n,), or indicators."""
         if self._multilabel:
             return np.asarray(scores > threshold, np.int64)
-        places = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > threshold).astype(int)
-        return np.asarray(self.classes_[places])
+        return np.asarray(scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > threshold).astype(int))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class, (n, n_classes)."""
@@ -258,8 +296,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return probabilities
         return np.hstack([1 - probabilities, probabilities])
 
-    def _loss_name(self) -> str:
+    def _loss(self) -> Any:
+        if callable(self.loss):
+            return OwnLoss(self.loss)
         return "binary_cross_entropy" if self.out_activation_ == "logistic" else "cross_entropy"
+
+    def _usual_score(self) -> str:
+        return "subset_accuracy" if self._multilabel else "accuracy"
+
+    def _own_scores(self) -> dict[str, Metric]:
+        if not callable(self.loss):
+            return {}
+
+        def accuracy(targets: NDArray[Any], outputs: NDArray[Any]) -> float:
+            return float(accuracy_score(targets > 0.5 if self._multilabel else targets, self._decided(outputs)))
+
+        return {"accuracy": accuracy, "subset_accuracy": accuracy}
+
+    def _as_given(self, targets: NDArray[Any], outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        labels = targets.astype(np.int64) if self._multilabel else self.classes_[targets]
+        return labels, self._of_each_class(self._probabilities([outputs]))
 
     def _encode_targets(self, y: NDArray[Any], classes: Any, *, goes_on: bool, online: bool) -> NDArray[Any]:
         """Learn the classes; return the place of each label, (n,), or indicators."""
@@ -335,8 +391,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}
-        What is minimised; "poisson" predicts a rate, from targets >= 0.
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"} or callable
+        What is minimised; "poisson" predicts a rate, from targets >= 0. Or ``function(y, prediction) -> (loss,
+        gradient)``: it is given rows of y and what `predict` would say of them, (n,) or (n, n_targets). It returns the
+        rows' mean loss, or the loss of each, (n,), which it must where there are weights; and the derivative of that
+        mean by the prediction, of its shape.
     hidden_layer_sizes : sequence of int, or int
         Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
@@ -401,6 +460,23 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         `loss_curve_` the penalty is interpolated between the ends of each epoch.
     callbacks : Callback or sequence of Callback
         For each training.
+    accumulate : int
+        The optimiser steps after so many batches, by the mean of their gradients; an epoch may end before.
+    ema : float, optional
+        Predict with a running average of the weights that keeps this share of itself in each step, 0 < ema < 1, such as
+        0.999; held-out rows measure the average too.
+    mixup : float
+        Above 0: train on mixtures of two rows each, in shares drawn from Beta(mixup, mixup).
+    eval_metric : str, callable or pair, optional
+        What chooses the best epoch on held-out rows or those of `eval_set`, instead of the loss: "loss",
+        "r2", "rmse" or "mae", or a
+        function of your own, ``function(y, prediction) -> float``, where y is as given to `fit` and the prediction as
+        `predict` returns it. Larger is better where the name says so, as accuracy, r2, auc, f1 and what ends in
+        _score do; else smaller; ``(metric, "max")`` or ``(metric, "min")`` decides it. With `early_stopping` at None
+        rows are held out even of a small table.
+    n_jobs : int, optional
+        How many networks of an `ensemble` `fit` trains at once, in threads, which the core lets run: None is 1, -1 all
+        processors, -2 all but one. The result is the same. With `callbacks` they train one after the other.
 
     Attributes
     ----------
@@ -431,9 +507,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     (442,)
     """
 
+    _losses = tuple(LOSSES)
+
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = None,
         activation: Any = None,
         *,
@@ -468,6 +546,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         encode: str | None = "auto",
         preset: str | None = None,
         callbacks: Any = None,
+        accumulate: int = 1,
+        ema: float | None = None,
+        mixup: float = 0.0,
+        eval_metric: Any = None,
+        n_jobs: int | None = None,
     ) -> None:
         self._store(locals())
 
@@ -483,7 +566,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         sample_weight : array of shape (n,), optional
             Weights of the rows, >= 0.
         eval_set : (X, y) or (X, y, sample_weight), optional
-            Rows to choose the best epoch by, instead of held-out ones.
+            Rows to choose the best epoch by, instead of held-out ones; see `eval_metric`.
 
         Returns
         -------
@@ -559,8 +642,36 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             outputs = self._target_scale.invert(outputs)
         return outputs[:, 0] if self._flat else outputs
 
-    def _loss_name(self) -> str:
-        return LOSSES[self.loss]
+    def _loss(self) -> Any:
+        if not callable(self.loss):
+            return LOSSES[self.loss]
+        scale = self._target_scale
+        return OwnLoss(
+            self.loss, flat=self._flat, **({} if scale is None else {"mean": scale.mean, "scale": scale.scale})
+        )
+
+    def _usual_score(self) -> str:
+        return "r2"
+
+    def _own_scores(self) -> dict[str, Metric]:
+        if not callable(self.loss) and self.loss != "poisson":
+            return {}
+
+        def of(name: str, measure: Callable[..., float]) -> Metric:
+            def metric(targets: NDArray[Any], outputs: NDArray[Any]) -> float:
+                return float(measure(*self._as_given(targets, outputs)))
+
+            metric.__name__ = name
+            return metric
+
+        measures = {"r2": r2_score, "rmse": root_mean_squared_error, "mae": mean_absolute_error}
+        return {name: of(name, measure) for name, measure in measures.items()}
+
+    def _as_given(self, targets: NDArray[Any], outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        scale = self._target_scale
+        if scale is not None:
+            targets = scale.invert(targets.reshape(len(targets), -1)).reshape(targets.shape)
+        return targets, self._in_units(outputs)
 
     def _encode_targets(self, y: NDArray[Any], classes: Any, *, goes_on: bool, online: bool) -> NDArray[Any]:
         y = y.astype(np.float64, copy=False)
@@ -592,13 +703,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         self._target_scale = found
 
     def _trainer_options(self, o: Mapping[str, Any]) -> dict[str, Any]:
+        options = super()._trainer_options(o)
         if self.loss == "quantile":
-            return {"quantile": o["quantile"]}
+            return options | {"quantile": o["quantile"]}
         if self.loss != "huber":
-            return {}
+            return options
         if o["delta"] is None or self._target_scale is None:
-            return {"delta": o["delta"] or 1.0}
-        return {"delta": o["delta"] / float(np.mean(self._target_scale.scale))}
+            return options | {"delta": o["delta"] or 1.0}
+        return options | {"delta": o["delta"] / float(np.mean(self._target_scale.scale))}
 
 
 def _softmax(logits: NDArray[Any]) -> NDArray[Any]:

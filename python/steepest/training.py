@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,16 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from ._epochs import LARGEST_COPY, Metric, check_callbacks, check_metrics, measure, run_epochs
+from ._own_loss import LossFunction, OwnLoss
+from ._rows import ArrayRows
 from ._spec import choice, flag, integer, number
-from ._walking import UPDATE_ORDERS, LayerRates, check_layer_rates, known_rates, turn_metrics
-from .callbacks import Callback, FitState, History, PrintEpochs
+from ._walking import UPDATE_ORDERS, LayerRates, check_layer_rates, known_rates
+from .callbacks import Callback, History, PrintEpochs
 from .network import TRAINER_PREFIX, Network, bind, from_file
 from .optimizers import SGD, Adam, Optimizer, optimizer_from_json
-from .schedules import LearningRate, Schedule, constant
+from .schedules import LearningRate, constant
 
 T = TypeVar("T", bound="Trainer")
-
-Metric = str | Callable[[NDArray[Any], NDArray[Any]], float]
 
 LOSSES = ("mse", "mae", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "poisson")
 
@@ -35,10 +33,10 @@ class Trainer:
     ----------
     network : Network
         What to train; its weights change in place.
-    loss : str
+    loss : str or callable
         "mse" (mean over all elements), "mae", "huber", "quantile", "cross_entropy" (softmax over logits),
         "binary_cross_entropy" (logits) or "poisson" (log rate). Each is a mean over rows, weighted where there are
-        weights, and all but cross_entropy also over the outputs.
+        weights, and all but cross_entropy also over the outputs. Or a function of your own, see below.
     optimizer : SGD, Adam, AdamW or RMSprop, optional
         By default ``Adam()``.
     quantile : float
@@ -46,7 +44,19 @@ class Trainer:
     delta : float
         For "huber": where the parabola becomes a line, > 0.
     seed : int
-        Seed of the shuffling and of dropout: the same seed gives the same bits.
+        Seed of the shuffling, of dropout and of mixup: the same seed gives the same bits.
+    accumulate : int
+        The optimiser steps after so many batches, by the mean of their rows' gradients: a step on all of their rows, in
+        the memory of one batch. The last step of an epoch may have fewer batches; `step` counts on from call to call.
+        Batch normalisation goes by each batch.
+    ema : float, optional
+        Keep a running average of the parameters, see `averaged`: after each step ``average = ema * average + (1 - ema)
+        * parameters``, divided by ``1 - ema**steps`` as Adam does, so that the first weights have no part in it.
+        0 < ema < 1.
+    mixup : float
+        Above 0: train on mixtures (Zhang et al., 2018). Row i of a batch, with its target and weight, becomes ``share *
+        row i + (1 - share) * row j``, where j is another order of the batch's rows, and share is drawn for each batch
+        from Beta(mixup, mixup). Labels become shares of their classes.
     update_order : {"together", "output_to_input", "input_to_output"}
         Whether a step moves all layers at once, or one after the other, each by its own gradient at the point to which
         the layers before it have moved; see below.
@@ -56,7 +66,7 @@ class Trainer:
 
     Attributes
     ----------
-    network, loss, optimizer, quantile, delta, seed, update_order, layer_rates
+    network, loss, optimizer, quantile, delta, seed, accumulate, ema, mixup, update_order, layer_rates
         As given.
     history : History
         What the last `fit` recorded, even if it was interrupted.
@@ -66,6 +76,15 @@ class Trainer:
     Targets ``y`` are, for cross_entropy, labels 0 to n_out - 1 of shape (n,), or rows of n_out probabilities; for all
     other losses (n, n_out), or (n,) if there is one output. Nothing is broadcast. binary_cross_entropy wants targets
     in [0, 1], poisson >= 0.
+
+    A loss of your own is called as ``loss(y, prediction)`` and returns ``(loss, gradient)``. It is given the rows of y
+    as you passed them, an array (n, ...) of any kind, and the network's outputs, (n, n_out). It returns the mean loss
+    of these rows, or the loss of each, (n,), which it must where there are weights; and the derivative of that mean by
+    the prediction, (n, n_out), before any weight. Everything else, clipping and weight decay included, is as for the
+    named losses; each step costs a call into Python more. Such a trainer can be pickled but not saved.
+
+    With `ema`, `evaluate` and validation in `fit` measure the averaged weights, and `EarlyStopping` leaves the best of
+    these averages in `network`, where the average then begins anew. Otherwise `network` has the last step's weights.
 
     **Layer at a time** (block coordinate descent). A step runs the batch forward and takes its cost: that is the loss
     which the step reports. Then each layer with parameters takes its turn, from the output's to the input's or the
@@ -90,12 +109,15 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        loss: str,
+        loss: str | LossFunction,
         optimizer: Optimizer | None = None,
         *,
         quantile: float = 0.5,
         delta: float = 1.0,
         seed: int = 0,
+        accumulate: int = 1,
+        ema: float | None = None,
+        mixup: float = 0.0,
         update_order: str = "together",
         layer_rates: LayerRates = None,
     ) -> None:
@@ -105,19 +127,30 @@ class Trainer:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer is {optimizer!r}: expected an optimiser such as SGD(0.1, momentum=0.9)")
         self.network = network
-        self.loss = choice("loss", loss, LOSSES)
+        self.loss = loss if callable(loss) else choice("loss", loss, LOSSES)
         self.optimizer = optimizer
         self.quantile = number("quantile", quantile, gt=0, lt=1)
         self.delta = number("delta", delta, gt=0)
         self.seed = integer("seed", seed, ge=0)
+        self.accumulate = integer("accumulate", accumulate, ge=1)
+        self.ema = None if ema is None else number("ema", ema, gt=0, lt=1)
+        self.mixup = number("mixup", mixup, ge=0)
         self.update_order = choice("update_order", update_order, UPDATE_ORDERS)
         layers = network._trained_layers()
         self.layer_rates = check_layer_rates(layer_rates, layers)
         if isinstance(optimizer, SGD) and optimizer.fraction_of == "network" and update_order != "together":
             raise ValueError(f"update_order is {update_order!r}: expected fraction_of='layer' with it, found 'network'")
+        self._own_loss = loss if isinstance(loss, OwnLoss) else OwnLoss(loss) if callable(loss) else None
+        if self._own_loss and self.mixup:
+            raise ValueError(f"mixup is {self.mixup} with a loss of your own: expected 0, or the name of a loss")
+        if self._own_loss and self.layer_rates == "equal_effect":
+            raise ValueError("layer_rates is 'equal_effect' with a loss of your own: expected the name of a loss")
         self.history = History()
-        parameter = {"quantile": self.quantile, "huber": self.delta}.get(loss, 0.0)
-        self._core = _core.Trainer(network._core, loss, parameter, optimizer.to_core(), self.seed, update_order)
+        parameter = {"quantile": self.quantile, "huber": self.delta}.get(str(loss), 0.0)
+        self._core = _core.Trainer(
+            network._core, self._own_loss or str(loss), parameter, optimizer.to_core(), self.seed,
+            accumulate=self.accumulate, ema=self.ema or 0.0, mixup=self.mixup, update_order=self.update_order,
+        )  # fmt: skip
         self._core.layer_rates = known_rates(self.layer_rates, layers)
         self._core.equalises = self.layer_rates == "equal_effect"
         self._use(optimizer.lr)
@@ -138,7 +171,7 @@ class Trainer:
         Returns
         -------
         float
-            The batch's loss before the step, in training mode.
+            The batch's loss before the step, in training mode. With `accumulate` the step may be still to come.
 
         Raises
         ------
@@ -163,7 +196,7 @@ class Trainer:
         metrics: Iterable[Metric] | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: bool = False,
-        rollback: bool = True,
+        rollback: bool | None = None,
     ) -> History:
         """Train for some epochs; a second fit goes on where the first ended.
 
@@ -192,9 +225,9 @@ class Trainer:
             Such as ``EarlyStopping(patience=5)``; called in the order given.
         verbose : bool
             Whether to print a line after each epoch.
-        rollback : bool
-            Whether to keep a copy of the weights for the case that an epoch diverges. False saves its memory, which
-            matters for very wide networks; their weights are then as the last finite step left them.
+        rollback : bool, optional
+            Whether to keep a copy of the weights for the case that an epoch diverges: by default where it takes no more
+            than 64 MiB. Without, the weights are then as the last finite step left them.
 
         Returns
         -------
@@ -213,50 +246,14 @@ class Trainer:
         """
         epochs = integer("epochs", epochs, ge=1)
         batch_size = integer("batch_size", batch_size, ge=1)
-        shuffle, rollback = flag("shuffle", shuffle), flag("rollback", rollback)
-        active = _check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
-        x, y, sample_weight = _arrays(x, y, sample_weight)
-        n_rows = self._core.check(x, y, sample_weight, "")
+        shuffle = flag("shuffle", shuffle)
+        keeps = self.network.n_parameters * np.dtype(self.network.dtype).itemsize <= LARGEST_COPY
+        rollback = keeps if rollback is None else flag("rollback", rollback)
+        active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
+        rows = ArrayRows(x, y, sample_weight)
         held_out = None if validation is None else _validation(validation)
-        recorded = ["loss", "learning_rate", "seconds", *turn_metrics(self._core.turns())]
-        asked = None if metrics is None else _check_metrics(metrics)
-        if held_out:
-            self._core.check(*held_out, "validation ")
-            recorded += [f"val_{name}" for name in self.evaluate(held_out[0][:1], held_out[1][:1], metrics=asked)]
-        elif asked:
-            raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
-        rate = self._lr
-        if isinstance(rate, Schedule):
-            epoch_steps = math.ceil(n_rows / batch_size)
-            rate = rate.lay_out(self.n_steps, epochs * epoch_steps, epoch_steps, recorded)
-
-        history = History("val_loss" if held_out else "loss")
-        fit = FitState(self, epochs, batch_size, n_rows, tuple(recorded), history)
-        fit.data, fit.validation = (x, y, sample_weight), held_out
-        with ExitStack() as endings:
-            for callback in active:
-                callback.on_fit_begin(fit)
-                endings.callback(callback.on_fit_end, fit)
-            self.history = history
-            self._use(rate)
-            for epoch in range(epochs):
-                fit.epoch = epoch
-                start = time.perf_counter()
-                loss = self._run_epoch(x, y, sample_weight, batch_size, shuffle, _waker(fit, active), rollback)
-                fit.metrics = {"loss": loss, "learning_rate": self._rate(self.n_steps - 1), "seconds": 0.0}
-                fit.metrics |= turn_metrics(self._core.turns())
-                if held_out:
-                    measured = self.evaluate(*held_out, metrics=asked)
-                    fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
-                fit.metrics["seconds"] = time.perf_counter() - start
-                history.append(fit.metrics)
-                if isinstance(self._lr, Schedule):
-                    self._use(self._lr.observe(fit.metrics))
-                for callback in active:
-                    callback.on_epoch_end(fit)
-                if fit.stopped:
-                    break
-        return history
+        asked = None if metrics is None else check_metrics(metrics)
+        return run_epochs(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
 
     def evaluate(
         self,
@@ -266,7 +263,7 @@ class Trainer:
         *,
         metrics: Iterable[Metric] | None = None,
     ) -> dict[str, float]:
-        """Compute the loss and other metrics in inference mode.
+        """Compute the loss and other metrics in inference mode, with `ema` of the averaged weights.
 
         Parameters
         ----------
@@ -278,10 +275,11 @@ class Trainer:
             Weights of the rows, >= 0.
         metrics : iterable of str or callable, optional
             What to compute besides the loss. For classes "accuracy", "log_loss", "auc" (area under the ROC curve, mean
-            of one class against the rest), "f1" (of class 1 of two, else the mean over classes) and, for
-            cross_entropy, "top5" and the like; for mse, mae, huber and quantile "r2", "rmse" and "mae". A function is
-            called as ``function(y, outputs)``, without weights, and named by its name. By default the accuracy, or all
-            three of numbers.
+            of one class against the rest), "f1" (of class 1 of two, else the mean over classes), for cross_entropy
+            "top5" and the like, and for binary_cross_entropy "subset_accuracy" (rows with all labels right); for mse,
+            mae, huber and quantile "r2", "rmse" and "mae". A function is called as ``function(y, outputs)``, without
+            weights, and named by its name; a loss of your own goes with functions alone. By default the accuracy, or
+            all three of numbers.
 
         Returns
         -------
@@ -293,15 +291,7 @@ class Trainer:
         ValueError
             If a shape or a value is wrong, or a metric does not go with the loss.
         """
-        asked = None if metrics is None else _check_metrics(metrics)
-        names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-        x, y, sample_weight = _arrays(x, y, sample_weight)
-        measured = self._core.evaluate(x, y, sample_weight, names)
-        functions = [metric for metric in asked or () if not isinstance(metric, str)]
-        if functions:
-            outputs = self.network.predict(x)
-            measured |= {function.__name__: float(function(y, outputs)) for function in functions}
-        return measured
+        return measure(self, ArrayRows(x, y, sample_weight), None if metrics is None else check_metrics(metrics))
 
     def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
         """Take one step of the optimiser by gradients of the caller's own loss.
@@ -327,6 +317,16 @@ class Trainer:
         if self.update_order != "together":
             raise ValueError(f"update_order is {self.update_order!r}: apply expects 'together'")
         self._core.apply(dict(gradients))
+
+    @property
+    def averaged(self) -> Network:
+        """A copy of the network with the average of its parameters that `ema` asks for; running statistics as they are.
+
+        Before the first step, and without `ema`, a copy of the network as it is.
+        """
+        network = self.network.copy()
+        network.set_parameters(self._core.averages())
+        return network
 
     @property
     def learning_rate(self) -> float:
@@ -370,10 +370,11 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the learning rate is a function of the user's own, which no file can hold.
+            If the learning rate or the loss is a function of the user's own, which no file can hold.
         """
         from . import files
 
+        self._refuse_to_save()
         metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
         state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._state().items()}
         files.write_model(path, self.network._tensors() | state, metadata)
@@ -413,6 +414,12 @@ class Trainer:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 
+    def _refuse_to_save(self) -> None:
+        """Raise ValueError for what no file can hold."""
+        self._optimizer().to_dict()
+        if self._own_loss:
+            raise ValueError(f"cannot save the loss {self._own_loss.name}: only losses with a name can be saved")
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by network, settings and state."""
         options = self._options() | {"optimizer": self._optimizer()}
@@ -420,11 +427,15 @@ class Trainer:
 
     def __repr__(self) -> str:
         """Return the call that makes this trainer."""
-        special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(self.loss, "")
-        walk = "" if self.update_order == "together" else f", update_order={self.update_order!r}"
-        walk += "" if self.layer_rates is None else f", layer_rates={self.layer_rates!r}"
+        special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(str(self.loss), "")
+        special += self._unusual(accumulate=1, ema=None, mixup=0)
+        walk = self._unusual(update_order="together", layer_rates=None)
         rest = f"{self.optimizer}{special}, seed={self.seed}{walk}"
         return f"{type(self).__name__}({self.network!r}, {self.loss!r}, {rest})"
+
+    def _unusual(self, **defaults: Any) -> str:
+        values = {name: getattr(self, name) for name in defaults}
+        return "".join(f", {name}={value!r}" for name, value in values.items() if value != defaults[name])
 
     @classmethod
     def _from_parts(cls: type[T], network: Network, options: dict[str, Any], state: dict[str, NDArray[Any]]) -> T:
@@ -438,7 +449,7 @@ class Trainer:
         return trainer
 
     def _options(self) -> dict[str, Any]:
-        names = ("loss", "quantile", "delta", "seed", "update_order", "layer_rates")
+        names = ("loss", "quantile", "delta", "seed", "accumulate", "ema", "mixup", "update_order", "layer_rates")
         return {name: getattr(self, name) for name in names}
 
     def _state(self) -> dict[str, NDArray[Any]]:
@@ -458,90 +469,21 @@ class Trainer:
             self._core.schedule = None
             self._core.learning_rate = self._lr
 
+    def _judged_state(self) -> NDArray[Any]:
+        """Return the parameters and running statistics that `evaluate` goes by."""
+        return (self.averaged if self.ema else self.network)._core.state()
+
+    def _put_back(self, state: NDArray[Any]) -> None:
+        """Give the network an older state; the average begins anew there."""
+        self.network._core.restore(state)
+        self._core.forget_average()
+
     def _rate(self, step: int) -> float:
         return float(self._lr(step)) if callable(self._lr) else self._lr
 
-    def _run_epoch(
-        self,
-        x: NDArray[Any],
-        y: NDArray[Any],
-        sample_weight: NDArray[Any] | None,
-        batch_size: int,
-        shuffle: bool,
-        wake: Callable[[int, float], None] | None,
-        rollback: bool,
-    ) -> float:
-        """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
-        network = self.network._core
-        before = network.state() if rollback else None
-        try:
-            loss = self._core.run_epoch(x, y, sample_weight, batch_size, shuffle, wake)
-            # The last step's loss was taken before its update, so the update itself is still to be judged.
-            if not network.is_finite():
-                raise self._diverged()
-            return loss
-        except _core.DivergedError as error:
-            if before is not None:
-                network.restore(before)
-            self._core.reset()
-            kept = "The network has its last finite epoch's weights again. " if rollback else ""
-            error.args = (
-                f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
-                f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}"
-                "Scale x (and y) to about -1 to 1, or lower the learning rate.",
-            )
-            raise
 
-    def _diverged(self) -> _core.DivergedError:
-        """Return the error for weights that the epoch's last step has made not finite."""
-        error = _core.DivergedError()
-        error.epoch, error.step, error.loss = self._core.epoch - 1, self.n_steps - 1, math.nan
-        error.learning_rate = self._rate(error.step)
-        return error
-
-
-def _arrays(
-    x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Return what may be lists or frames as arrays, once for all epochs; arrays and memory maps are not copied."""
-    return _array("x", x), _array("y", y), None if sample_weight is None else _array("sample_weight", sample_weight)
-
-
-def _array(name: str, values: ArrayLike) -> NDArray[Any]:
-    if hasattr(values, "toarray"):
-        raise TypeError(f"{name} is a sparse {type(values).__name__}: expected a dense array, as by .toarray()")
-    return np.asarray(values)
-
-
-def _check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
-    asked: list[Metric] = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
-    for metric in asked:
-        if not isinstance(metric, str) and not hasattr(metric, "__name__"):
-            raise TypeError(f"metrics has {metric!r}: expected a name such as 'accuracy' or a function (y, outputs)")
-    return asked
-
-
-def _validation(parts: Sequence[ArrayLike]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+def _validation(parts: Sequence[ArrayLike]) -> ArrayRows:
     if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
         raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
-    return _arrays(*parts, *[None] * (3 - len(parts)))
-
-
-def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    active = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-    for callback in active:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks contains {callback!r}: expected objects such as EarlyStopping(patience=5)")
-    return active
-
-
-def _waker(fit: FitState, callbacks: list[Callback]) -> Callable[[int, float], None] | None:
-    """Return what the core calls during an epoch, if any callback wants to be woken."""
-    watching = [callback for callback in callbacks if type(callback).wake is not Callback.wake]
-
-    def wake(rows_done: int, running_loss: float) -> None:
-        fit.rows_done, fit.running_loss = rows_done, running_loss
-        for callback in watching:
-            callback.wake(fit)
-
-    return wake if watching else None
+    x, y, *weight = parts
+    return ArrayRows(x, y, weight[0] if weight else None, "validation ")

@@ -4,10 +4,11 @@ from .base import Callback, FitState
 from .history import MODES, History, monitored, sign_of
 from .recording import Checkpoint, CSVLogger, TensorBoard
 from .showing import LambdaCallback, PrintEpochs, Progress
-from .stopping import EarlyStopping, TimeLimit, Until
+from .stopping import BestWeights, EarlyStopping, TimeLimit, Until
 
 __all__ = [
     "MODES",
+    "BestWeights",
     "CSVLogger",
     "Callback",
     "Checkpoint",

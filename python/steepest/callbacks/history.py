@@ -20,8 +20,8 @@ MODES = ("auto", "min", "max")
 def sign_of(metric: str, mode: str = "auto") -> float:
     """Return 1 where larger values of a metric are better, else -1; "auto" knows by the metric's name."""
     if mode == "auto":
-        larger = metric.removeprefix("val_").startswith(("accuracy", "r2", "auc", "f1", "top", "confidence"))
-        mode = "max" if larger else "min"
+        larger = ("accuracy", "subset_accuracy", "r2", "auc", "f1", "top", "confidence")
+        mode = "max" if metric.removeprefix("val_").startswith(larger) else "min"
     return 1.0 if mode == "max" else -1.0
 
 

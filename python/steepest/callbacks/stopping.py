@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from ..training import Trainer
 
 
+class BestWeights:
+    """Keeps what a network knew when it was best: the averaged weights of a trainer that averages."""
+
+    def __init__(self) -> None:
+        self.score = -np.inf
+        self._state: NDArray[Any] | None = None
+
+    def offer(self, score: float, fit: FitState, keep: bool = True) -> None:
+        """Take in an epoch: the larger the score, the better."""
+        if score > self.score:
+            self.score = score
+            if keep:
+                self._state = fit.trainer._judged_state()
+
+    def put_back(self, fit: FitState) -> bool:
+        """Give the network the best weights, and forget them; return whether there were any."""
+        state, self._state = self._state, None
+        if state is not None:
+            fit.trainer._put_back(state)
+        return state is not None
+
+
 @dataclass(repr=False)
 class EarlyStopping(Spec, Callback):
     """Stop when a metric no longer improves, and keep the best weights.
@@ -58,17 +80,13 @@ class EarlyStopping(Spec, Callback):
         """Start anew."""
         self._name = monitored(self.monitor, fit.metric_names, "EarlyStopping")
         fit.history.monitor, fit.history.mode = self._name, self.mode
-        self._best = self._reference = -np.inf
+        self._best, self._reference = BestWeights(), -np.inf
         self._waited = 0
-        self._weights: NDArray[Any] | None = None
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Compare the epoch with the best."""
         score = sign_of(self._name, self.mode) * fit.metrics[self._name]
-        if score > self._best:
-            self._best = score
-            if self.restore_best:
-                self._weights = fit.trainer.network._core.state()
+        self._best.offer(score, fit, self.restore_best)
         if score > self._reference + self.min_delta:
             self._reference = score
             self._waited = 0
@@ -79,11 +97,9 @@ class EarlyStopping(Spec, Callback):
 
     def on_fit_end(self, fit: FitState) -> None:
         """Put the best weights back."""
-        if self._weights is not None:
-            fit.trainer.network._core.restore(self._weights)
+        if self._best.put_back(fit):
             # Of several that restore, the first in the list ends last: the best epoch is the one whose weights stay.
             fit.history.monitor, fit.history.mode = self._name, self.mode
-            self._weights = None
 
 
 @dataclass(repr=False)
@@ -174,7 +190,7 @@ def confidence(trainer: Trainer, x: NDArray[Any], y: NDArray[Any], sample_weight
     """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
     from ..recipe import probabilities  # which imports the callbacks
 
-    outputs = trainer.network.predict(x)
+    outputs = (trainer.averaged if trainer.ema else trainer.network).predict(x)
     if trainer.loss == "cross_entropy":
         given = probabilities(outputs)
         right = given[np.arange(len(y)), y.astype(np.intp)] if y.ndim == 1 else (given * y).sum(axis=1)

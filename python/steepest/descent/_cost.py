@@ -36,7 +36,7 @@ class Cost:
     def of(cls, loss: object) -> Cost:
         """Return the cost that a name or a trainer stands for."""
         if isinstance(loss, Trainer):
-            return cls(loss.loss, loss.quantile, loss.delta)
+            return cls(choice("loss", loss.loss, LOSSES), loss.quantile, loss.delta)
         return loss if isinstance(loss, cls) else cls(choice("loss", loss, LOSSES))
 
     def trainer(self, network: Network, rate: float = 0.0) -> Trainer:

@@ -1,0 +1,66 @@
+"""How the estimators predict."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+
+from ._checks import located, refuse_masked
+from ._columns import is_frame
+from ._reading import Reads
+from ._rows import block_rows, blocks
+from .network import Network
+
+
+class Predicts(Reads):
+    """The part of an estimator that predicts."""
+
+    networks_: list[Network]
+
+    def _outputs(self, x: Any) -> list[NDArray[Any]]:
+        """Return what each network says of the rows, (n, n_outputs) each."""
+        own = vars(self)
+        # The usual case costs no more than these checks: the network itself refuses what is not finite.
+        if (
+            type(x) is np.ndarray and x.dtype.char in "fd" and x.ndim == 2 and "network_" in own
+            and own["_encoder"] is None and x.shape[1] == self.n_features_in_ and len(x)
+        ):  # fmt: skip
+            if "feature_names_in_" in own:  # scikit-learn's own words, for a hundredth of its time
+                name = type(self).__name__
+                warnings.warn(
+                    f"X does not have valid feature names, but {name} was fitted with feature names", stacklevel=3
+                )
+            try:
+                return self._networks_say(x)
+            except ValueError:
+                pass  # to be said in scikit-learn's words, below
+        check_is_fitted(self)
+        if self._encoder is not None:
+            if not is_frame(x):
+                x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
+                _check_feature_names(self, x, reset=False)
+            return self._networks_say(self._encoder.transform(x), scaled=True)
+        given = x
+        refuse_masked(X=x)
+        try:
+            x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        except ValueError as error:
+            raise located(error, X=given) from None
+        if hasattr(x, "tocsr"):
+            parts = [self._networks_say(block) for _, block in blocks(x.tocsr())]
+            return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+        return self._networks_say(x)
+
+    def _networks_say(self, x: NDArray[Any], scaled: bool = False) -> list[NDArray[Any]]:
+        if scaled or self._scale is None:
+            return [network.predict(x) for network in self.networks_]
+        size = block_rows(x)
+        if len(x) <= size:
+            z = self._scale.apply(x, self._dtype)
+            return [network.predict(z) for network in self.networks_]
+        parts = [self._networks_say(x[i : i + size]) for i in range(0, len(x), size)]
+        return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
