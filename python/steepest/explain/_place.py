@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from ._reading import spread
 
 _SLOPES = 4  # weights whose curve is drawn, at most half of them of one layer
 _CANDIDATES = 1000
-_POINTS = 101  # of a curve
+_POINTS = 81  # of a curve
 _FLATTENED = 0.2  # of the slope before: less is flat
-_SIDE = 27  # of the map
-_PATH_POINTS = 100
+_SIDE = 25  # of the map
+_PATH_POINTS = 60
 
 
 def weights(case: Case) -> Section:
@@ -115,17 +116,13 @@ def _curves(case: Case) -> list[tuple[str, Slope | None, Slope]]:
             chosen.append((knob.name, knob.index))
     found: list[tuple[str, Slope | None, Slope]] = []
     for name, index in chosen[:_SLOPES]:
-        after = slope(case.network, x, y, case.loss, name, index, values=_POINTS)
-        before = None
-        if case.trained:
-            before = slope(case.start, x, y, case.loss, name, index, values=_POINTS)
-            # Far enough for either curve to show where the weight stands on the other one.
-            reach = [1.5 * abs(after.weight - before.weight), *(float(np.ptp(s.values)) / 2 for s in (before, after))]
-            before, after = (
-                slope(network, x, y, case.loss, name, index, values=_POINTS, span=max(reach))
-                for network in (case.start, case.network)
-            )
-        found.append((_name_of(case, name, index), before, after))
+        ends = [network.parameters[name] for network in (case.start, case.network)]
+        # Far enough for each curve to have its valley, and to show where the weight stands on the other one.
+        walked = abs(float(ends[1][index] - ends[0][index]))
+        sizes = [max(abs(float(values[index])), float(np.sqrt(np.mean(values**2)))) for values in ends]
+        span = max(1.5 * walked, *(2 * size for size in sizes)) or 1.0
+        curve = partial(slope, x=x, y=y, loss=case.loss, name=name, index=index, values=_POINTS, span=span)
+        found.append((_name_of(case, name, index), curve(case.start) if case.trained else None, curve(case.network)))
     return found
 
 
