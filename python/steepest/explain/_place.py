@@ -21,6 +21,7 @@ _POINTS = 81  # of a curve
 _FLATTENED = 0.2  # of the slope before: less is flat
 _SIDE = 25  # of the map
 _PATH_POINTS = 60
+_OUTSIDE = 0.005  # of its distance: a nearer start is in the plane
 
 
 def weights(case: Case) -> Section:
@@ -85,13 +86,13 @@ def landscape(case: Case) -> Section:
     caption = ["Low ", colours, " high. The bands cover equal shares of the map."]
     content: list[Child | Section] = [paragraph(text), figure(svg, caption, numbers)]
     if plane.off_plane is not None:
-        content.append(
-            paragraph(
-                f"The start lies {percent(float(plane.off_plane[0]))} of its distance outside of the plane, so the map "
-                "is a shadow of the real walk. Gradient descent does not see the map: it only feels the slope under "
-                "its feet, and goes down."
-            )
+        outside = float(plane.off_plane[0])
+        where = (
+            f"The start lies {percent(outside)} of its distance outside of the plane, so the map is a shadow of the real "
+            "walk. "
         )
+        blind = "Gradient descent does not see the map: it only feels the slope under its feet, and goes down."
+        content.append(paragraph(f"{where if outside > _OUTSIDE else ''}{blind}"))
     return Section(key, heading, content, label="The landscape")
 
 
