@@ -88,8 +88,8 @@ def landscape(case: Case) -> Section:
     if plane.off_plane is not None:
         outside = float(plane.off_plane[0])
         where = (
-            f"The start lies {percent(outside)} of its distance outside of the plane, so the map is a shadow of the real "
-            "walk. "
+            f"The start lies {percent(outside)} of its distance outside of the plane, so the map is a shadow of the "
+            "real walk. "
         )
         blind = "Gradient descent does not see the map: it only feels the slope under its feet, and goes down."
         content.append(paragraph(f"{where if outside > _OUTSIDE else ''}{blind}"))
