@@ -16,8 +16,8 @@ public:
     using SlotMatrices = std::vector<PanelMatrix<T>>;
 
     // All are the trainer's and outlive this object. `rates` multiply the learning rate, beside the parameters' own.
-    StoredUpdates(const Network<T>& network, const Optimizer& optimizer, const SlotMatrices& slots1,
-                  const SlotMatrices& slots2, const std::vector<double>& rates);
+    StoredUpdates(const Network<T>& network, const Optimizer& optimizer, const SlotMatrices& slots1, const SlotMatrices& slots2,
+                  const std::vector<double>& rates);
 
     // Makes room for teams of up to `threads`; call before `apply`.
     void prepare(std::size_t threads);
@@ -32,9 +32,9 @@ private:
         std::size_t size;         // their numbers
         std::size_t quota;        // how many move
         std::size_t bucket, place;
-        std::size_t candidates;   // numbers in that bucket
-        std::size_t start;        // their place in candidates_
-        T least;                  // the smallest that moves,
+        std::size_t candidates;                          // numbers in that bucket
+        std::size_t start;                               // their place in candidates_
+        T least;                                         // the smallest that moves,
         std::size_t tie_parameter, tie_row, tie_column;  // where it is the first not to move
     };
 
@@ -60,11 +60,11 @@ private:
     std::size_t first_ = 0, last_ = 0;  // the parameters of the call
     std::vector<double> squares_;       // of each panel
     std::vector<Group> groups_;
-    std::vector<std::size_t> group_of_;      // each parameter's
+    std::vector<std::size_t> group_of_;  // each parameter's
     std::vector<std::string> layer_of_;
     std::size_t members_ = 0;
-    std::vector<std::uint32_t> counts_;      // (members, groups, kBuckets * kCountCopies)
-    std::vector<std::size_t> offsets_;       // (members, groups): where each member puts its next candidate
+    std::vector<std::uint32_t> counts_;  // (members, groups, kBuckets * kCountCopies)
+    std::vector<std::size_t> offsets_;   // (members, groups): where each member puts its next candidate
     Buffer<T> candidates_;
 };
 

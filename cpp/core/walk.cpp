@@ -138,9 +138,8 @@ double Equaliser<T>::effect_of(const StepParts<T>& parts, std::size_t turn) {
     parts.plan.forward_from(turn, parts.replay, kAlone);
     const double way_of_output = output_moved(parts);
 
-    each_parameter(turn, [](Memory& value, Memory&, Memory&, Kept& kept) {
-        std::copy_n(kept.value.data(), value.size(), value.data());
-    });
+    each_parameter(
+        turn, [](Memory& value, Memory&, Memory&, Kept& kept) { std::copy_n(kept.value.data(), value.size(), value.data()); });
     parts.plan.forward_from(turn, parts.replay, kAlone);
     return factor > 0 ? way_of_output / factor : 0;
 }

@@ -19,12 +19,12 @@ struct StepParts {
     const Plan<T>& plan;
     Targets<T>& targets;
     Replay<T> replay;
-    double weights;             // sum of the rows' weights
-    StoredUpdates<T>* stored;   // null: the plan updates by itself
+    double weights;            // sum of the rows' weights
+    StoredUpdates<T>* stored;  // null: the plan updates by itself
     const Updates<T>& updates;
 
     // Each member of a team calls these.
-    void measure_cost(Share share) const;                // into the targets' parts, and the gradient of the output
+    void measure_cost(Share share) const;                 // into the targets' parts, and the gradient of the output
     void take_turn(std::size_t turn, Share share) const;  // after measure_cost
     bool is_frozen(const Network<T>& network, std::size_t turn) const;
 };
@@ -80,9 +80,9 @@ private:
     const Network<T>& network_;
     const std::vector<typename Plan<T>::Turn>& turns_;
     const std::vector<PanelMatrix<T>>&slots1_, &slots2_;
-    std::vector<T> output_;                // before any turn
-    std::vector<Kept> kept_;               // of the layer whose turn it is
-    std::vector<double> effects_;          // of each turn; 0: none
+    std::vector<T> output_;        // before any turn
+    std::vector<Kept> kept_;       // of the layer whose turn it is
+    std::vector<double> effects_;  // of each turn; 0: none
 };
 
 }  // namespace steepest
