@@ -17,7 +17,9 @@ WORSE = 1.2  # later cost than a constant's, and than that of the first epoch
 UNFINISHED = 0.3  # of what there is to learn is still ahead
 LATE = 0.15  # of all the fall, in the last quarter of the epochs: a straight line has 0.25, a curve levelling off 0.05
 STILL = 0.01  # the fastest layer moves by less than this part of its length in an epoch
-OVERFIT = 0.03  # of what there is to learn: validation cost above its best, in each of the last three epochs
+# Validation cost above its best, in each of the last three epochs: of what there is to learn, and of that best. Less
+# is the noise of a few hundred held out rows.
+OVERFIT, ABOVE = 0.03, 0.1
 MAJORITY, SHARE = 0.99, 0.75  # of rows that are given the class which this share or more really have
 MISSED = 0.1  # accuracy or R2 by which neighbours do better
 NEIGHBOURS, NEIGHBOUR_ROWS = 5, 1000
@@ -167,8 +169,9 @@ def _overfitting(evidence: Evidence) -> Finding | None:
         return None
     best = int(np.argmin(held_out))
     span = evidence.baseline - evidence.floor
-    rise = float((held_out[-3:].min() - held_out[best]) / span) if span > 0 else 0.0
-    if best > len(held_out) - 4 or rise < OVERFIT or train[-1] >= train[best]:
+    higher = float(held_out[-3:].min() - held_out[best])
+    rise = higher / span if span > 0 else 0.0
+    if rise < OVERFIT or higher < ABOVE * (held_out[best] - evidence.floor) or train[-1] >= train[best]:
         return None
     return Finding(
         "overfitting",

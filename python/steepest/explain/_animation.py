@@ -94,9 +94,10 @@ class _Drawing:
             _, y = self.place(number, k)
             parts += [
                 tag("circle", class_="unit", cx=_px(x), cy=_px(y), r=_RADIUS, data_at=f"0 {at}"),
-                _text(short(column.values[unit], 2), "value", x, y - 1),
+                _text(short(column.values[unit], 2), "value", x, y - 1, end=self.last - 1),
+                _text(short(column.after[unit], 2), "value", x, y - 1, self.last),
                 _text(_cut(column.names[unit]), "name", x, y - _RADIUS - 7),
-                _text(short(column.blame[unit], 2), "slope", x, y + 15, at, at=str(at)),
+                _text(short(column.blame[unit], 2), "slope", x, y + 15, at, self.last - 1, str(at)),
             ]
         return tag("g", parts, self._rest(column, x))
 

@@ -46,10 +46,9 @@ def _cost(case: Case, trained: Trained) -> Section:
             "bottom of a valley; one before that is a plateau, which the network has to cross."
         )
     svg, numbers = figures.cost_curve(history, reading, f"{case.key}-cost-curve")
-    caption = (
-        "The mean cost in every epoch. Shaded: where half of the fall happened (steep), and where next to nothing did "
-        "(flat)."
-    )
+    caption = "The mean cost in every epoch."
+    if reading.steep or reading.flat:
+        caption += " Shaded: where half of the fall happened (steep), and where next to nothing did (flat)."
     content: list[Child | Section] = [paragraph(" ".join(said)), figure(svg, caption, numbers)]
     if "val_loss" in history:
         content.append(paragraph(_unseen(trained)))

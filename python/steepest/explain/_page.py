@@ -103,7 +103,7 @@ def behind(numbers: Markup) -> Markup:
 
 def scroll(content: Child, label: str) -> Markup:
     """Return content that scrolls sideways by itself, with the keyboard too."""
-    return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
+    return tag("div", content, class_="scroll", tabindex="0", role="group", aria_label=label)
 
 
 def folded(summary: str, *content: Child) -> Markup:
@@ -146,7 +146,9 @@ def columns(*drawings: Markup) -> Markup:
 def _section(section: Section, level: int) -> Markup:
     content = [_section(part, level + 1) if isinstance(part, Section) else join(part) for part in section.content]
     heading = tag(f"h{level}", section.heading, id=section.id)
-    return tag("section", heading, content, class_=section.look or None, aria_labelledby=section.id)
+    # A landmark to jump to for the main parts alone: more would be a crowd.
+    name = section.id if level == 2 else None
+    return tag("section", heading, content, class_=section.look or None, aria_labelledby=name)
 
 
 def _contents(sections: Sequence[Section]) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from ._reading import spread
 
 _SLOPES = 4  # weights whose curve is drawn, at most half of them of one layer
 _CANDIDATES = 1000
-_POINTS = 101  # of a curve
+_POINTS = 81  # of a curve
 _FLATTENED = 0.2  # of the slope before: less is flat
-_SIDE = 27  # of the map
-_PATH_POINTS = 100
+_SIDE = 25  # of the map
+_PATH_POINTS = 60
+_OUTSIDE = 0.005  # of its distance: a nearer start is in the plane
 
 
 def weights(case: Case) -> Section:
@@ -84,13 +86,13 @@ def landscape(case: Case) -> Section:
     caption = ["Low ", colours, " high. The bands cover equal shares of the map."]
     content: list[Child | Section] = [paragraph(text), figure(svg, caption, numbers)]
     if plane.off_plane is not None:
-        content.append(
-            paragraph(
-                f"The start lies {percent(float(plane.off_plane[0]))} of its distance outside of the plane, so the map "
-                "is a shadow of the real walk. Gradient descent does not see the map: it only feels the slope under "
-                "its feet, and goes down."
-            )
+        outside = float(plane.off_plane[0])
+        where = (
+            f"The start lies {percent(outside)} of its distance outside of the plane, so the map is a shadow of the "
+            "real walk. "
         )
+        blind = "Gradient descent does not see the map: it only feels the slope under its feet, and goes down."
+        content.append(paragraph(f"{where if outside > _OUTSIDE else ''}{blind}"))
     return Section(key, heading, content, label="The landscape")
 
 
@@ -115,17 +117,13 @@ def _curves(case: Case) -> list[tuple[str, Slope | None, Slope]]:
             chosen.append((knob.name, knob.index))
     found: list[tuple[str, Slope | None, Slope]] = []
     for name, index in chosen[:_SLOPES]:
-        after = slope(case.network, x, y, case.loss, name, index, values=_POINTS)
-        before = None
-        if case.trained:
-            before = slope(case.start, x, y, case.loss, name, index, values=_POINTS)
-            # Far enough for either curve to show where the weight stands on the other one.
-            reach = [1.5 * abs(after.weight - before.weight), *(float(np.ptp(s.values)) / 2 for s in (before, after))]
-            before, after = (
-                slope(network, x, y, case.loss, name, index, values=_POINTS, span=max(reach))
-                for network in (case.start, case.network)
-            )
-        found.append((_name_of(case, name, index), before, after))
+        ends = [network.parameters[name] for network in (case.start, case.network)]
+        # Far enough for each curve to have its valley, and to show where the weight stands on the other one.
+        walked = abs(float(ends[1][index] - ends[0][index]))
+        sizes = [max(abs(float(values[index])), float(np.sqrt(np.mean(values**2)))) for values in ends]
+        span = max(1.5 * walked, *(2 * size for size in sizes)) or 1.0
+        curve = partial(slope, x=x, y=y, loss=case.loss, name=name, index=index, values=_POINTS, span=span)
+        found.append((_name_of(case, name, index), curve(case.start) if case.trained else None, curve(case.network)))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from ..descent import Diagnosis, Finding, diagnose
 from . import _answers, _course, _place
@@ -124,12 +125,21 @@ def _findings(case: Case, found: Diagnosis, seen: str) -> list[Child | Section]:
     def one(finding: Finding, number: int) -> Section:
         where = f", {titles.get(finding.layer, f'layer {finding.layer}')}" if finding.layer else ""
         heading = f"{finding.code.replace('_', ' ').capitalize()}{where}"
-        content = [paragraph(finding.message), paragraph(tag("strong", "What to do: "), finding.advice)]
+        content = [paragraph(_named(case, finding)), paragraph(tag("strong", "What to do: "), finding.advice)]
         look = f"finding {finding.severity}"
         return Section(f"{case.key}-finding-{number}", heading, content, listed=False, look=look)
 
     opening = paragraph(f"What {seen} show, in the order in which to look into it.")
     return [opening, *(one(finding, i) for i, finding in enumerate(found))]
+
+
+def _named(case: Case, finding: Finding) -> str:
+    """Return a finding's message with the name of the input that it numbers."""
+    if "column" not in finding.figures:
+        return finding.message
+    column = int(finding.figures["column"])
+    pattern = rf"\b(column,?) {column}( of x)?\b"
+    return re.sub(pattern, lambda match: f"{match[1]} {column} ({case.inputs[column]})", finding.message, flags=re.I)
 
 
 def _count(n: int, thing: str) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..network import Network
 from ._chain import Array, Stage, cost_of, stepped, trace
@@ -56,6 +55,8 @@ class Column:
         Those to draw: with the most say in what comes back.
     values, blame : arrays of shape (n,)
         Their values, and the derivative of the cost by each.
+    after : array of shape (n,)
+        Their values after the step.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Column:
     shown: list[int]
     values: Array
     blame: Array
+    after: Array
 
     @property
     def strongest(self) -> int:
@@ -106,25 +108,26 @@ def walk(task: Task) -> Walk:
     rate = min(_SHARE * cost / steepness, 1.0) if steepness else 1.0
     for _ in range(20):
         rate = float(f"{rate:.1g}")
-        after = stepped(task.network, stages, rate).predict(task.row[None])[0].astype(np.float64)
+        again, after = trace(stepped(task.network, stages, rate), task.row, np.zeros_like)
         cost_after = cost_of(task.loss, after, task.target)[0]
         if cost_after < cost:
             break
         rate /= 4
-    return Walk(task, stages, _columns(task, stages), rate, (output, after), (cost, cost_after))
+    return Walk(task, stages, _columns(task, stages, again), rate, (output, after), (cost, cost_after))
 
 
-def _columns(task: Task, stages: Sequence[Stage]) -> list[Column]:
+def _columns(task: Task, stages: Sequence[Stage], again: Sequence[Stage]) -> list[Column]:
     first, end = stages[0], stages[-1]
-    columns = [_column("Input", task.inputs, first.before, first.blame_in, np.abs(first.gradient).sum(axis=1))]
+    say = np.abs(first.gradient).sum(axis=1)
+    columns = [_column("Input", task.inputs, first.before, first.blame_in, say, first.before)]
     for i, (stage, following) in enumerate(pairwise(stages), start=1):
         names = [f"unit {k + 1}" for k in range(len(stage.values))]
         say = np.abs(following.gradient).sum(axis=1) + np.abs(stage.blame)
-        columns.append(_column(f"Layer {i}", names, stage.values, stage.blame, say))
-    columns.append(_column("Output", task.outputs, end.values, end.blame, np.abs(end.blame)))
+        columns.append(_column(f"Layer {i}", names, stage.values, stage.blame, say, again[i - 1].values))
+    columns.append(_column("Output", task.outputs, end.values, end.blame, np.abs(end.blame), again[-1].values))
     return columns
 
 
-def _column(title: str, names: Sequence[str], values: Array, blame: Array, say: NDArray[np.float64]) -> Column:
+def _column(title: str, names: Sequence[str], values: Array, blame: Array, say: Array, after: Array) -> Column:
     shown = np.sort(np.argsort(-say, kind="stable")[:MOST_UNITS]).tolist()
-    return Column(title, names, shown, values, blame)
+    return Column(title, names, shown, values, blame, after)
