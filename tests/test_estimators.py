@@ -163,7 +163,7 @@ def test_sparse_rows(form: str, preset: str | None) -> None:
     x, y = load_breast_cancer(return_X_y=True)
     x = (x - x.mean(0)) / x.std(0) * (np.abs(x - x.mean(0)) > 0.2 * x.std(0))
     rows = getattr(scipy.sparse, form)(x)
-    options = QUICK | {"shuffle": False, "early_stopping": True, "tol": 0.0, "n_iter_no_change": 19}
+    options = QUICK | {"early_stopping": True, "tol": 0.0, "n_iter_no_change": 19}
     sparse, dense = (st.MLPClassifier(**options, preset=preset).fit(data, y) for data in (rows, x))
     np.testing.assert_allclose(sparse.predict_proba(rows), dense.predict_proba(x), atol=1e-3)
     np.testing.assert_allclose(sparse.loss_curve_, dense.loss_curve_, rtol=1e-3)

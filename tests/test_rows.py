@@ -1,0 +1,65 @@
+"""Where rows come from makes no difference: sparse ones take the steps of dense ones, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import steepest as st
+from helpers import normal, state_of
+from steepest import _rows
+from steepest._epochs import run_epochs
+from steepest._rows import ArrayRows, RowSource, SparseRows
+
+X = normal(0, (2500, 6)) * (normal(1, (2500, 6)) > 0)  # more than two blocks
+LABELS = (X.sum(axis=1) > 0) * 1
+WEIGHT = np.where(np.arange(2500) < 40, 0.0, np.arange(2500) % 3 + 1.0)
+
+
+def halved(block: Any) -> Any:
+    return block / 2
+
+
+def sources(weight: Any) -> list[RowSource]:
+    return [ArrayRows(X / 2, LABELS, weight), SparseRows(scipy.sparse.csr_matrix(X), LABELS, weight, halved)]
+
+
+def make_trainer(**options: Any) -> st.Trainer:
+    layers = [st.Dense(8, "tanh"), st.Dropout(0.2), st.Dense(2)]
+    return st.Trainer(
+        st.Network(6, layers, dtype="float64"), "cross_entropy", st.Adam(st.schedules.cosine(0.01)), **options
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 3, "ema": 0.9, "mixup": 0.2}], ids=str)
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["even", "weighted"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_sparse_rows_train_as_dense_ones(options: dict[str, Any], weight: Any, shuffle: bool) -> None:
+    histories, states = [], []
+    for rows in sources(weight):
+        trainer = make_trainer(**options)
+        histories.append(run_epochs(trainer, rows, rows, ["accuracy", "auc"], [], 3, 64, shuffle))
+        states.append(state_of(trainer))
+    assert states[0] == states[1]
+    for name in histories[0].keys() - {"seconds"}:
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-12)
+
+
+def test_functions_see_all_sparse_rows() -> None:
+    def spread(y: Any, outputs: Any) -> float:
+        np.testing.assert_array_equal(y, LABELS)
+        return float(outputs.std())
+
+    dense, sparse = (run_epochs(make_trainer(), rows, rows, [spread], [], 1, 64, True) for rows in sources(None))
+    assert sparse["val_spread"] == dense["val_spread"]
+
+
+def test_progress_within_an_epoch_of_sparse_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rows, "_WAKE_INTERVAL", 0.0)
+    seen: list[tuple[int, bool]] = []
+    watch = st.LambdaCallback(wake=lambda fit: seen.append((fit.rows_done, fit.running_loss > 0)))
+    run_epochs(make_trainer(), sources(None)[1], None, None, [watch], 1, 1000, True)
+    assert seen == [(1000, True), (2000, True), (2500, True)]
