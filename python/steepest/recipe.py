@@ -26,7 +26,7 @@ _MOST_EPOCHS = 500
 
 
 def split_rows(
-    rows: NDArray[np.intp], share: float, seed: int, labels: NDArray[Any] | None = None
+    rows: NDArray[np.intp], share: float, seed: int, labels: NDArray[Any] | None = None, part: int = 0
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Hold a share of the rows out, drawn at random.
 
@@ -40,6 +40,8 @@ def split_rows(
         Seed of the draw.
     labels : array of shape (n,), optional
         Classes of the rows: every class is held out by its share as nearly as possible, but never the last row of one.
+    part : int
+        Which part of the same draw to hold out: parts 0, 1, ... have no row in common until their shares add up to 1.
 
     Returns
     -------
@@ -60,8 +62,9 @@ def split_rows(
         n_held = min(n_held, len(order))
     if not 0 < n_held < len(rows):
         raise ValueError(f"cannot hold {share:g} of {len(rows)} rows out: expected rows on both sides")
-    # Evenly over the sorted classes, so that each gives its share.
-    held = order[((np.arange(n_held) + 0.5) * (len(order) / n_held)).astype(np.intp)]
+    # Evenly over the sorted classes, so that each gives its share; another part is so many places further on.
+    places = ((np.arange(n_held) + 0.5) * (len(order) / n_held)).astype(np.intp) + part
+    held = order[places % len(order)]
     is_held = np.zeros(len(rows), bool)
     is_held[held] = True
     return rows[~is_held], rows[is_held]
