@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
 from quality_data import SEED, TABLES, Table
 
 PACKAGES = {"steepest": "steepest", "sklearn": "scikit-learn", "lightgbm": "lightgbm", "realmlp": "pytabkit"}

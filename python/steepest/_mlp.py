@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -23,7 +23,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._calibration import divide_logits, temperature
 from ._columns import is_frame
+from ._features import BinnedScale
 from ._fitting import (
     BLOCK,
     Scale,
@@ -56,12 +58,15 @@ _RULES = ("constant", "invscaling", "adaptive")
 LOSSES = {
     "squared_error": "mse", "absolute_error": "mae", "huber": "huber", "quantile": "quantile", "poisson": "poisson",
 }  # fmt: skip
+_DESCRIPTIONS = ("hidden_layer_sizes", "solver", "optimizer", "max_iter", "callbacks")  # of one network's training
 _SKLEARN = {
     "hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam", "alpha": 1e-4, "batch_size": "auto",
     "learning_rate": "constant", "learning_rate_init": 1e-3, "max_iter": 200, "tol": 1e-4, "n_iter_no_change": 10,
-    "early_stopping": False, "validation_fraction": 0.1, "encode": "numbers",
+    "early_stopping": False, "validation_fraction": 0.1, "encode": "numbers", "dropout": 0.0, "label_smoothing": 0.0,
+    "ensemble": 1,
 }  # fmt: skip
 _FEWEST_TO_HOLD_OUT = 200  # rows; on iris's 100, a held-out fifth chose the epoch badly (0.87-0.91 right, not 0.95)
+_MOST_FEATURES = 1024  # that an array becomes: wider ones have fewer bins, or none
 _TINY = 50  # rows: fewer train all at once, in float64
 _FEW = 200  # rows: a batch at most, even where they are sparse
 
@@ -71,7 +76,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     networks_: list[Network]
     _encoder: TableEncoder | None
-    _scale: Scale | None
+    _scale: Scale | BinnedScale | None
     _target_scale: Scale | None
     _n_out: int
     _trainers: list[Trainer] | None
@@ -117,7 +122,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         o: dict[str, Any] = self.get_params(deep=False)
         like_sklearn = o["preset"] is not None and choice("preset", o["preset"], ("sklearn",)) == "sklearn"
         if like_sklearn:
-            o |= {name: value for name, value in _SKLEARN.items() if o[name] is None}
+            o |= {name: value for name, value in _SKLEARN.items() if o.get(name, 0) is None}
         for name, options in (("solver", _SOLVERS), ("learning_rate", _RULES), ("encode", ("auto", "numbers"))):
             if o[name] is not None:
                 choice(name, o[name], options)
@@ -152,11 +157,27 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             choice("loss", o["loss"], tuple(LOSSES))
         o["activation"] = self._activations(o["activation"], len(o["hidden_layer_sizes"] or Recipe().hidden))
         o["like_sklearn"] = like_sklearn
+        o["described"] = any(o[name] is not None for name in _DESCRIPTIONS)
         return o
 
     @staticmethod
+    def _decide(o: dict[str, Any], n_rows: int, *, tiny: bool, online: bool) -> None:
+        """Fill in what was left open, by the recipe for this many rows; whoever describes a network gets one."""
+        recipe: Recipe = Recipe() if tiny or online else Recipe.for_rows(n_rows)
+        if o["described"]:
+            recipe = replace(recipe, networks=1)
+        plain = tiny or online or o["solver"] == "lbfgs"
+        o["recipe"] = recipe
+        for name, decided in (
+            ("hidden_layer_sizes", recipe.hidden), ("dropout", 0.0 if plain else recipe.dropout),
+            ("ensemble", recipe.networks),
+        ):  # fmt: skip
+            if o[name] is None:
+                o[name] = decided
+
+    @staticmethod
     def _activations(given: Any, n_layers: int) -> list[str]:
-        names = [given or "relu"] * n_layers if given is None or isinstance(given, str) else list(given)
+        names = [given or Recipe().activation] * n_layers if given is None or isinstance(given, str) else list(given)
         if len(names) != n_layers:
             raise ValueError(f"activation has {len(names)} names: expected one, or {n_layers} for the hidden layers")
         return ["sigmoid" if name == "logistic" else choice("activation", name, ACTIVATIONS) for name in names]
@@ -186,7 +207,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _dense(self, block: Any) -> NDArray[Any]:
         """Scale dense rows as the network expects them."""
-        scale: Scale | None = self._scale
+        scale = self._scale
         return np.asarray(block) if scale is None else scale.apply(block, self._dtype)
 
     def _features(self, x: Any) -> Any:
@@ -225,6 +246,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         random = check_random_state(o["random_state"])
         legacy = o["like_sklearn"]
         seed = 0 if legacy and o["random_state"] is not None else int(random.randint(2**31 - 1))
+        self._decide(o, targets.shape[0], tiny=tiny, online=online)
 
         if not goes_on:
             self._dtype = np.dtype(
@@ -236,8 +258,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             networks = [self._network(x.shape[1], o, seed + i) for i in range(o["ensemble"])]
             for network in networks:
                 draw_like_sklearn(network, random, logistic=o["activation"][:1] == ["sigmoid"])
-        train, valid = self._split(targets, o, random, seed, tiny=tiny, online=online or held is not None)
-        if valid is not None:
+        n_networks = len(self.networks_) if goes_on else o["ensemble"]
+        splits = self._split(targets, o, random, seed, n_networks, tiny=tiny, online=online or held is not None)
+        if len(splits) == 1:
+            train, valid = splits[0]
             held = (_take(x, valid), targets[valid], None if weight is None else weight[valid])
             if held[2] is not None and not held[2].any():
                 held = None
@@ -245,11 +269,15 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         n = targets.shape[0]
         if not goes_on:
             if not legacy:
-                self._fit_scales(x, targets, weight, scale_features=not online or n >= 10)
+                self._fit_scales(x, targets, weight, o["recipe"].bins, scale_features=not online or n >= 10)
             else:
                 self._target_scale = None
         rows = self._features(x)
         held = None if held is None else (self._features(held[0]), *held[1:])
+        if o.get("label_smoothing", 0.0) is None:
+            smooths = self._n_out > 1 and self._loss_name() == "cross_entropy" and (len(splits) > 1 or held is not None)
+            o["label_smoothing"] = o["recipe"].label_smoothing if smooths else 0.0
+            o["calibrates"] = smooths
         if goes_on:
             networks = self.networks_
         elif not legacy:
@@ -268,8 +296,30 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if online:
             return self._train_online(rows, y_train, weight, o, seed)
         self._trainers = None
-        self._train(rows, y_train, weight, held, o, seed, tiny=tiny)
+        trained: Iterable[Any] = [(rows, y_train, weight)] * len(networks)
+        parts = [held] * len(networks)
+        if len(splits) > 1:
+            n, y_held = len(splits[0][0]), self._scaled_target(targets)
+            trained = (_cut(rows, y_train, weight, places) for places, _ in splits)  # one copy at a time
+            parts = [_cut(rows, y_held, weight, places) for _, places in splits]
+        self._train(n, trained, parts, o, seed, tiny=tiny)
+        if o.get("calibrates"):
+            self._calibrate(parts)
         return self
+
+    def _calibrate(self, held: Sequence[Any]) -> None:
+        """Make the logits as sure as all held-out rows together say they should be."""
+        logits = [
+            network.predict(self._dense(block) if hasattr(rows, "tocsr") else block)
+            for network, (rows, *_) in zip(self.networks_, held, strict=True)
+            for _, block in blocks(rows)
+        ]
+        labels = np.concatenate([y for _, y, _ in held])
+        weight = None if held[0][2] is None else np.concatenate([w for *_, w in held])
+        found = temperature(np.concatenate(logits), labels, weight)
+        for network in self.networks_:
+            divide_logits(network, found)
+        self.recipe_["temperature"] = found
 
     def _read_eval_set(self, eval_set: Any, o: dict[str, Any]) -> tuple[Any, Any, Any]:
         if not isinstance(eval_set, Sequence) or len(eval_set) not in (2, 3):
@@ -280,34 +330,41 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return x, self._encode_targets(y, None, goes_on=True, online=True), weight
 
     def _split(
-        self, targets: NDArray[Any], o: Mapping[str, Any], random: Any, seed: int, *, tiny: bool, online: bool
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
-        """Return the places of the rows to train on, and of those to hold out."""
+        self,
+        targets: NDArray[Any],
+        o: Mapping[str, Any],
+        random: Any,
+        seed: int,
+        n_networks: int,
+        *,
+        tiny: bool,
+        online: bool,
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Return the places of the rows to train each network on, and of those to hold out; none if none are."""
         rows = np.arange(targets.shape[0])
         wanted = o["early_stopping"]
-        if (
-            online
-            or o["solver"] == "lbfgs"
-            or wanted is False
-            or (wanted is None and (tiny or len(rows) < _FEWEST_TO_HOLD_OUT))
-        ):
-            return rows, None
+        few = tiny or (n_networks == 1 and len(rows) < _FEWEST_TO_HOLD_OUT)
+        if online or o["solver"] == "lbfgs" or wanted is False or (wanted is None and few):
+            return []
         labels = targets if is_classifier(self) and targets.ndim == 1 else None
-        share = o["validation_fraction"] or (0.2 if len(rows) < 2000 else 0.1)
+        share = o["validation_fraction"] or (0.2 if len(rows) <= 2000 else 0.1)
         if o["like_sklearn"]:
-            train, valid = train_test_split(rows, random_state=random, test_size=share, stratify=labels)
-            return train, valid
+            return [train_test_split(rows, random_state=random, test_size=share, stratify=labels)]
         try:
-            return split_rows(rows, share, seed, labels)
+            return [split_rows(rows, share, seed, labels, part) for part in range(n_networks)]
         except ValueError:  # too few rows to hold one out
-            return rows, None
+            return []
 
-    def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, *, scale_features: bool) -> None:
+    def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, bins: int, *, scale_features: bool) -> None:
         self._encoder, self._scale = None, None
         if self._is_frame:
-            self._encoder = TableEncoder().fit(x, np.zeros(len(x)), "regression")
+            self._encoder = TableEncoder(bins=bins).fit(x, np.zeros(len(x)), "regression")
         elif scale_features:
-            self._scale = feature_scale(x, weight)
+            self._scale = scale = feature_scale(x, weight)
+            bins = min(bins, _MOST_FEATURES // x.shape[1])
+            if bins and isinstance(x, np.ndarray):
+                binned = BinnedScale.fit(x, scale, bins)
+                self._scale = binned if len(binned.column) else scale
         self._fit_target_scale(targets, weight)
 
     def _silence_unseen(self, network: Network, rows: Any) -> None:
@@ -319,7 +376,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _network(self, n_in: int, o: Mapping[str, Any], seed: int) -> Network:
         layers = build_layers(
-            o["hidden_layer_sizes"] or Recipe().hidden, o["activation"], self._n_out,
+            o["hidden_layer_sizes"], o["activation"], self._n_out,
             dropout=o["dropout"], batch_norm=o["batch_norm"], layer_norm=o["layer_norm"],
         )  # fmt: skip
         return Network(n_in, layers, seed=seed, dtype=self._dtype)
@@ -339,7 +396,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         rate, alpha = o["learning_rate_init"], o["alpha"]
         factor = self._gradient_factor()
         if rate is None:
-            rate = 1e-3 if online or o["learning_rate"] or o["solver"] == "adam" else Recipe().lr
+            rate = 1e-3 if online or o["learning_rate"] or o["solver"] == "adam" else o["recipe"].lr
         if o["solver"] == "sgd":
             rate /= factor
         if lr is None:
@@ -347,7 +404,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             lr = cosine(rate, warmup=steps // 20) if anneal else rate
         betas = {"beta1": o["beta_1"], "beta2": o["beta_2"]}
         if o["solver"] is None:
-            return AdamW(lr, **betas, eps=o["epsilon"], weight_decay=Recipe().weight_decay if alpha is None else alpha)
+            decay = o["recipe"].weight_decay if alpha is None else alpha
+            return AdamW(lr, **betas, eps=o["epsilon"], weight_decay=decay)
         decay = (1e-4 if alpha is None else alpha) / batch * factor
         if o["solver"] == "sgd":
             nesterov = o["nesterovs_momentum"] and o["momentum"] > 0
@@ -358,12 +416,13 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return {}
 
     def _train(
-        self, rows: Any, y: NDArray[Any], weight: Any, held: Any, o: Mapping[str, Any], seed: int, *, tiny: bool
+        self, n: int, trained: Iterable[Any], parts: Sequence[Any], o: Mapping[str, Any], seed: int, *, tiny: bool
     ) -> None:
-        n = rows.shape[0]
+        """Train each network on its `n` rows, (x, y, weight), by its held-out ones, which may be None."""
+        held = parts[0]
         legacy = o["like_sklearn"]
         size = None if o["batch_size"] == "auto" else o["batch_size"]
-        epochs, batch = Recipe(epochs=o["max_iter"], batch_size=size).plan(n)
+        epochs, batch = replace(o["recipe"], epochs=o["max_iter"], batch_size=size).plan(n)
         if size is None and (legacy or tiny):
             batch = min(200, n)
             epochs = o["max_iter"] or 500
@@ -375,17 +434,17 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         steps = epochs * math.ceil(n / batch)
         options = self._trainer_options(o)
         loss = self._loss_name()
-        sparse = hasattr(rows, "tocsr")
         self.histories_: list[History] = []
         self.validation_scores_: list[float] | None
         self.best_loss_: float | None
         factor = 1 / self._gradient_factor()
         alpha = 1e-4 if o["alpha"] is None else o["alpha"]
         if o["solver"] == "lbfgs":
-            for i, network in enumerate(self.networks_):
+            for i, (network, (rows, y, weight)) in enumerate(zip(self.networks_, trained, strict=True)):
+                scaling = self._dense if hasattr(rows, "tocsr") else np.asarray
                 trainer = gradient_trainer(network, loss, **options, seed=seed + i)
                 value, n_iter, converged = minimise(
-                    trainer, rows, y, weight, self._dense if sparse else np.asarray, factor=factor, alpha=alpha,
+                    trainer, rows, y, weight, scaling, factor=factor, alpha=alpha,
                     max_iter=o["max_iter"] or 200, tol=1e-4 if o["tol"] is None else o["tol"],
                 )  # fmt: skip
                 if i == 0:
@@ -399,14 +458,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             return
         optimizer = self._optimizer(o, batch, steps)
         scores = ""
-        for i, network in enumerate(self.networks_):
+        for i, (network, (rows, y, weight), held) in enumerate(zip(self.networks_, trained, parts, strict=True)):
             trainer = Trainer(network, loss, optimizer, **options, seed=seed + i)
             stops, scores = self._stopping(o, trainer, held, epochs, batch, factor)
             arguments: dict[str, Any] = {
                 "epochs": epochs, "batch_size": batch, "shuffle": o["shuffle"], "verbose": bool(o["verbose"]),
                 "validation": None if held is None else tuple(held), "callbacks": [*stops, *(o["callbacks"] or ())],
             }  # fmt: skip
-            if sparse:
+            if hasattr(rows, "tocsr"):
                 history = fit_sparse(trainer, rows, y, weight, self._dense, **arguments, seed=seed + i)
             else:
                 if held is not None:
@@ -490,7 +549,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _describe(self, o: Mapping[str, Any], optimizer: Any, n: int, held: Any, batch: int, epochs: int) -> None:
         self.recipe_ = {
             "preset": o["preset"],
-            "hidden_layer_sizes": o["hidden_layer_sizes"] or Recipe().hidden,
+            "hidden_layer_sizes": o["hidden_layer_sizes"],
             "activation": tuple(o["activation"]),
             "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
             "loss": self._loss_name(),
@@ -498,10 +557,17 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             "max_iter": epochs,
             "training_rows": n,
             "held_out_rows": 0 if held is None else held[0].shape[0],
-            "features": "table" if self._encoder is not None else "numbers" if self._scale is None else "standardised",
+            "dropout": o["dropout"],
+            "label_smoothing": o.get("label_smoothing", 0.0),
+            "features": self._features_are(),
             "dtype": self._dtype.name,
             "ensemble": len(self.networks_),
         }
+
+    def _features_are(self) -> str:
+        if self._encoder is not None:
+            return "table"
+        return {type(None): "numbers", Scale: "standardised"}.get(type(self._scale), "standardised, with bins")
 
     # -- prediction ---------------------------------------------------------------------------------------------------
 
@@ -551,6 +617,10 @@ def _takes_encoder(x: Any, encode: str | None) -> bool:
 
 def _take(x: Any, rows: NDArray[Any]) -> Any:
     return x.iloc[rows] if hasattr(x, "iloc") else x[rows]
+
+
+def _cut(x: Any, y: NDArray[Any], weight: Any, rows: NDArray[Any]) -> tuple[Any, NDArray[Any], Any]:
+    return x[rows], y[rows], None if weight is None else weight[rows]
 
 
 def can_go_on(estimator: Any) -> bool:

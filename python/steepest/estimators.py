@@ -13,6 +13,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ._calibration import smooth_labels
 from ._fitting import Scale
 from ._mlp import LOSSES, BaseMLP, can_go_on
 
@@ -140,12 +141,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         n_iter_no_change: float | None = None,
         optimizer: Any = None,
         lr: Any = None,
-        dropout: float = 0.0,
+        dropout: float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         class_weight: Any = None,
-        label_smoothing: float = 0.0,
-        ensemble: int = 1,
+        label_smoothing: float | None = None,
+        ensemble: int | None = None,
         encode: str | None = "auto",
         preset: str | None = None,
         callbacks: Any = None,
@@ -298,13 +299,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return of_class[targets] * (1.0 if weight is None else weight)
 
     def _trained_targets(self, targets: NDArray[Any], o: Mapping[str, Any]) -> NDArray[Any]:
-        spread = o["label_smoothing"]
-        binary = self.out_activation_ == "logistic"
-        if not spread:
-            return targets.astype(np.float32) if binary else targets
-        if not binary:
-            targets = np.eye(self._n_out, dtype=np.float32)[targets]
-        return np.asarray(targets * (1 - spread) + spread / (2 if binary else self._n_out), np.float32)
+        share = o["label_smoothing"]
+        if self.out_activation_ == "logistic":
+            return np.asarray(targets * (1 - share) + share / 2, np.float32)
+        return smooth_labels(targets, self._n_out, share) if share else targets
 
     def _scaled_target(self, targets: NDArray[Any]) -> NDArray[Any]:
         return targets
@@ -438,12 +436,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         n_iter_no_change: float | None = None,
         optimizer: Any = None,
         lr: Any = None,
-        dropout: float = 0.0,
+        dropout: float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         quantile: float = 0.5,
         delta: float | None = None,
-        ensemble: int = 1,
+        ensemble: int | None = None,
         encode: str | None = "auto",
         preset: str | None = None,
         callbacks: Any = None,
@@ -519,9 +517,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         ValueError
             If a shape or a value is wrong, or `return_std` is asked of a single network.
         """
-        if return_std and self.ensemble < 2:
-            raise ValueError(f"return_std is True with ensemble={self.ensemble}: expected an ensemble of two or more")
         parts = [self._in_units(outputs) for outputs in self._outputs(X)]
+        if return_std and len(parts) < 2:
+            raise ValueError("return_std is True and the ensemble has one network: expected two or more")
         if len(parts) == 1:
             return parts[0]
         mean = np.asarray(sum(parts) / len(parts))
