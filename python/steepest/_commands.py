@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +63,7 @@ def train(
     table: TablePath,
     target: Annotated[str, typer.Option(help="Name of the column to predict.")],
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "256,256",
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,256.")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
@@ -70,7 +71,8 @@ def train(
     delimiter: Delimiter = ",",
 ) -> None:
     """Train a network on a table, and measure it on rows that it has never seen."""
-    recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
+    widths = None if hidden is None else _widths(hidden)
+    epochs = None if epochs is None else integer("--epochs", epochs, ge=1)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     if not out.parent.is_dir():  # before the training, not after it
         raise ValueError(f"--out: there is no folder {out.parent}")
@@ -83,8 +85,10 @@ def train(
     job = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
     labels = Classes.fit(target, truth).encode(target, truth) if job == "classification" else None
     kept, held = split_rows(np.arange(len(truth)), holdout, seed, labels)
+    recipe = replace(Recipe.for_rows(len(kept)), networks=1, epochs=epochs)  # a file holds one network
+    recipe = recipe if widths is None else replace(recipe, hidden=widths)
     training, validation = split_rows(kept, _VALIDATION_SHARE, seed, None if labels is None else labels[kept])
-    encoder = TableEncoder().fit(read, truth, job, target_name=target, rows=training)
+    encoder = TableEncoder(bins=recipe.bins).fit(read, truth, job, target_name=target, rows=training)
     x, y = encoder.transform(read), encoder.encode_target(truth)
     console.print(
         f"{table}: {len(truth):,} rows, {len(encoder.columns)} columns as {encoder.n_features} features; "

@@ -67,6 +67,7 @@ _SKLEARN = {
 }  # fmt: skip
 _FEWEST_TO_HOLD_OUT = 200  # rows; on iris's 100, a held-out fifth chose the epoch badly (0.87-0.91 right, not 0.95)
 _MOST_FEATURES = 1024  # that an array becomes: wider ones have fewer bins, or none
+_ONLINE_DECAY = 0.1  # nobody knows how many steps there will be
 _TINY = 50  # rows: fewer train all at once, in float64
 _FEW = 200  # rows: a batch at most, even where they are sparse
 
@@ -404,8 +405,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             lr = cosine(rate, warmup=steps // 20) if anneal else rate
         betas = {"beta1": o["beta_1"], "beta2": o["beta_2"]}
         if o["solver"] is None:
-            decay = o["recipe"].weight_decay if alpha is None else alpha
-            return AdamW(lr, **betas, eps=o["epsilon"], weight_decay=decay)
+            recipe: Recipe = o["recipe"]
+            if alpha is None and online:
+                alpha = _ONLINE_DECAY
+            if alpha is not None:
+                recipe = replace(recipe, weight_decay=alpha)
+            return replace(recipe.optimizer(steps, **betas, eps=o["epsilon"]), lr=lr)
         decay = (1e-4 if alpha is None else alpha) / batch * factor
         if o["solver"] == "sgd":
             nesterov = o["nesterovs_momentum"] and o["momentum"] > 0

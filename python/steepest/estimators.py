@@ -21,15 +21,16 @@ from ._mlp import LOSSES, BaseMLP, can_go_on
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A neural network that tells classes, for scikit-learn.
 
-    What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardised features, ReLU
-    layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
+    What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardised features, SiLU
+    layers, AdamW along a cosine, smoothed labels, the best epoch on held-out rows kept, logits rescaled by these.
+    `recipe_` says what was decided.
 
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, or int
         Widths of the hidden layers.
     activation : str or sequence of str
-        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
+        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`; by default "silu".
     solver : {"adam", "sgd", "lbfgs"}
         By default AdamW. "lbfgs" takes all rows in each step and suits small data.
     alpha : float
@@ -69,15 +70,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     lr : float or schedule
         The learning rate, or one of `steepest.schedules`, for any optimiser.
     dropout : float
-        Share of hidden outputs dropped in training.
+        Share of hidden outputs dropped in training; by default the recipe's, none for "lbfgs" and `partial_fit`.
     batch_norm, layer_norm : bool
         Whether to normalise before each hidden activation.
     class_weight : dict or "balanced"
         Weights of the classes; "balanced": inverse to how often they occur.
     label_smoothing : float
-        This share of each target is spread evenly over all classes.
+        This share of each target is spread evenly over all classes. By default the recipe's where rows are held out;
+        the logits are then rescaled so that the held-out rows are most probable, and probabilities are not smoothed.
     ensemble : int
-        How many networks, with seeds of their own, to average.
+        How many networks, with seeds of their own, to average; each holds other rows out. By default the recipe's:
+        five up to 2,000 rows. Whoever sets `hidden_layer_sizes`, `solver`, `optimizer`, `max_iter` or `callbacks`
+        describes one network, and gets one.
     encode : {"auto", "numbers"}
         "auto": a data frame with text, categories, booleans or missing values goes through `TableEncoder`; its columns
         are then known by name. "numbers": numbers alone are accepted.
@@ -315,7 +319,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A neural network that predicts numbers, for scikit-learn.
 
     What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardised features and
-    targets, ReLU layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
+    targets, SiLU layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
 
     Parameters
     ----------
@@ -324,7 +328,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     hidden_layer_sizes : sequence of int, or int
         Widths of the hidden layers.
     activation : str or sequence of str
-        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
+        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`; by default "silu".
     solver : {"adam", "sgd", "lbfgs"}
         By default AdamW. "lbfgs" takes all rows in each step and suits small data.
     alpha : float
@@ -364,7 +368,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     lr : float or schedule
         The learning rate, or one of `steepest.schedules`, for any optimiser.
     dropout : float
-        Share of hidden outputs dropped in training.
+        Share of hidden outputs dropped in training; by default the recipe's, none for "lbfgs" and `partial_fit`.
     batch_norm, layer_norm : bool
         Whether to normalise before each hidden activation.
     quantile : float
@@ -373,7 +377,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         For "huber": where the parabola becomes a line, in units of y; by default one standard deviation (1 with the
         preset).
     ensemble : int
-        How many networks, with seeds of their own, to average.
+        How many networks, with seeds of their own, to average; each holds other rows out. By default the recipe's:
+        five up to 2,000 rows. Whoever sets `hidden_layer_sizes`, `solver`, `optimizer`, `max_iter` or `callbacks`
+        describes one network, and gets one.
     encode : {"auto", "numbers"}
         "auto": a data frame with text, categories, booleans or missing values goes through `TableEncoder`; its columns
         are then known by name. "numbers": numbers alone are accepted.

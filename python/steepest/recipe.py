@@ -25,6 +25,7 @@ LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse
 
 _MOST_EPOCHS = 500
 _FEW = 2000  # rows
+_SHRINKING = 600.0  # weight decay times steps
 
 
 def split_rows(
@@ -96,8 +97,10 @@ class Recipe(Spec):
         By default about a 64th of the training rows, within 16 to 256.
     lr : float
         The highest learning rate.
-    weight_decay : float
-        Decoupled, on weights alone.
+    weight_decay : float, optional
+        Decoupled, on weights alone. By default 600 over the steps, 1 at most: at the default rate, weights without a
+        gradient would shrink by exp(-3) in the whole training, however long it is (after Wang and Aitchison 2024, "How
+        to set AdamW's weight decay as you scale model and dataset size").
     activation : str
         Of the hidden layers, any of `steepest.Dense`.
     dropout : float
@@ -114,7 +117,7 @@ class Recipe(Spec):
     epochs: int | None = None
     batch_size: int | None = None
     lr: float = 0.01
-    weight_decay: float = 0.3
+    weight_decay: float | None = None
     activation: str = "silu"
     dropout: float = 0.1
     label_smoothing: float = 0.1
@@ -127,7 +130,9 @@ class Recipe(Spec):
         for name in ("epochs", "batch_size"):
             if (value := getattr(self, name)) is not None:
                 self._set(**{name: integer(name, value, ge=1)})
-        self._set(lr=number("lr", self.lr, gt=0), weight_decay=number("weight_decay", self.weight_decay, ge=0))
+        self._set(lr=number("lr", self.lr, gt=0))
+        if self.weight_decay is not None:
+            self._set(weight_decay=number("weight_decay", self.weight_decay, ge=0))
         self._set(activation=choice("activation", self.activation, ACTIVATIONS))
         for name in ("dropout", "label_smoothing"):
             self._set(**{name: number(name, getattr(self, name), ge=0, lt=1)})
@@ -141,7 +146,7 @@ class Recipe(Spec):
         """
         if n_rows > _FEW:
             return cls()
-        return cls(hidden=(128, 128), weight_decay=1.0, dropout=0.0, bins=0, networks=5)
+        return cls(hidden=(128, 128), dropout=0.0, bins=0, networks=5)
 
     def plan(self, n_rows: int) -> tuple[int, int]:
         """Return epochs and batch size for this many training rows."""
@@ -149,6 +154,11 @@ class Recipe(Spec):
         least, fewest_steps = (40, 2000) if self.networks == 1 else (20, 600)
         wanted = math.ceil(fewest_steps / math.ceil(n_rows / batch_size))
         return self.epochs or min(max(least, wanted), _MOST_EPOCHS), batch_size
+
+    def optimizer(self, steps: int, **options: float) -> AdamW:
+        """Return the optimiser for this many steps; `options` are others of `steepest.AdamW`."""
+        decay = min(_SHRINKING / steps, 1.0) if self.weight_decay is None else self.weight_decay
+        return AdamW(cosine(self.lr, warmup=steps // 20), weight_decay=decay, **options)
 
     def train(
         self,
@@ -201,8 +211,7 @@ class Recipe(Spec):
         network.set_parameters({"0.weight": first})
         epochs, batch_size = self.plan(len(x))
         steps = epochs * math.ceil(len(x) / batch_size)
-        optimizer = AdamW(cosine(self.lr, warmup=steps // 20), weight_decay=self.weight_decay)
-        trainer = Trainer(network, LOSSES[task], optimizer, seed=seed)
+        trainer = Trainer(network, LOSSES[task], self.optimizer(steps), seed=seed)
         stopping = EarlyStopping(patience=max(10, epochs // 2))
         classes = task == "classification"
         targets = smooth_labels(y, n_outputs, self.label_smoothing) if classes and self.label_smoothing else y
