@@ -45,7 +45,7 @@ from ._spec import choice, flag, integer, number
 from .callbacks import Callback, EarlyStopping, History
 from .layers import ACTIVATIONS
 from .network import Network
-from .optimizers import SGD, Adam, AdamW, Optimizer
+from .optimizers import SGD, Adam, Optimizer
 from .recipe import Recipe, split_rows
 from .schedules import LearningRate, cosine
 from .tables import TableEncoder
