@@ -212,7 +212,7 @@ def test_lbfgs() -> None:
 
 CHANGES: list[dict[str, Any]] = [
     {"hidden_layer_sizes": (8,)}, {"activation": "tanh"}, {"solver": "adam"}, {"solver": "sgd"}, {"solver": "lbfgs"},
-    {"alpha": 1.0}, {"batch_size": 50}, {"learning_rate": "constant"}, {"learning_rate": "invscaling"},
+    {"alpha": 0.1}, {"batch_size": 50}, {"learning_rate": "constant"}, {"learning_rate": "invscaling"},
     {"learning_rate_init": 0.002}, {"max_iter": 3}, {"shuffle": False}, {"random_state": 1}, {"early_stopping": False},
     {"validation_fraction": 0.4}, {"beta_1": 0.5}, {"beta_2": 0.9}, {"epsilon": 0.1}, {"dropout": 0.3},
     {"batch_norm": True}, {"layer_norm": True}, {"ensemble": 2}, {"optimizer": st.RMSprop(0.001)}, {"lr": 0.005},

@@ -56,5 +56,9 @@ class BinnedScale:
             z = self.scale.apply(values[first : first + BLOCK], np.float64)
             rows = out[first : first + BLOCK]
             rows[:, :n] = z
-            np.clip((z[:, self.column] - self.start) / self.width, 0, 1, out=rows[:, n:], casting="same_kind")
+            bins = z.take(self.column, axis=1)
+            bins -= self.start
+            bins /= self.width
+            np.maximum(bins, 0, out=bins)  # for a single row, half the time of np.clip
+            np.minimum(bins, 1, out=rows[:, n:], casting="same_kind")
         return out
