@@ -132,7 +132,7 @@ def test_an_eval_set_calibrates() -> None:
 def test_online_nothing_is_dropped_or_smoothed() -> None:
     found = st.MLPClassifier().partial_fit(*IRIS, classes=[0, 1, 2]).recipe_
     assert (found["ensemble"], found["dropout"], found["label_smoothing"]) == (1, 0.0, 0.0)
-    assert "weight_decay=0.1" in found["optimizer"]
+    assert "weight_decay=0.1" in found["optimizer"] and found["features"] == "standardised"
 
 
 def test_the_default_ensemble_gives_a_spread() -> None:

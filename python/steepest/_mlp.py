@@ -164,7 +164,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     @staticmethod
     def _decide(o: dict[str, Any], n_rows: int, *, tiny: bool, online: bool) -> None:
         """Fill in what was left open, by the recipe for this many rows; whoever describes a network gets one."""
-        recipe: Recipe = Recipe() if tiny or online else Recipe.for_rows(n_rows)
+        recipe = Recipe(bins=0) if tiny or online else Recipe.for_rows(n_rows)
         if o["described"]:
             recipe = replace(recipe, networks=1)
         plain = tiny or online or o["solver"] == "lbfgs"
