@@ -66,7 +66,7 @@ def test_frames_have_bins_where_there_are_many_rows(monkeypatch: pytest.MonkeyPa
         {"max_iter": 3},
         {"callbacks": [st.LambdaCallback()]},
     ],
-    ids=str,
+    ids=lambda described: next(iter(described)),
 )
 def test_whoever_describes_a_network_gets_one(described: dict[str, Any]) -> None:
     assert len(st.MLPClassifier(**described).fit(*IRIS).networks_) == 1
