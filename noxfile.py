@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `bench`."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `bench`, `quality`."""
 
 from __future__ import annotations
 
@@ -50,3 +50,10 @@ def bench(session: nox.Session) -> None:
     """The benchmark against every peer; `nox -s bench -- --threads 2 --write` renews bench/README.md."""
     session.install(".[bench]")
     session.run("python", "bench/run.py", *session.posargs)
+
+
+@nox.session
+def quality(session: nox.Session) -> None:
+    """Cross-validation of the defaults; `nox -s quality -- --write` renews its table in bench/README.md."""
+    session.install(".[bench]")
+    session.run("python", "bench/quality.py", *session.posargs)

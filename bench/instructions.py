@@ -21,7 +21,7 @@ from works import WORKS, Work
 
 MOST_WORK = 1e7  # floating-point operations of a step: valgrind takes fifty times as long
 FEW = 3  # calls of the first run; the difference to the second leaves the start of the process out
-ENOUGH = 3e7  # floating-point operations in that difference, with some for each call: far above what the start varies by
+ENOUGH = 3e7  # floating-point operations in that difference, with some for each call: the start varies by far less
 
 
 def run_calls(table: str, name: str, calls: int) -> None:

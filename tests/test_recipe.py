@@ -9,6 +9,7 @@ import pytest
 from sklearn import metrics
 
 from helpers import normal
+from steepest._calibration import temperature
 from steepest.callbacks import Callback
 from steepest.recipe import Recipe, probabilities, score, split_rows
 from steepest.tables import TableEncoder
@@ -60,6 +61,16 @@ def test_split_of_classes_of_one_row_each_is_refused() -> None:
         split_rows(np.arange(9), 0.5, 0, np.arange(9))
 
 
+@pytest.mark.parametrize(("n", "share"), [(100, 0.2), (97, 0.2), (313, 0.1), (50, 0.25)])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_parts_have_no_row_in_common(n: int, share: float, classes: int) -> None:
+    labels = np.arange(n) % classes if classes else None
+    n_held = len(split_rows(np.arange(n), share, 4, labels)[1])
+    parts = [split_rows(np.arange(n), share, 4, labels, part)[1] for part in range((n - classes) // n_held)]
+    assert len(parts) >= 3 and {len(part) for part in parts} == {n_held}
+    assert len(np.unique(np.concatenate(parts))) == n_held * len(parts)
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.5, 2, float("nan")])
 def test_share_must_be_one(share: float) -> None:
     with pytest.raises(ValueError, match="share is"):
@@ -77,9 +88,37 @@ def test_plan(rows: int, epochs: int, batch_size: int) -> None:
     assert Recipe(epochs=3, batch_size=7).plan(rows) == (3, 7)
 
 
+@pytest.mark.parametrize(("rows", "epochs"), [(1, 500), (480, 20), (120, 75), (14_861, 20)])
+def test_plan_of_an_ensemble(rows: int, epochs: int) -> None:
+    assert Recipe(networks=5).plan(rows)[0] == epochs
+
+
+def test_recipe_for_few_rows_and_for_many() -> None:
+    few, many = Recipe.for_rows(2000), Recipe.for_rows(2001)
+    assert many == Recipe() and (many.hidden, many.bins, many.networks) == ((256, 256), 32, 1)
+    assert (few.hidden, few.bins, few.networks, few.dropout) == ((128, 128), 0, 5, 0.0)
+
+
+@pytest.mark.parametrize(("given", "steps", "decay"), [(None, 2000, 0.3), (None, 100, 1.0), (0.05, 100, 0.05)])
+def test_weight_decay_follows_the_steps(given: float | None, steps: int, decay: float) -> None:
+    optimizer = Recipe(weight_decay=given).optimizer(steps, beta2=0.95)
+    assert (optimizer.weight_decay, optimizer.beta2) == (pytest.approx(decay), 0.95)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"hidden": [0]}, "hidden"), ({"epochs": 0}, "epochs"), ({"batch_size": 0}, "batch_size"), ({"lr": 0}, "lr")],
+    [
+        ({"hidden": [0]}, "hidden"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"lr": 0}, "lr"),
+        ({"weight_decay": -1}, "weight_decay"),
+        ({"activation": "step"}, "activation"),
+        ({"dropout": 1}, "dropout"),
+        ({"label_smoothing": 1}, "label_smoothing"),
+        ({"bins": -1}, "bins"),
+        ({"networks": 0}, "networks"),
+    ],
 )
 def test_recipe_checks_its_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -131,6 +170,19 @@ def test_same_seed_same_network(trained: Any) -> None:
             x[:300], y[:300], (x[300:], y[300:]), task="regression", n_outputs=1, seed=seed
         )[0]
         assert np.array_equal(again.predict(x), network.predict(x)) is same
+
+
+def test_labels_are_smoothed_and_logits_made_sure_again() -> None:
+    x = normal(0, (1000, 3), np.float32)
+    y = (x[:, 0] + normal(1, (1000,)) > 0).astype(np.int64)
+    training, held = (x[:500], y[:500]), (x[500:], y[500:])
+    for share in (0.0, 0.5):
+        recipe = Recipe([16], epochs=20, label_smoothing=share)
+        network, history = recipe.train(*training, held, task="classification", n_outputs=2)
+        outputs = network.predict(held[0])
+        assert temperature(outputs, held[1]) == pytest.approx(1, abs=1e-3)
+        gain = min(history["val_loss"]) - metrics.log_loss(held[1], probabilities(outputs))
+        assert gain > (0.02 if share else -1e-4)
 
 
 # --- Measures ---

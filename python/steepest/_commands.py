@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +64,7 @@ def train(
     table: TablePath,
     target: Annotated[str, typer.Option(help="Name of the column to predict.")],
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "256,256",
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,256.")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
@@ -72,13 +72,13 @@ def train(
     delimiter: Delimiter = ",",
 ) -> None:
     """Train a network on a table, and measure it on rows that it has never seen."""
-    recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
+    asked = _asked(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     _check_folder(out)
     console = _console()
-    job = _job(table, target, task, holdout, seed, delimiter, console)
+    job = _job(table, target, task, holdout, seed, delimiter, console, asked)
     start = time.perf_counter()
-    network, history = recipe.train(
+    network, history = job.recipe.train(
         *job.rows("training"),
         job.rows("validation"),
         task=job.encoder.task,
@@ -140,7 +140,7 @@ def explain(
     model: Annotated[Path | None, typer.Option(help="Model file to show on the table, in place of a target.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Show two small networks learn, without a table.")] = False,
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "256,256",
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,256.")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("explain.html"),
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
@@ -150,7 +150,7 @@ def explain(
     """Write a page that shows how a network learns: cost, gradients, landscape, backpropagation, diagnosis."""
     from . import explain as pages
 
-    recipe = Recipe(_widths(hidden), None if epochs is None else integer("--epochs", epochs, ge=1))
+    asked = _asked(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     _check_folder(out)
     pages.require_matplotlib()
@@ -165,9 +165,8 @@ def explain(
     elif model is not None and target is None:
         page = _page_of_model(model, table, delimiter, console)
     elif target is not None and model is None:
-        page = _page_of_training(
-            recipe, _job(table, target, task, holdout, seed, delimiter, console), seed, table, console
-        )
+        job = _job(table, target, task, holdout, seed, delimiter, console, asked)
+        page = _page_of_training(job, seed, table, console)
     else:
         raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model: one of them")
     files.write_atomically(out, page.encode())
@@ -196,6 +195,7 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
 class _Job:
     """A table made ready for training: its rows as features, and which of them are for what."""
 
+    recipe: Recipe
     encoder: TableEncoder
     x: NDArray[np.float32]
     y: NDArray[Any]
@@ -207,7 +207,16 @@ class _Job:
         return self.x[self.places[part]], self.y[self.places[part]]
 
 
-def _job(table: Path, target: str, task: str, holdout: float, seed: int, delimiter: str, console: Console) -> _Job:
+def _job(
+    table: Path,
+    target: str,
+    task: str,
+    holdout: float,
+    seed: int,
+    delimiter: str,
+    console: Console,
+    asked: dict[str, Any],
+) -> _Job:
     """Read a table, split it, and say so."""
     read = files.read_table(table, delimiter=_character(delimiter))
     truth = _target_of(read, target, table)
@@ -217,7 +226,8 @@ def _job(table: Path, target: str, task: str, holdout: float, seed: int, delimit
     labels = Classes.fit(target, truth).encode(target, truth) if kind == "classification" else None
     kept, held = split_rows(np.arange(len(truth)), holdout, seed, labels)
     training, validation = split_rows(kept, _VALIDATION_SHARE, seed, None if labels is None else labels[kept])
-    encoder = TableEncoder().fit(read, truth, kind, target_name=target, rows=training)
+    recipe = replace(Recipe.for_rows(len(kept)), networks=1, **asked)  # a file holds one network
+    encoder = TableEncoder(bins=recipe.bins).fit(read, truth, kind, target_name=target, rows=training)
     places = {"training": training, "validation": validation, "held": held}
     console.print(
         f"{table}: {len(truth):,} rows, {len(encoder.columns)} columns as {encoder.n_features} features; "
@@ -225,7 +235,7 @@ def _job(table: Path, target: str, task: str, holdout: float, seed: int, delimit
         f"{len(training):,} rows to train on, {len(validation):,} to choose the best epoch by, {len(held):,} held out",
         soft_wrap=True,
     )
-    return _Job(encoder, encoder.transform(read), encoder.encode_target(truth), truth, places)
+    return _Job(recipe, encoder, encoder.transform(read), encoder.encode_target(truth), truth, places)
 
 
 def _progress(encoder: TableEncoder) -> ProgressBar:
@@ -252,12 +262,12 @@ def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -
     return table_page(case, encoder, source, numbers, "on these rows")
 
 
-def _page_of_training(recipe: Recipe, job: _Job, seed: int, table: Path, console: Console) -> str:
+def _page_of_training(job: _Job, seed: int, table: Path, console: Console) -> str:
     from .explain import table_page, train
 
     start = time.perf_counter()
     training, validation, (held, _) = (job.rows(part) for part in ("training", "validation", "held"))
-    case, history = train(recipe, job.encoder, training, validation, seed=seed, callbacks=[_progress(job.encoder)])
+    case, history = train(job.recipe, job.encoder, training, validation, seed=seed, callbacks=[_progress(job.encoder)])
     _print_trained(console, history, time.perf_counter() - start)
     numbers = score(job.encoder, case.network.predict(held), job.truth[job.places["held"]])
     print_numbers(console, f"On the {len(held):,} held-out rows", numbers)
@@ -278,6 +288,12 @@ def _check_folder(out: Path) -> None:
     """Refuse a file that could not be written: before a training, not after it."""
     if not out.parent.is_dir():
         raise ValueError(f"--out: there is no folder {out.parent}")
+
+
+def _asked(hidden: str | None, epochs: int | None) -> dict[str, Any]:
+    """Return what of the recipe the user decides."""
+    asked: dict[str, Any] = {} if hidden is None else {"hidden": _widths(hidden)}
+    return asked if epochs is None else asked | {"epochs": integer("--epochs", epochs, ge=1)}
 
 
 def _widths(text: str) -> list[int]:

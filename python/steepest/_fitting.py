@@ -85,7 +85,13 @@ def merge_rows(
 
 
 def build_layers(
-    hidden: Sequence[int], activations: Sequence[str], n_out: int, *, dropout: float, batch_norm: bool, layer_norm: bool
+    hidden: Sequence[int],
+    activations: Sequence[str],
+    n_out: int,
+    *,
+    dropout: float,
+    batch_norm: bool = False,
+    layer_norm: bool = False,
 ) -> list[Layer]:
     """Return dense layers, each with its normalisation, activation and dropout, and the output layer."""
     layers: list[Layer] = []

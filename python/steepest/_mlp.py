@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -13,9 +14,9 @@ from sklearn.utils import check_random_state
 from ._checks import refuse_too_large
 from ._fitting import dense_names, merge_rows
 from ._like_sklearn import draw_like_sklearn
-from ._options import checked
+from ._options import checked, decide
 from ._predicting import Predicts
-from ._reading import take
+from ._reading import cut, take
 from ._training import Trains
 from .network import Network
 
@@ -100,6 +101,7 @@ class BaseMLP(Trains, Predicts):
         random = check_random_state(o["random_state"])
         legacy = o["like_sklearn"]
         seed = 0 if legacy and o["random_state"] is not None else int(random.randint(2**31 - 1))
+        decide(o, targets.shape[0], tiny=tiny, online=online)
 
         if not goes_on:
             self._dtype = np.dtype(
@@ -111,11 +113,13 @@ class BaseMLP(Trains, Predicts):
             networks = [self._network(x.shape[1], o, seed + i) for i in range(o["ensemble"])]
             for network in networks:
                 draw_like_sklearn(network, random, logistic=o["activation"][:1] == ["sigmoid"])
-        train, valid = self._split(targets, o, random, seed, tiny=tiny, online=online or held is not None)
-        if o["eval_metric"] and not online and held is None and valid is None:
+        n_networks = len(self.networks_) if goes_on else o["ensemble"]
+        splits = self._split(targets, o, random, seed, n_networks, tiny=tiny, online=online or held is not None)
+        if o["eval_metric"] and not online and held is None and not splits:
             raise ValueError(f"eval_metric has none of {len(targets)} rows to measure: expected more, or an eval_set")
         whole = targets
-        if valid is not None:
+        if len(splits) == 1:
+            train, valid = splits[0]
             held = (take(x, valid), targets[valid], None if weight is None else weight[valid])
             if held[2] is not None and not held[2].any():
                 held = None
@@ -123,13 +127,17 @@ class BaseMLP(Trains, Predicts):
         n = targets.shape[0]
         if not goes_on:
             if not legacy:
-                self._fit_scales(x, targets, weight, scale_features=not online or n >= 10)
+                self._fit_scales(x, targets, weight, o["recipe"].bins, scale_features=not online or n >= 10)
             else:
                 self._target_scale = None
         if self._dtype == np.float32 and not is_classifier(self):
             refuse_too_large("y", self._scaled_target(whole), places)
         rows = self._features(x)
         held = None if held is None else (self._features(held[0]), *held[1:])
+        if o.get("label_smoothing", 0.0) is None:
+            smooths = self._n_out > 1 and self._loss_name() == "cross_entropy" and (len(splits) > 1 or held is not None)
+            o["label_smoothing"] = o["recipe"].label_smoothing if smooths else 0.0
+            o["calibrates"] = smooths
         if goes_on:
             networks = self.networks_
         elif not legacy:
@@ -147,7 +155,16 @@ class BaseMLP(Trains, Predicts):
         self.n_layers_, self.n_outputs_ = len(dense_names(networks[0])) + 1, networks[0].n_out
         if online:
             return self._train_online(rows, y_train, weight, o, seed)
-        self._train(rows, y_train, weight, held, o, seed, tiny=tiny)
+        parts: list[Any] = [(lambda: (rows, y_train, weight), held)] * len(networks)
+        if len(splits) > 1:
+            n, y_held = len(splits[0][0]), self._scaled_target(targets)
+            parts = [
+                (partial(cut, rows, y_train, weight, train), cut(rows, y_held, weight, valid))
+                for train, valid in splits
+            ]
+        self._train(n, parts, o, seed, tiny=tiny)
+        if o.get("calibrates"):
+            self._calibrate([held for _, held in parts])
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from .optimizers import Optimizer
 from .recipe import Recipe
 
 _SOLVERS = ("adam", "sgd", "lbfgs")
+_DESCRIPTIONS = ("hidden_layer_sizes", "solver", "optimizer", "max_iter", "callbacks")  # of one network's training
 _RULES = ("constant", "invscaling", "adaptive")
 _SKLEARN = {
     "hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam", "alpha": 1e-4, "batch_size": "auto",
     "learning_rate": "constant", "learning_rate_init": 1e-3, "max_iter": 200, "tol": 1e-4, "n_iter_no_change": 10,
-    "early_stopping": False, "validation_fraction": 0.1, "encode": "numbers",
+    "early_stopping": False, "validation_fraction": 0.1, "encode": "numbers", "dropout": 0.0, "label_smoothing": 0.0,
+    "ensemble": 1,
 }  # fmt: skip
 
 
@@ -29,13 +32,15 @@ def checked(o: dict[str, Any], losses: tuple[str, ...]) -> dict[str, Any]:
     """Check an estimator's parameters; return them with scikit-learn's defaults where the preset says so."""
     like_sklearn = o["preset"] is not None and choice("preset", o["preset"], ("sklearn",)) == "sklearn"
     if like_sklearn:
-        o |= {name: value for name, value in _SKLEARN.items() if o[name] is None}
+        o |= {name: value for name, value in _SKLEARN.items() if o.get(name, 0) is None}
+    o["described"] = any(o[name] is not None for name in _DESCRIPTIONS)
     for name, options in (("solver", _SOLVERS), ("learning_rate", _RULES), ("encode", ("auto", "numbers"))):
         if o[name] is not None:
             choice(name, o[name], options)
-    hidden = Recipe().hidden if o["hidden_layer_sizes"] is None else o["hidden_layer_sizes"]
-    sizes = hidden if np.iterable(hidden) else [hidden]
-    o["hidden_layer_sizes"] = tuple(integer("hidden_layer_sizes", size, ge=1) for size in sizes)
+    hidden = o["hidden_layer_sizes"]
+    if hidden is not None:
+        sizes = hidden if np.iterable(hidden) else [hidden]
+        o["hidden_layer_sizes"] = tuple(integer("hidden_layer_sizes", size, ge=1) for size in sizes)
     o["callbacks"] = check_callbacks(() if o["callbacks"] is None else o["callbacks"])
     for name, least in (
         ("max_iter", 1),
@@ -75,15 +80,30 @@ def checked(o: dict[str, Any], losses: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError(f"n_jobs is {o['n_jobs']!r}: expected None, or a whole number other than 0")
     if not callable(o["loss"]):
         choice("loss", o["loss"], losses)
-    o["activation"] = _activations(o["activation"], len(o["hidden_layer_sizes"]))
+    o["activation"] = _activations(o["activation"], len(Recipe().hidden if hidden is None else o["hidden_layer_sizes"]))
     o["like_sklearn"] = like_sklearn
     return o
+
+
+def decide(o: dict[str, Any], n_rows: int, *, tiny: bool, online: bool) -> None:
+    """Fill in what was left open, by the recipe for this many rows; whoever describes a network gets one."""
+    recipe = Recipe(bins=0) if tiny or online else Recipe.for_rows(n_rows)
+    if o["described"]:
+        recipe = replace(recipe, networks=1)
+    plain = tiny or online or o["solver"] == "lbfgs"
+    o["recipe"] = recipe
+    decided = {
+        "hidden_layer_sizes": tuple(recipe.hidden),
+        "dropout": 0.0 if plain else recipe.dropout,
+        "ensemble": recipe.networks,
+    }
+    o |= {name: value for name, value in decided.items() if o[name] is None}
 
 
 def _activations(given: Any, n_layers: int) -> list[str]:
     if given is not None and not np.iterable(given):
         raise TypeError(f"activation is {given!r}: expected a name such as 'relu', or one for each hidden layer")
-    names = [given or "relu"] * n_layers if given is None or isinstance(given, str) else list(given)
+    names = [given or Recipe().activation] * n_layers if given is None or isinstance(given, str) else list(given)
     if len(names) != n_layers:
         raise ValueError(f"activation has {len(names)} names: expected one, or {n_layers} for the hidden layers")
     return ["sigmoid" if name == "logistic" else choice("activation", name, ACTIVATIONS) for name in names]

@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
 
 from ._checks import located, read_labels, read_numbers, refuse_masked, refuse_too_large
 from ._columns import is_frame
+from ._features import BinnedScale
 from ._fitting import Scale, feature_scale
 from ._rows import ArrayRows, RowSource, SparseRows
 from .network import Network
@@ -28,6 +29,7 @@ from .recipe import split_rows
 from .tables import TableEncoder
 
 _FEWEST_TO_HOLD_OUT = 200  # rows; on iris's 100, a held-out fifth chose the epoch badly (0.87-0.91 right, not 0.95)
+_MOST_FEATURES = 1024  # that an array becomes: wider ones have fewer bins, or none
 
 
 class Reads(BaseEstimator):  # type: ignore[misc]
@@ -36,7 +38,7 @@ class Reads(BaseEstimator):  # type: ignore[misc]
     _dtype: np.dtype[Any]
     _is_frame: bool
     _encoder: TableEncoder | None
-    _scale: Scale | None
+    _scale: Scale | BinnedScale | None
     _target_scale: Scale | None
     classes_: NDArray[Any]
 
@@ -81,7 +83,7 @@ class Reads(BaseEstimator):  # type: ignore[misc]
 
     def _dense(self, block: Any) -> NDArray[Any]:
         """Scale dense rows as the network expects them."""
-        scale: Scale | None = self._scale
+        scale = self._scale
         return np.asarray(block) if scale is None else scale.apply(block, self._dtype)
 
     def _features(self, x: Any) -> Any:
@@ -109,40 +111,48 @@ class Reads(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"eval_set: {error}") from None
 
     def _split(
-        self, targets: NDArray[Any], o: Mapping[str, Any], random: Any, seed: int, *, tiny: bool, online: bool
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
-        """Return the places of the rows to train on, and of those to hold out."""
+        self,
+        targets: NDArray[Any],
+        o: Mapping[str, Any],
+        random: Any,
+        seed: int,
+        n_networks: int,
+        *,
+        tiny: bool,
+        online: bool,
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Return the places of the rows to train each network on, and of those to hold out; none if none are."""
         rows = np.arange(targets.shape[0])
         wanted = True if o["eval_metric"] and o["early_stopping"] is None else o["early_stopping"]
-        if (
-            online
-            or o["solver"] == "lbfgs"
-            or wanted is False
-            or (wanted is None and (tiny or len(rows) < _FEWEST_TO_HOLD_OUT))
-        ):
-            return rows, None
+        few = tiny or (n_networks == 1 and len(rows) < _FEWEST_TO_HOLD_OUT)
+        if online or o["solver"] == "lbfgs" or wanted is False or (wanted is None and few):
+            return []
         labels = self.classes_[targets] if is_classifier(self) and targets.ndim == 1 else None
-        share = o["validation_fraction"] or (0.2 if len(rows) < 2000 else 0.1)
+        share = o["validation_fraction"] or (0.2 if len(rows) <= 2000 else 0.1)
         if o["like_sklearn"]:
-            train, valid = train_test_split(rows, random_state=random, test_size=share, stratify=labels)
-            return train, valid
+            return [train_test_split(rows, random_state=random, test_size=share, stratify=labels)]
+        places = targets if labels is not None else None
         try:
-            train, valid = split_rows(rows, share, seed, targets if labels is not None else None)
+            splits = [split_rows(rows, share, seed, places, part) for part in range(n_networks)]
         except ValueError as error:
             if o["early_stopping"]:
                 raise ValueError(f"early_stopping is True, but {error}") from None
-            return rows, None
+            return []
         if labels is not None and len(lone := self.classes_[np.bincount(targets) == 1]):
             listed = ", ".join(map(repr, lone[:5].tolist())) + (" and others" if len(lone) > 5 else "")
             warnings.warn(f"y has one row only of the class {listed}: it is trained on, none is held out", stacklevel=5)
-        return train, valid
+        return splits
 
-    def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, *, scale_features: bool) -> None:
+    def _fit_scales(self, x: Any, targets: NDArray[Any], weight: Any, bins: int, *, scale_features: bool) -> None:
         self._encoder, self._scale = None, None
         if self._is_frame:
-            self._encoder = TableEncoder().fit(x, np.zeros(len(x)), "regression")
+            self._encoder = TableEncoder(bins=bins).fit(x, np.zeros(len(x)), "regression")
         elif scale_features:
-            self._scale = feature_scale(x, weight)
+            self._scale = scale = feature_scale(x, weight)
+            bins = min(bins, _MOST_FEATURES // x.shape[1])
+            if bins and isinstance(x, np.ndarray):
+                binned = BinnedScale.fit(x, scale, bins)
+                self._scale = binned if len(binned.column) else scale
         self._fit_target_scale(targets, weight)
 
     def _silence_unseen(self, network: Network, rows: Any) -> None:
@@ -165,3 +175,7 @@ def _takes_encoder(x: Any, encode: str | None) -> bool:
 
 def take(x: Any, rows: NDArray[Any]) -> Any:
     return x.iloc[rows] if hasattr(x, "iloc") else x[rows]
+
+
+def cut(x: Any, y: NDArray[Any], weight: Any, rows: NDArray[Any]) -> tuple[Any, NDArray[Any], Any]:
+    return x[rows], y[rows], None if weight is None else weight[rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -13,19 +13,25 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
+from ._calibration import divide_logits, temperature
 from ._epochs import Metric, run_epochs
-from ._fitting import build_layers
+from ._fitting import Scale, build_layers
 from ._lbfgs import minimise
 from ._like_sklearn import StopLikeSklearn, penalised
 from ._reading import Reads
+from ._rows import blocks
 from .callbacks import Callback, EarlyStopping, History, PrintEpochs
 from .network import Network
-from .optimizers import SGD, Adam, AdamW, Optimizer
+from .optimizers import SGD, Adam, Optimizer
 from .recipe import Recipe
 from .schedules import LearningRate, cosine
 from .training import Trainer
 
 T = TypeVar("T", bound="Trains")
+# Of one network: what makes its rows to train on, (x, y, weight), when they are needed, and those it holds out.
+Part = tuple[Callable[[], tuple[Any, NDArray[Any], Any]], tuple[Any, NDArray[Any], Any] | None]
+
+_DECAY = 0.1  # of weights at a constant rate, which does not say how many steps there will be
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class Trains(Reads):
         rate, alpha = o["learning_rate_init"], o["alpha"]
         factor = self._gradient_factor()
         if rate is None:
-            rate = 1e-3 if online or o["learning_rate"] or o["solver"] == "adam" else Recipe().lr
+            rate = 1e-3 if online or o["learning_rate"] or o["solver"] == "adam" else o["recipe"].lr
         if o["solver"] == "sgd":
             rate /= factor
         if lr is None:
@@ -105,20 +111,22 @@ class Trains(Reads):
             lr = cosine(rate, warmup=steps // 20) if anneal else rate
         betas = {"beta1": o["beta_1"], "beta2": o["beta_2"]}
         if o["solver"] is None:
-            return AdamW(lr, **betas, eps=o["epsilon"], weight_decay=Recipe().weight_decay if alpha is None else alpha)
+            if alpha is None and not callable(lr):
+                alpha = _DECAY
+            recipe: Recipe = o["recipe"] if alpha is None else replace(o["recipe"], weight_decay=alpha)
+            return replace(recipe.optimizer(steps, **betas, eps=o["epsilon"]), lr=lr)
         decay = (1e-4 if alpha is None else alpha) / batch * factor
         if o["solver"] == "sgd":
             nesterov = o["nesterovs_momentum"] and o["momentum"] > 0
             return SGD(lr, momentum=o["momentum"], nesterov=nesterov, weight_decay=decay)
         return Adam(lr, **betas, eps=o["epsilon"] * factor, weight_decay=decay)
 
-    def _train(
-        self, rows: Any, y: NDArray[Any], weight: Any, held: Any, o: Mapping[str, Any], seed: int, *, tiny: bool
-    ) -> None:
-        n = rows.shape[0]
+    def _train(self, n: int, parts: Sequence[Part], o: Mapping[str, Any], seed: int, *, tiny: bool) -> None:
+        """Train each network on its `n` rows, by the rows it holds out."""
+        held = parts[0][1]
         legacy = o["like_sklearn"]
         size = None if o["batch_size"] == "auto" else o["batch_size"]
-        epochs, batch = Recipe(epochs=o["max_iter"], batch_size=size).plan(n)
+        epochs, batch = replace(o["recipe"], epochs=o["max_iter"], batch_size=size).plan(n)
         if size is None and (legacy or tiny):
             batch = min(200, n)
             epochs = o["max_iter"] or 500
@@ -130,7 +138,7 @@ class Trains(Reads):
         self.validation_scores_: list[float] | None = None
         self.best_loss_: float | None
         if o["solver"] == "lbfgs":
-            converged = self._minimise(rows, y, weight, o, seed)
+            converged = self._minimise(parts, o, seed)
             if legacy and not converged:
                 warnings.warn(f"lbfgs did not converge in {self.n_iter_} iterations", ConvergenceWarning, stacklevel=5)
             self._describe(o, "lbfgs", n, held, batch, epochs)
@@ -141,16 +149,16 @@ class Trains(Reads):
         self.networks_ = [trainer.network for trainer in trainers]
         curve = self._curve()
         watch = self._watch(o)
-        source, held_source = self._source(rows, y, weight), None if held is None else self._source(*held)
         rules = [self._stopping(o, trainer, watch, held is not None, epochs, batch) for trainer in trainers]
 
-        def train(trainer: Trainer, rule: list[Callback]) -> History:
+        def train(trainer: Trainer, part: Part, rule: list[Callback]) -> History:
+            rows, held = part
             callbacks = [*rule, *o["callbacks"], *([PrintEpochs()] if o["verbose"] else [])]
             return run_epochs(
                 trainer,
-                source,
-                held_source,
-                watch.metrics if held_source else None,
+                self._source(*rows()),
+                None if held is None else self._source(*held),
+                None if held is None else watch.metrics,
                 callbacks,
                 epochs,
                 batch,
@@ -159,8 +167,8 @@ class Trains(Reads):
 
         # The user's callbacks are called for one network after the other.
         jobs = Parallel(n_jobs=1 if o["callbacks"] else o["n_jobs"], require="sharedmem")
-        fits = zip(trainers, rules, strict=True)
-        self.histories_: list[History] = jobs(delayed(train)(trainer, rule) for trainer, rule in fits)
+        fits = zip(trainers, parts, rules, strict=True)
+        self.histories_: list[History] = jobs(delayed(train)(*each) for each in fits)
         self._take_averages(o, trainers)
         self._trainers = trainers if o["warm_start"] else None
         rule = next((rule for rule in rules[0] if isinstance(rule, StopLikeSklearn)), None)
@@ -182,9 +190,10 @@ class Trains(Reads):
             self.best_validation_score_ = float(np.max(values) if watch.sign > 0 else np.min(values))
         self._describe(o, optimizer, n, held, batch, epochs)
 
-    def _minimise(self, rows: Any, y: NDArray[Any], weight: Any, o: Mapping[str, Any], seed: int) -> bool:
+    def _minimise(self, parts: Sequence[Part], o: Mapping[str, Any], seed: int) -> bool:
         """Train by L-BFGS; return whether all networks converged."""
         self._trainers = None  # who trains by steps afterwards begins with these weights alone
+        rows, y, weight = parts[0][0]()  # no network holds rows out
         to_dense = self._dense if hasattr(rows, "tocsr") else np.asarray
         found = [
             minimise(
@@ -220,8 +229,8 @@ class Trains(Reads):
         return trainers
 
     def _take_averages(self, o: Mapping[str, Any], trainers: list[Trainer]) -> None:
-        """Predict by the averages, where there are such; the trainers' networks go on from the last weights."""
-        if o["ema"]:
+        """Predict by averages or calibrated copies, where asked for; trainers go on from the last weights."""
+        if o["ema"] or (o.get("calibrates") and o["warm_start"]):
             self.networks_ = [trainer.averaged for trainer in trainers]
         self.network_ = self.networks_[0]
 
@@ -307,6 +316,20 @@ class Trains(Reads):
         self._describe(o, self._trainers[0].optimizer, n, None, batch, 1)
         return self
 
+    def _calibrate(self, held: Sequence[Any]) -> None:
+        """Make the logits as sure as all held-out rows together say they should be."""
+        logits = [
+            network.predict(self._dense(block) if hasattr(rows, "tocsr") else block)
+            for network, (rows, *_) in zip(self.networks_, held, strict=True)
+            for _, block in blocks(rows)
+        ]
+        labels = np.concatenate([y for _, y, _ in held])
+        weight = None if held[0][2] is None else np.concatenate([w for *_, w in held])
+        found = temperature(np.concatenate(logits), labels, weight)
+        for network in self.networks_:
+            divide_logits(network, found)
+        self.recipe_["temperature"] = found
+
     def _describe(self, o: Mapping[str, Any], optimizer: Any, n: int, held: Any, batch: int, epochs: int) -> None:
         self.recipe_ = {
             "preset": o["preset"],
@@ -318,10 +341,17 @@ class Trains(Reads):
             "max_iter": epochs,
             "training_rows": n,
             "held_out_rows": 0 if held is None else held[0].shape[0],
-            "features": "table" if self._encoder is not None else "numbers" if self._scale is None else "standardised",
+            "dropout": o["dropout"],
+            "label_smoothing": o.get("label_smoothing", 0.0),
+            "features": self._features_are(),
             "dtype": self._dtype.name,
             "ensemble": len(self.networks_),
         }
+
+    def _features_are(self) -> str:
+        if self._encoder is not None:
+            return "table"
+        return {type(None): "numbers", Scale: "standardised"}.get(type(self._scale), "standardised, with bins")
 
 
 def _alpha(o: Mapping[str, Any]) -> float:

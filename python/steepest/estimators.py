@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit, log_softmax, softmax  # type: ignore[import-untyped]
+from scipy.special import expit, log_expit, log_softmax  # type: ignore[import-untyped]
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.utils import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ._calibration import smooth_labels
 from ._checks import read_classes
 from ._epochs import Metric
 from ._fitting import Scale
@@ -28,15 +29,16 @@ LOSSES = {
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A neural network that tells classes, for scikit-learn.
 
-    What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardised features, ReLU
-    layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
+    What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardised features, SiLU
+    layers, AdamW along a cosine, smoothed labels, the best epoch on held-out rows kept, logits rescaled by these.
+    `recipe_` says what was decided.
 
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, or int
         Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
-        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
+        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`; by default "silu".
     solver : {"adam", "sgd", "lbfgs"}
         By default AdamW. "lbfgs" takes all rows in each step and suits small data.
     alpha : float
@@ -67,8 +69,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     momentum, nesterovs_momentum : float, bool
         Of "sgd".
     early_stopping : bool
-        Whether to hold rows out and keep the best epoch; None: where there are at least 200 rows. Each class is held
-        out by its share, but one row of it is always trained on. True with too few rows to hold one out is an error.
+        Whether to hold rows out and keep the best epoch; None: in an ensemble, or where there are at least 200 rows.
+        Each class is held out by its share, but one row of it is always trained on. True with too few rows to hold one
+        out is an error.
     validation_fraction : float
         The share of the rows held out.
     beta_1, beta_2, epsilon : float
@@ -78,15 +81,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     lr : float or schedule
         The learning rate, or one of `steepest.schedules`, for any optimiser.
     dropout : float
-        Share of hidden outputs dropped in training.
+        Share of hidden outputs dropped in training; by default the recipe's, none for "lbfgs" and `partial_fit`.
     batch_norm, layer_norm : bool
         Whether to normalise before each hidden activation.
     class_weight : dict or "balanced"
         Weights of the classes; "balanced": inverse to how often they occur.
     label_smoothing : float
-        This share of each target is spread evenly over all classes.
+        This share of each target is spread evenly over all classes. By default the recipe's where rows are held out;
+        the logits are then rescaled so that the held-out rows are most probable, and probabilities are not smoothed.
     ensemble : int
-        How many networks, with seeds of their own, to average.
+        How many networks, with seeds of their own, to average; each holds other rows out. By default the recipe's:
+        five up to 2,000 rows. Whoever sets `hidden_layer_sizes`, `solver`, `optimizer`, `max_iter` or `callbacks`
+        describes one network, and gets one.
     encode : {"auto", "numbers"}
         "auto": a data frame with text, categories, booleans or missing values goes through `TableEncoder`; its columns
         are then known by name. "numbers": numbers alone are accepted.
@@ -180,12 +186,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         n_iter_no_change: float | None = None,
         optimizer: Any = None,
         lr: Any = None,
-        dropout: float = 0.0,
+        dropout: float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         class_weight: Any = None,
-        label_smoothing: float = 0.0,
-        ensemble: int = 1,
+        label_smoothing: float | None = None,
+        ensemble: int | None = None,
         encode: str | None = "auto",
         preset: str | None = None,
         callbacks: Any = None,
@@ -288,7 +294,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _probabilities(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         link = expit if self.out_activation_ == "logistic" else _softmax
-        return np.asarray(sum(link(part) for part in outputs) / len(outputs))
+        if len(outputs) == 1:
+            return np.asarray(link(outputs[0]))
+        return np.asarray(link(np.array(outputs)).sum(axis=0) / len(outputs))
 
     def _of_each_class(self, probabilities: NDArray[Any]) -> NDArray[Any]:
         """Add the first class's column where one output stands for two classes."""
@@ -368,13 +376,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return of_class[targets] * (1.0 if weight is None else weight)
 
     def _trained_targets(self, targets: NDArray[Any], o: Mapping[str, Any]) -> NDArray[Any]:
-        spread = o["label_smoothing"]
-        binary = self.out_activation_ == "logistic"
-        if not spread:
-            return targets.astype(np.float32) if binary else targets
-        if not binary:
-            targets = np.eye(self._n_out, dtype=np.float32)[targets]
-        return np.asarray(targets * (1 - spread) + spread / (2 if binary else self._n_out), np.float32)
+        share = o["label_smoothing"]
+        if self.out_activation_ == "logistic":
+            return np.asarray(targets * (1 - share) + share / 2, np.float32)
+        return smooth_labels(targets, self._n_out, share) if share else targets
 
     def _scaled_target(self, targets: NDArray[Any]) -> NDArray[Any]:
         return targets
@@ -387,7 +392,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A neural network that predicts numbers, for scikit-learn.
 
     What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardised features and
-    targets, ReLU layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
+    targets, SiLU layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
 
     Parameters
     ----------
@@ -399,7 +404,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     hidden_layer_sizes : sequence of int, or int
         Widths of the hidden layers; ``()`` makes a linear model.
     activation : str or sequence of str
-        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`.
+        One for all hidden layers, or one for each: "logistic" or any of `steepest.Dense`; by default "silu".
     solver : {"adam", "sgd", "lbfgs"}
         By default AdamW. "lbfgs" takes all rows in each step and suits small data.
     alpha : float
@@ -430,8 +435,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     momentum, nesterovs_momentum : float, bool
         Of "sgd".
     early_stopping : bool
-        Whether to hold rows out and keep the best epoch; None: where there are at least 200 rows. True with too few
-        rows to hold one out is an error.
+        Whether to hold rows out and keep the best epoch; None: in an ensemble, or where there are at least 200 rows.
+        True with too few rows to hold one out is an error.
     validation_fraction : float
         The share of the rows held out.
     beta_1, beta_2, epsilon : float
@@ -441,7 +446,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     lr : float or schedule
         The learning rate, or one of `steepest.schedules`, for any optimiser.
     dropout : float
-        Share of hidden outputs dropped in training.
+        Share of hidden outputs dropped in training; by default the recipe's, none for "lbfgs" and `partial_fit`.
     batch_norm, layer_norm : bool
         Whether to normalise before each hidden activation.
     quantile : float
@@ -450,7 +455,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         For "huber": where the parabola becomes a line, in units of y; by default one standard deviation (1 with the
         preset).
     ensemble : int
-        How many networks, with seeds of their own, to average.
+        How many networks, with seeds of their own, to average; each holds other rows out. By default the recipe's:
+        five up to 2,000 rows. Whoever sets `hidden_layer_sizes`, `solver`, `optimizer`, `max_iter` or `callbacks`
+        describes one network, and gets one.
     encode : {"auto", "numbers"}
         "auto": a data frame with text, categories, booleans or missing values goes through `TableEncoder`; its columns
         are then known by name. "numbers": numbers alone are accepted.
@@ -537,12 +544,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         n_iter_no_change: float | None = None,
         optimizer: Any = None,
         lr: Any = None,
-        dropout: float = 0.0,
+        dropout: float | None = None,
         batch_norm: bool = False,
         layer_norm: bool = False,
         quantile: float = 0.5,
         delta: float | None = None,
-        ensemble: int = 1,
+        ensemble: int | None = None,
         encode: str | None = "auto",
         preset: str | None = None,
         callbacks: Any = None,
@@ -627,17 +634,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         ValueError
             If a shape or a value is wrong, or `return_std` is asked of a single network.
         """
-        if return_std and self.ensemble < 2:
-            raise ValueError(f"return_std is True with ensemble={self.ensemble}: expected an ensemble of two or more")
-        parts = [self._in_units(outputs) for outputs in self._outputs(X)]
-        if len(parts) == 1:
-            return parts[0]
-        mean = np.asarray(sum(parts) / len(parts))
-        return (mean, np.std(parts, axis=0)) if return_std else mean
+        outputs = [self._rates(part) for part in self._outputs(X)]
+        if len(outputs) == 1:
+            if return_std:
+                raise ValueError("return_std is True and the ensemble has one network: expected two or more")
+            return self._in_units(outputs[0])
+        mean = self._in_units(np.asarray(sum(outputs[1:], outputs[0]) / len(outputs)))
+        return (mean, np.std([self._in_units(part) for part in outputs], axis=0)) if return_std else mean
+
+    def _rates(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        return np.exp(outputs) if self.out_activation_ == "exp" else outputs
 
     def _in_units(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        if self.out_activation_ == "exp":
-            outputs = np.exp(outputs)
         if self._target_scale is not None:
             outputs = self._target_scale.invert(outputs)
         return outputs[:, 0] if self._flat else outputs
@@ -671,7 +679,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         scale = self._target_scale
         if scale is not None:
             targets = scale.invert(targets.reshape(len(targets), -1)).reshape(targets.shape)
-        return targets, self._in_units(outputs)
+        return targets, self._in_units(self._rates(outputs))
 
     def _encode_targets(self, y: NDArray[Any], classes: Any, *, goes_on: bool, online: bool) -> NDArray[Any]:
         y = y.astype(np.float64, copy=False)
@@ -714,4 +722,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
 
 def _softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(softmax(logits, axis=1))
+    """Return the softmax over the last axis: for few rows a third of the time of SciPy's."""
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    return np.asarray(shares)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._columns import Column, missing_in, open_table, read_column, read_target
+from ._features import quantile_edges
 from ._spec import Spec, choice, flag, from_dict, integer, number
 from .files import is_number
 
@@ -19,7 +20,6 @@ Task: TypeAlias = Literal["classification", "regression"]
 TASKS = ("auto", "classification", "regression")
 
 _FURTHEST = 10.0  # standard deviations: an outlier says no more than this
-_ROWS_PER_BIN = 32  # fewer would let a bin learn single rows
 _MOST_LABELS = 256  # one-hot features of a column; rarer labels share the unseen slot
 _MOST_CLASSES = 20  # whole numbers with more different values are taken for quantities
 
@@ -66,12 +66,8 @@ class NumberFeatures(Spec):
         largest = max(abs(low), abs(high))
         share = present / largest  # so that no sum and no square overflows
         column = cls(name, largest * float(share.mean()), (largest * float(share.std())) or 1.0)
-        bins = min(bins, len(present) // _ROWS_PER_BIN)
-        edges: list[float] = []
-        if bins > 1:
-            z, shares = column._standardise(present), np.linspace(0, 1, bins + 1)
-            edges = np.unique(np.quantile(z, shares, method="closest_observation")).tolist()
-        return cls(name, column.mean, column.scale, edges if len(edges) > 2 else (), indicator)
+        edges = quantile_edges(column._standardise(present), bins)
+        return cls(name, column.mean, column.scale, edges, indicator)
 
     @property
     def n_features(self) -> int:

@@ -1,0 +1,75 @@
+"""How good the defaults are: cross-validation on six tables, of this project and of others, each with its defaults.
+
+`python bench/quality.py --models steepest,sklearn --tables wine,digits` measures some; by default all that is
+installed is measured. Every model has a process of its own, gets the same folds, and takes turns with the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import quality_models
+import quality_report
+from quality_data import FOLDS, TABLES
+from run import machine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default=",".join(quality_models.MODELS), help="comma-separated")
+    parser.add_argument("--datasets", default=",".join(TABLES), help="comma-separated")
+    parser.add_argument("--json", type=Path, help="write the figures here; what the file has besides is kept")
+    parser.add_argument("--write", action="store_true", help="write the table into bench/README.md")
+    options = parser.parse_args()
+
+    wanted, tables = (_chosen(text.split(",")) for text in (options.models, options.datasets))
+    for name, known in (*((name, quality_models.MODELS) for name in wanted), *((name, TABLES) for name in tables)):
+        if name not in known:
+            raise SystemExit(f"{name!r}: expected some of {', '.join(known)}")
+    models = [name for name in wanted if importlib.util.find_spec(quality_models.MODULES[name])]
+    for name in sorted(set(wanted) - set(models)):
+        print(f"{name} is not installed: left out", file=sys.stderr)
+
+    result: dict[str, Any] = {"versions": {}, "scores": {}}
+    if options.json and options.json.exists():
+        result = json.loads(options.json.read_text())
+    result |= {"machine": machine(), "threads": quality_models.n_threads()}
+    result["versions"] |= {name: importlib.metadata.version(quality_models.PACKAGES[name]) for name in models}
+    context = multiprocessing.get_context("spawn")
+    workers = {name: ProcessPoolExecutor(1, context, quality_models.start, (name,)) for name in models}
+    for table in tables:
+        found = result["scores"].setdefault(table, {})
+        for fold in range(FOLDS):
+            for name, worker in workers.items():
+                answer = worker.submit(quality_models.run, name, table, fold).result()
+                found.setdefault(name, {})[str(fold)] = answer
+                text = ", ".join(f"{measure} {value:.4g}" for measure, value in answer.items())
+                print(f"{table}, fold {fold}, {name}: {text}", file=sys.stderr, flush=True)
+                if options.json:
+                    options.json.write_text(json.dumps(result, indent=1))
+    for worker in workers.values():
+        worker.shutdown()
+    # In the order of the list above, however the file came about.
+    result["scores"] = {table: result["scores"][table] for table in TABLES if table in result["scores"]}
+    lines = quality_report.report(result, list(quality_models.MODELS))
+    print("\n".join(lines))
+    if options.write:
+        quality_report.write(lines)
+
+
+def _chosen(names: list[str]) -> list[str]:
+    return [name for name in names if name]
+
+
+if __name__ == "__main__":
+    main()
