@@ -44,7 +44,7 @@ GOOD = idx_bytes(0x08, (2, 3), bytes(range(6)))
 def test_idx_of_every_type(code: int, dtype: str, compressed: bool, tmp_path: Path) -> None:
     values = np.array([[-100, 0, 1], [2, 3, 100]]).astype(dtype)
     data = idx_bytes(code, (2, 3), values.astype(values.dtype.newbyteorder(">")).tobytes())
-    array = files.read_idx(written(tmp_path, gzip.compress(data) if compressed else data, "train-images"))
+    array = files.read_idx(written(tmp_path, gzip.compress(data, mtime=0) if compressed else data, "train-images"))
     assert array.dtype == np.dtype(dtype) and array.dtype.isnative
     assert array.tolist() == values.tolist()
 
@@ -61,11 +61,11 @@ def test_idx_without_rows(sizes: tuple[int, ...], shape: tuple[int, ...], tmp_pa
         (GOOD[:-1], "expected 6 bytes of data, found 5"),
         (GOOD + b"x", "expected 6 bytes of data, found 7"),
         (GOOD + bytes(2 << 20), "expected 6 bytes of data, found 1048582 or more"),
-        (gzip.compress(GOOD)[:-8], "cut short: expected 6 bytes of data, found 6 and no end mark"),
-        (gzip.compress(GOOD)[:-1], "cut short"),
-        (gzip.compress(GOOD)[:14], "not a readable IDX file"),
-        (gzip.compress(GOOD)[:-8] + bytes(8), "CRC"),
-        (gzip.compress(GOOD[:-1]), "expected 6 bytes of data, found 5"),
+        (gzip.compress(GOOD, mtime=0)[:-8], "cut short: expected 6 bytes of data, found 6 and no end mark"),
+        (gzip.compress(GOOD, mtime=0)[:-1], "cut short"),
+        (gzip.compress(GOOD, mtime=0)[:14], "not a readable IDX file"),
+        (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), "CRC"),
+        (gzip.compress(GOOD[:-1], mtime=0), "expected 6 bytes of data, found 5"),
         (idx_bytes(0x08, (60000, 28, 28), b""), "expected 47040000 bytes of data, found 0"),
         (idx_bytes(0x0E, (2**31, 2**31), b"1234"), f"expected {2**65} bytes of data, found 4"),
         (idx_bytes(0x08, (2**31,), b"1234"), f"expected {2**31} bytes of data, found 4"),
@@ -298,7 +298,7 @@ HOSTILE = {
     "a byte too many": model_bytes(OWN | {"a": tensor([1], 0, 4)}, bytes(5)),
     "a byte too few": model_bytes(OWN | {"a": tensor([1], 0, 4)}, bytes(3)),
     "pickle": b"\x80\x04N.",
-    "gzip": gzip.compress(b"model"),
+    "gzip": gzip.compress(b"model", mtime=0),
     "web page": b"<html><title>404</title></html>",
 }
 
