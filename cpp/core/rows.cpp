@@ -85,12 +85,17 @@ void read_row(const ArrayView& view, std::size_t row, T* out) {
     });
 }
 
+namespace {
+
+// Mixes the partner of row i into the row, which is followed by room for another.
 template <class T>
 void mix_in(const ArrayView& view, Rows rows, std::size_t i, T* row) {
     T* other = row + view.columns;
     read_row(view, rows[rows.mix->partner[i]], other);
     for (std::size_t c = 0; c < view.columns; ++c) row[c] = rows.mix->of(row[c], other[c]);
 }
+
+}  // namespace
 
 template <class T>
 bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
@@ -152,7 +157,6 @@ void expect_shape(const ArrayView& view, std::size_t rows, std::size_t columns) 
 
 #define STEEPEST_INSTANTIATE(T)                                                                                  \
     template void read_row<T>(const ArrayView&, std::size_t, T*);                                                \
-    template void mix_in<T>(const ArrayView&, Rows, std::size_t, T*);                                            \
     template bool gather<T>(const Kernels<T>&, const ArrayView&, Rows, std::size_t, std::size_t, T*, Matrix<T>); \
     template void refuse<T>(const ArrayView&, Rows);
 STEEPEST_INSTANTIATE(float)

@@ -49,10 +49,6 @@ struct Rows {
 template <class T>
 void read_row(const ArrayView& view, std::size_t row, T* out);
 
-// Mixes the partner of row i into the row, which is followed by room for another.
-template <class T>
-void mix_in(const ArrayView& view, Rows rows, std::size_t i, T* row);
-
 // Gathers rows [begin, end) of `rows` into rows [begin, end) of `out`; `buffer` holds one row, or two to mix. Returns false if
 // a number is not finite, or is too large for T.
 template <class T>

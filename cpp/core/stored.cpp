@@ -36,21 +36,6 @@ void StoredUpdates<T>::prepare(std::size_t threads) {
     offsets_.resize(members_ * groups);
 }
 
-// The share is one of rows, of which the panels of a vector have one.
-template <class T>
-template <class F>
-void StoredUpdates<T>::each_panel(Share share, F f) const {
-    std::size_t total = 0, row = 0, number = 0;
-    for (std::size_t i = first_; i < last_; ++i) total += moves(i) ? panels(i) * network_.parameters()[i]->rows : 0;
-    const Range part = share.split(total);
-    for (std::size_t i = first_; i < last_; ++i) {
-        if (!moves(i)) continue;
-        for (std::size_t panel = 0; panel < panels(i); ++panel, ++number, row += network_.parameters()[i]->rows) {
-            if (row >= part.begin && row < part.end) f(i, panel, number);
-        }
-    }
-}
-
 template <class T>
 void StoredUpdates<T>::lay_out(std::size_t first, std::size_t last) {
     first_ = first, last_ = last;
@@ -74,7 +59,7 @@ void StoredUpdates<T>::lay_out(std::size_t first, std::size_t last) {
 
 template <class T>
 void StoredUpdates<T>::clip(Share share) {
-    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
+    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
         const Parameter<T>& p = *network_.parameters()[i];
         const Matrix<T> g = p.gradient.matrix();
         squares_[number] = network_.kernels().sum_squares(p.rows * network_.kernels().panel, g.data + panel * g.stride);
@@ -109,7 +94,7 @@ void StoredUpdates<T>::select(Share share) {
     const auto size = [&](std::size_t i) { return network_.parameters()[i]->rows * kernels.panel; };
 
     std::memset(counts(share.index, 0), 0, n_groups * kBuckets * kCountCopies * sizeof(std::uint32_t));
-    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
+    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
         kernels.count_buckets(size(i), gradient(i, panel), counts(share.index, group_of_[i]));
     });
     share.sync();
@@ -127,7 +112,7 @@ void StoredUpdates<T>::select(Share share) {
         }
     }
     share.sync();
-    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
+    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
         std::size_t& next = offsets_[share.index * n_groups + group_of_[i]];
         next += kernels.collect_bucket(size(i), gradient(i, panel), groups_[group_of_[i]].bucket, candidates_.data() + next);
     });
@@ -188,7 +173,7 @@ void StoredUpdates<T>::apply(std::size_t first, std::size_t last, const Updates<
     const bool selects = optimizer_.fraction < 1;
     if (selects) select(share);
     const Kernels<T>& kernels = network_.kernels();
-    each_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
+    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
         const Parameter<T>& p = *network_.parameters()[i];
         Updates<T> scaled;
         const Updates<T>* own = updates_for(multiplier(i), &updates_, scaled);

@@ -10,6 +10,22 @@
 
 namespace steepest {
 
+// f(parameter's index, its panel, number of the panel among all) for this member's share of the panels of those parameters
+// in [first, last) that are wanted(index). The share is one of rows, of which the panels of a vector have one.
+template <class T, class W, class F>
+void each_panel(const Network<T>& network, std::size_t first, std::size_t last, Share share, W wanted, F f) {
+    const auto panels = [&](std::size_t i) { return panels_of(network.parameters()[i]->columns, network.kernels().panel); };
+    std::size_t total = 0, row = 0, number = 0;
+    for (std::size_t i = first; i < last; ++i) total += wanted(i) ? panels(i) * network.parameters()[i]->rows : 0;
+    const Range part = share.split(total);
+    for (std::size_t i = first; i < last; ++i) {
+        if (!wanted(i)) continue;
+        for (std::size_t panel = 0; panel < panels(i); ++panel, ++number, row += network.parameters()[i]->rows) {
+            if (row >= part.begin && row < part.end) f(i, panel, number);
+        }
+    }
+}
+
 template <class T>
 class StoredUpdates {
 public:
@@ -42,9 +58,11 @@ private:
     double multiplier(std::size_t i) const { return network_.parameters()[i]->lr_multiplier * rates_[i]; }
     bool moves(std::size_t i) const { return network_.parameters()[i]->trained && multiplier(i) != 0; }
     std::size_t panels(std::size_t i) const { return panels_of(network_.parameters()[i]->columns, network_.kernels().panel); }
-    // f(parameter's index, its panel, number of the panel among all) for this member's share of the panels that move.
+    // f for this member's share of the panels that move, of the parameters of the call.
     template <class F>
-    void each_panel(Share share, F f) const;
+    void each_moving_panel(Share share, F f) const {
+        each_panel(network_, first_, last_, share, [this](std::size_t i) { return moves(i); }, f);
+    }
 
     void lay_out(std::size_t first, std::size_t last);
     void clip(Share share);

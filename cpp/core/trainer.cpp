@@ -223,11 +223,11 @@ template <class F>
 // What follows backward besides updates on the spot: the gradients' sum, or its use where `completes`; the average.
 template <class T>
 void Trainer<T>::use_gradients(bool completes, double weights, Share share) {
-    share.sync();
     if (stores_ && !walk_.by_layer()) {
         const bool grouped = group.batches > 0;
         if (grouped || !completes) {
-            each_panel(share, [&](std::size_t i, std::size_t panel) {
+            share.sync();
+            each_trained_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
                 const Parameter<T>& p = *network_.parameters()[i];
                 T* gradient = p.gradient.buffer().data();
                 T* sum = sums_[i].buffer().data();
@@ -238,6 +238,8 @@ void Trainer<T>::use_gradients(bool completes, double weights, Share share) {
             });
         }
         if (completes) update_stored(grouped ? group.first / (group.total + weights) : 1, share);
+    } else {
+        share.sync();
     }
     if (completes) average(share);
 }
@@ -254,7 +256,7 @@ void Trainer<T>::finish_group() {
     take_rate();
     stored_.prepare(get_num_threads());
     auto member = [&](Share share) {
-        each_panel(share, [&](std::size_t i, std::size_t panel) {
+        each_trained_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
             const Parameter<T>& p = *network_.parameters()[i];
             each_number(p, network_.kernels().panel, panel,
                         [&](std::size_t k) { p.gradient.buffer().data()[k] = sums_[i].buffer().data()[k]; });
@@ -275,7 +277,7 @@ void Trainer<T>::average(Share share) {
     if (extras_.ema == 0) return;
     const auto steps = static_cast<double>(n_averaged + 1);
     const auto rate = static_cast<T>((1 - extras_.ema) / (1 - std::pow(extras_.ema, steps)));
-    each_panel(share, [&](std::size_t i, std::size_t panel) {
+    each_trained_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
         const Parameter<T>& p = *network_.parameters()[i];
         const T* weights = p.value.buffer().data();
         T* averages = averages_[i].buffer().data();
@@ -293,20 +295,6 @@ void Trainer<T>::swap_averages() {
     for (std::size_t i = 0; i < averages_.size(); ++i) {
         const Buffer<T>& averages = averages_[i].buffer();
         std::swap_ranges(averages.data(), averages.data() + averages.size(), network_.parameters()[i]->value.buffer().data());
-    }
-}
-
-template <class T>
-template <class F>
-void Trainer<T>::each_panel(Share share, F f) const {
-    std::size_t total = 0, number = 0;
-    const auto panels = [&](const Parameter<T>& p) { return p.trained ? panels_of(p.columns, network_.kernels().panel) : 0; };
-    for (const auto& p : network_.parameters()) total += panels(*p);
-    const Range part = share.split(total);
-    for (std::size_t i = 0; i < network_.parameters().size(); ++i) {
-        for (std::size_t panel = 0; panel < panels(*network_.parameters()[i]); ++panel, ++number) {
-            if (number >= part.begin && number < part.end) f(i, panel);
-        }
     }
 }
 

@@ -128,9 +128,10 @@ private:
     // work(batch, rows, share) on one block of rows after the other.
     template <class F>
     void each_block(const Data& data, F work);
-    // f(parameter's index, its panel) for this member's share of all trained panels.
     template <class F>
-    void each_panel(Share share, F f) const;
+    void each_trained_panel(Share share, F f) const {
+        each_panel(network_, 0, rates.size(), share, [this](std::size_t i) { return network_.parameters()[i]->trained; }, f);
+    }
     void take_rate();  // the schedule's, for the next step
 
     Network<T>& network_;

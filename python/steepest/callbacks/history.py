@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .optional import require
+from .optional import axes_or_new, require
 
 if TYPE_CHECKING:
     import pandas
@@ -113,8 +113,7 @@ class History(Mapping[str, NDArray[np.float64]]):
         """
         if not self.n_epochs:
             raise ValueError("the history has no epochs to plot: expected one of a finished epoch at least")
-        if ax is None:
-            ax = require("matplotlib.pyplot", "matplotlib", "History.plot").subplots(layout="constrained")[1]
+        ax = axes_or_new(ax, "History.plot")
         ticks = require("matplotlib.ticker", "matplotlib", "History.plot")
         marker = "o" if self.n_epochs <= 20 else ""
         for name, label in (("loss", "training"), ("val_loss", "validation")):

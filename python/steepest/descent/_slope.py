@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._spec import integer, number
-from ..callbacks.optional import require
+from ..callbacks.optional import axes_or_new
 from ..layers import Activation, Dense, Layer, LayerNorm
 from ..network import Network
 from ..training import Trainer
@@ -79,8 +79,7 @@ class Slope:
         matplotlib Axes
             The drawing.
         """
-        if ax is None:
-            ax = require("matplotlib.pyplot", "matplotlib", "Slope.plot").subplots(layout="constrained")[1]
+        ax = axes_or_new(ax, "Slope.plot")
         ax.plot(self.values, self.costs, label="cost")
         low, high = ax.get_ylim()
         ax.plot(self.values, self.line(), "--", linewidth=1, label=f"tangent, slope {self.tangent:.3g}")

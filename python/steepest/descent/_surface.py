@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._spec import choice, integer, number
-from ..callbacks.optional import require
+from ..callbacks.optional import axes_or_new
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still
@@ -71,8 +71,7 @@ class Surface:
         matplotlib Axes
             The drawing.
         """
-        if ax is None:
-            ax = require("matplotlib.pyplot", "matplotlib", "Surface.plot").subplots(layout="constrained")[1]
+        ax = axes_or_new(ax, "Surface.plot")
         finite = self.costs[np.isfinite(self.costs)]
         heights = np.unique(np.quantile(finite, np.linspace(0, 1, integer("levels", levels, ge=2))))
         if len(heights) > 1:

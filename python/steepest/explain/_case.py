@@ -13,6 +13,7 @@ from ..descent import Recorder
 from ..layers import Dense, walk
 from ..network import Network
 from ._chain import cost_of
+from ._reading import spread
 from ._walk import Task
 
 SAMPLE = 500  # rows for what is computed again and again
@@ -92,7 +93,7 @@ class Case:
 
     def sample(self, most: int = SAMPLE) -> tuple[NDArray[np.float32], NDArray[np.float64] | NDArray[np.int64]]:
         """Return at most so many rows and their targets, evenly spaced."""
-        chosen = np.unique(np.linspace(0, len(self.x) - 1, min(most, len(self.x))).round().astype(np.intp))
+        chosen = spread(len(self.x), most)
         return self.x[chosen], self.y[chosen]
 
     def layer_titles(self) -> dict[str, str]:
