@@ -96,8 +96,8 @@ def vector(values: Array, panel: int = 1) -> Panels:
 class KernelTable:
     """The kernels of one instruction set and dtype as methods.
 
-    Those that take one structure are called with its fields by name: what is left out is 0 or null. The others take
-    their parameters in order. A `Panels` may stand for a matrix or a pointer, a name for a member of an enumeration, a
+    Parameters are given in order; the first, where it is a structure, may be given by its fields' names: what is left
+    out is 0 or null. A `Panels` may stand for a matrix or a pointer, a name for a member of an enumeration, a
     tuple for a structure. After each call every constant argument is checked to be as before.
     """
 
@@ -172,7 +172,7 @@ class KernelTable:
         return self._types[name](**{field: self._convert(value, fields[field]) for field, value in values.items()})
 
     def block(self, rows: tuple[int, int], panels: tuple[int, int]) -> Any:
-        """Rows and panels for elementwise work."""
+        """The part of a matrix that a call works on."""
         return self.struct("Block", row0=rows[0], row1=rows[1], panel0=panels[0], panel1=panels[1])
 
     def __getattr__(self, name: str) -> Any:
@@ -186,10 +186,10 @@ class KernelTable:
             arguments = list(values)
             if fields:
                 structure = _bare(parameters[0].rstrip("*"))
-                arguments = [self.struct(structure, **fields)]
+                arguments.insert(0, self.struct(structure, **fields))
                 kinds += [self._fields[structure][field] for field in fields]
             assert len(arguments) == len(parameters)
-            given = zip(arguments + list(fields.values()), kinds, strict=True)
+            given = zip([*arguments, *fields.values()], kinds, strict=True)
             memories = [(value, kind) for value, kind in given if isinstance(value, Panels)]
             for memory, _ in memories:
                 memory.remember()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import steepest as st
-from helpers import normal, targets_for
+from helpers import normal, refusal, targets_for
 
 THREADS = [1, 2, 3]
 WORTH_SHARING, WORTH_WAKING = 3e5, 3e6  # of the core: below the first one thread works, from the second on several
@@ -76,6 +76,19 @@ CASES = {
         200,
         64,
         "huber",
+    ),
+    "residual, rows apart": Case(
+        50,
+        [
+            st.Dense(120, "tanh"),
+            st.Residual([st.Dropout(0.2), st.Dense(120, "relu"), st.Activation("elu"), st.Dense(120, bias=False)]),
+            st.Dropout(0.3),
+            st.Dense(5),
+        ],
+        lambda: st.Adam(1e-3, clip_norm=0.5),
+        432,
+        192,
+        "cross_entropy",
     ),
     "few inputs, long batches": Case(
         3, [st.Dense(8, "tanh"), st.Dense(2)], lambda: st.SGD(0.1, momentum=0.9), 40000, 20000
@@ -140,6 +153,30 @@ def test_same_bits_at_each_run(dtype: str) -> None:
     case = CASES["dropout, adam, odd batches"]
     first = results(case, dtype, 3)
     assert all(results(case, dtype, 3) == first for _ in range(3))
+
+
+@pytest.mark.parametrize("row", [0, 191])
+def test_one_row_refused_stops_all_threads(row: int) -> None:
+    """Whoever reads it: other members may have begun by then."""
+    case = CASES["residual, rows apart"]
+    x, y = normal(1, (case.batch_size, case.n_in)), targets_for(case.loss, 2, case.batch_size, 5)
+    made = []
+    for spoils in (False, True):
+        st.set_num_threads(2)
+        trainer = st.Trainer(st.Network(case.n_in, case.layers, seed=7), case.loss, case.optimizer())
+        if spoils:
+            bad_x, bad_y = x.copy(), y.copy()
+            bad_x[row, 3], bad_y[row] = np.nan, 5
+            with refusal(trainer, f"x has nan at row {row}, column 3"):
+                trainer.step(bad_x, y)
+            with refusal(trainer, f"y has label 5 at row {row}"):
+                trainer.step(x, bad_y)
+            out = np.ones((case.batch_size, 5), np.float32)
+            with pytest.raises(ValueError, match=f"x has nan at row {row}, column 3"):
+                trainer.network.predict(bad_x, out=out)
+            assert (out == 1).all()
+        made.append((trainer.step(x, y), trainer.network._core.state().tobytes()))
+    assert made[0] == made[1]
 
 
 def test_threads_may_change_between_epochs(dtype: str) -> None:

@@ -83,7 +83,7 @@ def check_forward(
     rows, panels = rows or (0, batch), panels or (0, y.panels)
     alpha = ref.DEFAULT_ALPHA.get(activation, 0.0)
     k.forward(
-        row0=rows[0], row1=rows[1], panel0=panels[0], panel1=panels[1], n_in=n_in, n_out=n_out,
+        k.block(rows, panels), n_in=n_in, n_out=n_out,
         x=Panels(x, k.panel, extra=1, padding=0.5), weight=Panels(w, k.panel, extra=3),
         bias=vector(b, k.panel) if bias else None, y=y, z=z, activation=activation, alpha=alpha,
     )  # fmt: skip
@@ -143,11 +143,11 @@ def check_input_gradient(
     dx = unset(k, batch, n_in, extra=1)
     rows, panels = rows or (0, batch), panels or (0, dx.panels)
     k.input_gradient(
-        row0=rows[0], row1=rows[1], panel0=panels[0], panel1=panels[1], n_in=n_in, n_out=n_out,
-        batch=batch, dy=Panels(dy, k.panel, extra=2), weight=Panels(w, k.panel, extra=1), dx=dx,
+        k.block(rows, panels), batch, vector(np.full(k.scratch, np.nan, k.dtype)), n_in=n_in, n_out=n_out,
+        dy=Panels(dy, k.panel, extra=2), weight=Panels(w, k.panel, extra=1), dx=dx,
         x=None if activation == "identity" else Panels(x, k.panel, extra=3, padding=0.5),
         z=Panels(z, k.panel, padding=0.5) if activation in FROM_INPUT else None,
-        scratch=vector(np.full(k.scratch, np.nan, k.dtype)), activation=activation, alpha=alpha,
+        activation=activation, alpha=alpha,
     )  # fmt: skip
 
     dy, w = wide(dy, w)
@@ -195,7 +195,7 @@ def check_weight_gradient(
     b, bias_gradient = vector(draw(n_out), k.panel), unset(k, 1, n_out)
     inputs, panels = inputs or (0, n_in), panels or (0, gradient.panels)
     k.weight_gradient(
-        in0=inputs[0], in1=inputs[1], panel0=panels[0], panel1=panels[1], batch=batch, n_out=n_out,
+        k.block(inputs, panels), batch, None, None, n_out=n_out,
         x=Panels(x, k.panel, extra=2, padding=0.5), dy=Panels(dy, k.panel, extra=1),
         weight=Panels(draw(n_in, n_out), k.panel, extra=1), bias=b if bias else None,
         gradient=gradient, bias_gradient=bias_gradient if bias else None,
@@ -343,10 +343,10 @@ def check_fused_update(
     }
     scale = norm_scale(optimizer, *gradients.values())
     k.weight_gradient(
-        in0=inputs[0], in1=inputs[1], panel0=panels[0], panel1=panels[1], batch=batch, n_out=n_out,
+        k.block(inputs, panels), batch, update_struct(k, optimizer, True, scale),
+        update_struct(k, optimizer, False, scale), n_out=n_out,
         x=Panels(x, k.panel, padding=0.5), dy=Panels(dy, k.panel, extra=1), weight=weight, bias=bias,
         weight_slots=(*slots["w"], None, None)[:2], bias_slots=(*slots["b"], None, None)[:2],
-        update=update_struct(k, optimizer, True, scale), bias_update=update_struct(k, optimizer, False, scale),
     )  # fmt: skip
     optimizer.step(truth, gradients)
 

@@ -11,6 +11,9 @@ struct Range {
     std::size_t begin, end;
 };
 
+// Rows whose loss is summed at a time. Members who keep to rows of their own share them out in whole chunks.
+constexpr std::size_t kRowChunk = 16;
+
 // Where the members of a team wait for each other.
 class Barrier {
 public:
@@ -34,6 +37,7 @@ struct Share {
     void sync() const {
         if (count > 1) barrier->wait(leads());
     }
+    bool splits_evenly(std::size_t items) const { return items % count == 0 || items >= 4 * count; }
     // This member's part of n items, in whole multiples of `unit`.
     Range split(std::size_t n, std::size_t unit = 1) const {
         if (count == 1) return {0, n};

@@ -14,26 +14,23 @@ Matrix<const T> constant(Matrix<T> m) {
 
 constexpr std::size_t kGroup = 8;                   // panels of inputs
 constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
+constexpr std::size_t kApart = 64 * 1024;           // weights: members that go apart each read them all
 
 bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
 
-bool splits_evenly(Share share, std::size_t panels) {
-    return share.count == 1 || panels % share.count == 0 || panels >= 4 * share.count;
+// A member's rows, with all panels.
+template <class T>
+Block split_rows(Share share, const Replay<T>& replay, std::size_t panels) {
+    const Range part = replay.rows_of(share);
+    return {part.begin, part.end, 0, panels};
 }
 
 // A member's part of rows x panels: panels where there are enough to share them evenly, else rows.
-Block split_block(Share share, std::size_t rows, std::size_t panels) {
-    if (splits_evenly(share, panels)) {
-        const Range part = share.split(panels);
-        return {0, rows, part.begin, part.end};
-    }
-    const Range part = share.split(rows);
-    return {part.begin, part.end, 0, panels};
-}
-
-Block split_rows(Share share, std::size_t rows, std::size_t panels) {
-    const Range part = share.split(rows);
-    return {part.begin, part.end, 0, panels};
+template <class T>
+Block split_block(Share share, const Replay<T>& replay, std::size_t panels) {
+    if (replay.apart || !share.splits_evenly(panels)) return split_rows(share, replay, panels);
+    const Range part = share.split(panels);
+    return {0, replay.rows, part.begin, part.end};
 }
 
 template <class T>
@@ -85,9 +82,31 @@ template <class T>
 void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
     bool first = true;
     for (const Item& item : list) {
-        if (!first) share.sync();
+        if (!first && !replay.apart) share.sync();
         item.run(replay, share);
         first = false;
+    }
+}
+
+template <class T>
+bool Plan<T>::goes_apart(std::size_t rows, std::size_t members) const {
+    const Share share{0, members, nullptr};
+    return members > 1 && by_rows_ && weights_ <= kApart && share.splits_evenly((rows + kRowChunk - 1) / kRowChunk);
+}
+
+template <class T>
+void Plan<T>::backward_rows(Replay<T> replay, Share share) const {
+    replay.owns = false;
+    for (const Item& item : backward_) {
+        if (item.part != Part::own) item.run(replay, share);
+    }
+}
+
+template <class T>
+void Plan<T>::backward_sums(Replay<T> replay, Share share) const {
+    replay.carries = false;
+    for (const Item& item : backward_) {
+        if (item.part != Part::carries) item.run(replay, share);
     }
 }
 
@@ -156,7 +175,7 @@ void Plan<T>::add_slope(List& items, std::size_t index) const {
     const auto gradient = k_.activate_gradient;
     const std::size_t n = panels(v.columns);
     items.push_back([=](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+        const Block block = split_rows(share, replay, n);
         gradient(&block, v.gradient, constant(v.data), constant(v.z), v.activation, v.alpha);
     });
 }
@@ -166,6 +185,7 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     const std::size_t n_in = layer.n_in, n_out = layer.n_out, x_index = values_.size() - 1;
     const bool whole = wants_gradient(x_index);
     begin_turn(layer);
+    weights_ += n_in * n_out;
     products_ += static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
 
     const Value x = values_.back();
@@ -179,12 +199,10 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     const Matrix<T> w = weight.value.matrix();
     T* const b = layer.bias == kNone ? nullptr : network_.parameters()[layer.bias]->value.matrix().data;
 
-    const ForwardArgs<T> f{0, 0, 0, 0, n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
+    const ForwardArgs<T> args{n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
     forward_.push_back([=, run = k_.forward, n = panels(n_out)](const Replay<T>& replay, Share share) {
-        ForwardArgs<T> args = f;
-        const Block block = split_block(share, replay.rows, n);
-        args.row0 = block.row0, args.row1 = block.row1, args.panel0 = block.panel0, args.panel1 = block.panel1;
-        run(&args);
+        const Block block = split_block(share, replay, n);
+        run(&args, &block);
     });
     if (!trains()) return;
 
@@ -205,11 +223,7 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     input.dx = x.gradient, input.x = constant(x.data), input.z = constant(x.z);
     input.activation = x.activation, input.alpha = x.alpha;
     const auto input_gradient = [=, run = k_.input_gradient, size = k_.scratch](std::size_t batch, const Block& part) {
-        InputGradientArgs<T> args = input;
-        args.batch = batch;
-        args.row0 = part.row0, args.row1 = part.row1, args.panel0 = part.panel0, args.panel1 = part.panel1;
-        args.scratch = scratch<T>(size);
-        run(&args);
+        run(&input, &part, batch, scratch<T>(size));
     };
 
     WeightGradientArgs<T> gradient{};
@@ -224,16 +238,12 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     }
     const auto weight_gradient = [=, run = k_.weight_gradient, panel = k_.panel, multiplier = &weight.lr_multiplier,
                                   parameter = layer.weight](const Replay<T>& replay, Range inputs, Range outputs) {
-        WeightGradientArgs<T> args = gradient;
         Updates<T> own;
         const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
         if (replay.updates && !updates) return;
-        args.in0 = inputs.begin * panel, args.in1 = std::min(inputs.end * panel, n_in);
-        if (args.in0 >= args.in1) return;  // fewer panels than members: not even the bias is theirs
-        args.panel0 = outputs.begin, args.panel1 = outputs.end;
-        args.batch = replay.rows;
-        if (updates) args.update = &updates->decaying, args.bias_update = &updates->other;
-        run(&args);
+        const Block part{inputs.begin * panel, std::min(inputs.end * panel, n_in), outputs.begin, outputs.end};
+        if (part.row0 >= part.row1) return;  // fewer panels than members: not even the bias is theirs
+        run(&gradient, &part, replay.rows, updates ? &updates->decaying : nullptr, updates ? &updates->other : nullptr);
     };
 
     // A small batch leaves room for a group of inputs' weights in the cache, where the update then finds them.
@@ -242,7 +252,7 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     };
     const auto both = [=](const Replay<T>& replay, Share share) {
         const bool carries = whole && replay.carries;
-        if (carries && replay.owns && splits_evenly(share, in_panels)) {
+        if (carries && replay.owns && share.splits_evenly(in_panels)) {
             const Range part = share.split(in_panels);
             const std::size_t group = group_for(replay.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
@@ -253,8 +263,8 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
             return;
         }
         if (carries) {
-            input_gradient(replay.rows, split_rows(share, replay.rows, in_panels));
-            share.sync();
+            input_gradient(replay.rows, split_rows(share, replay, in_panels));
+            if (replay.owns) share.sync();
         }
         if (!replay.owns) return;
         const bool by_inputs = in_panels >= out_panels;
@@ -273,7 +283,7 @@ void Plan<T>::add_activation(const Layer& layer) {
     y.alpha = static_cast<T>(layer.alpha);
     y.z = x.data;
     forward_.push_back([=, y = y, run = k_.activate, n = panels(layer.n_out)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+        const Block block = split_rows(share, replay, n);
         run(&block, constant(x.data), y.data, Matrix<T>{}, y.activation, y.alpha);
     });
     List items;
@@ -290,8 +300,7 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
     const auto apply = [run = k_.dropout, n = panels(layer.n_out), number, p = static_cast<T>(layer.p)](Matrix<T> from,
                                                                                                         Matrix<T> to) -> Item {
         return [=](const Replay<T>& replay, Share share) {
-            const DropoutArgs<T> args{
-                split_rows(share, replay.rows, n), constant(from), to, replay.seed, replay.draw, number, p};
+            const DropoutArgs<T> args{split_rows(share, replay, n), constant(from), to, replay.seed, replay.draw, number, p};
             run(&args);
         };
     };
@@ -335,6 +344,7 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
 
 template <class T>
 void Plan<T>::add_batch_norm(const Layer& layer) {
+    by_rows_ = false;
     const std::size_t x_index = values_.size() - 1;
     const Value x = values_.back();
     Value& y = add_value(layer.n_out, true);
@@ -384,6 +394,7 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
 
 template <class T>
 void Plan<T>::add_layer_norm(const Layer& layer) {
+    by_rows_ &= !trains();
     const std::size_t x_index = values_.size() - 1, n = layer.n_out;
     const Value x = values_.back();
     Value& y = add_value(n, true);
@@ -405,7 +416,7 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     const auto item = [args](void (*run)(const LayerNormArgs<T>*)) -> Item {
         return [=](const Replay<T>& replay, Share share) {
             LayerNormArgs<T> a = args;
-            const Range part = share.split(replay.rows);
+            const Range part = replay.rows_of(share);
             a.row0 = part.begin, a.row1 = part.end;
             run(&a);
         };
@@ -439,7 +450,7 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
 template <class T>
 typename Plan<T>::Item Plan<T>::sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const {
     return [=, run = k_.add, n = panels(columns)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+        const Block block = split_rows(share, replay, n);
         run(&block, constant(a), constant(b), y);
     };
 }
@@ -480,7 +491,7 @@ void Plan<T>::close_residual() {
     forward_.push_back(sum(out.columns, input.data, inner.data, out.data));
     if (!trains()) return;
     List items{[=, run = k_.activate, n = panels(out.columns)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+        const Block block = split_rows(share, replay, n);
         run(&block, constant(out.gradient), inner.gradient, Matrix<T>{}, Activation::identity, T(0));
     }};
     add_slope(items, index);

@@ -150,13 +150,13 @@ inline void each_tile(std::size_t row0, std::size_t row1, F f) {
 
 inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
-// C = start + A B for rows [row0, row1) and panels [panel0, panel1) of C's `columns`, over a sum of `depth` numbers from
-// A. `t` holds the pointers for row 0, the first number and panel 0. The sum runs in blocks of kDepth, for which C holds
-// the partial sums. finish(panel, vectors, row, rows) gets each tile of C that is complete, while it is hot.
+// C = start + A B for a part of C, which has `columns`, over a sum of `depth` numbers from A. `t` holds the pointers for row 0,
+// the first number and panel 0. The sum runs in blocks of kDepth, for which C holds the partial sums. finish(panel, vectors,
+// row, rows) gets each tile of C that is complete, while it is hot.
 template <class T, class F>
-void multiply(std::size_t row0, std::size_t row1, std::size_t panel0, std::size_t panel1, std::size_t columns,
-              std::size_t depth, TileArgs<T> t, F finish) {
+void multiply(const Block& part, std::size_t columns, std::size_t depth, TileArgs<T> t, F finish) {
     constexpr std::size_t P = kPanel<T>;
+    const auto [row0, row1, panel0, panel1] = part;
     const TileArgs<T> whole = t;
     // One block of rows uses each number of B once: B is then read panel by panel from end to end.
     const std::size_t stretch = row1 - row0 <= kBlockRows || depth == 0 ? depth + 1 : kDepth;
@@ -191,18 +191,17 @@ void multiply(std::size_t row0, std::size_t row1, std::size_t panel0, std::size_
 
 // y = x W + b and the activation, for a block of rows and panels.
 template <class T>
-void forward(const ForwardArgs<T>* args) {
+void forward(const ForwardArgs<T>* args, const Block* part) {
     const ForwardArgs<T>& f = *args;
     const auto activate_tile = activate_rows<T>(f.activation);
     const bool plain = f.activation == Activation::identity && !f.z.data;
     const TileArgs<T> t{0, f.x.data, f.x.stride, f.weight.data, f.weight.stride, f.bias, false, f.y.data, f.y.stride};
-    multiply<T>(f.row0, f.row1, f.panel0, f.panel1, f.n_out, f.n_in, t,
-                [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
-                    if (plain) return;
-                    const std::size_t at = row * kPanel<T>;
-                    T* y = f.y.data + p * f.y.stride + at;
-                    activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + at : nullptr, f.alpha);
-                });
+    multiply<T>(*part, f.n_out, f.n_in, t, [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
+        if (plain) return;
+        const std::size_t at = row * kPanel<T>;
+        T* y = f.y.data + p * f.y.stride + at;
+        activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + at : nullptr, f.alpha);
+    });
 }
 
 // out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T. What
@@ -262,7 +261,7 @@ void input_gradient_row(const InputGradientArgs<T>& g, std::size_t row, std::siz
 }
 
 template <class T>
-void input_gradient(const InputGradientArgs<T>* args) {
+void input_gradient(const InputGradientArgs<T>* args, const Block* part, std::size_t batch, T* scratch) {
     constexpr std::size_t P = kPanel<T>;
     const InputGradientArgs<T>& g = *args;
     const auto slope_tile = slope_rows<T>(g.activation);
@@ -272,24 +271,24 @@ void input_gradient(const InputGradientArgs<T>* args) {
         slope_tile(rows, vectors, g.dx.data + p * g.dx.stride + at, g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
                    g.z.data ? g.z.data + p * g.z.stride + at : nullptr, g.alpha);
     };
-    if (g.batch <= 2) {
-        for (std::size_t p = g.panel0; p < g.panel1; ++p) {
-            for (std::size_t row = g.row0; row < g.row1; ++row) input_gradient_row(g, row, p);
-            finish(p, vectors_used<T>(g.n_in, p), g.row0, g.row1 - g.row0);
+    if (batch <= 2) {
+        for (std::size_t p = part->panel0; p < part->panel1; ++p) {
+            for (std::size_t row = part->row0; row < part->row1; ++row) input_gradient_row(g, row, p);
+            finish(p, vectors_used<T>(g.n_in, p), part->row0, part->row1 - part->row0);
         }
         return;
     }
     for (std::size_t k = 0; k < g.n_out || k == 0; k += kDepth) {
         const std::size_t depth = smaller(kDepth, g.n_out - k);
         const bool last = k + depth == g.n_out;
-        for (std::size_t group = g.panel0; group < g.panel1; group += kPackedPanels) {
-            const std::size_t group_end = smaller(group + kPackedPanels, g.panel1);
+        for (std::size_t group = part->panel0; group < part->panel1; group += kPackedPanels) {
+            const std::size_t group_end = smaller(group + kPackedPanels, part->panel1);
             for (std::size_t p = group; p < group_end; ++p) {
-                pack_transposed(g, p, k, depth, g.scratch + (p - group) * kDepth * P);
+                pack_transposed(g, p, k, depth, scratch + (p - group) * kDepth * P);
             }
-            const TileArgs<T> t{0,     g.dy.data + k / P * g.dy.stride, g.dy.stride, g.scratch, kDepth * P, nullptr,
+            const TileArgs<T> t{0,     g.dy.data + k / P * g.dy.stride, g.dy.stride, scratch, kDepth * P, nullptr,
                                 k > 0, g.dx.data + group * g.dx.stride, g.dx.stride};
-            multiply<T>(g.row0, g.row1, 0, group_end - group, g.n_in - group * P, depth, t,
+            multiply<T>({part->row0, part->row1, 0, group_end - group}, g.n_in - group * P, depth, t,
                         [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
                             if (last) finish(group + panel, vectors, row, rows);
                         });
@@ -328,10 +327,11 @@ bool is_plain(const Update<T>& u, Slots<T> slots) {
 
 // The update by a batch of one row, whose gradient is an outer product that no memory needs to hold.
 template <class T>
-void update_by_row(const WeightGradientArgs<T>& g) {
+void update_by_row(const WeightGradientArgs<T>& g, const Block& part, const Update<T>& weight_update,
+                   const Update<T>& bias_update) {
     constexpr std::size_t P = kPanel<T>;
-    const auto update = update_rows<T, OuterProduct<T>>(*g.update, g.weight_slots);
-    const bool plain = is_plain(*g.update, g.weight_slots) && is_plain(*g.bias_update, g.bias_slots);
+    const auto update = update_rows<T, OuterProduct<T>>(weight_update, g.weight_slots);
+    const bool plain = is_plain(weight_update, g.weight_slots) && is_plain(bias_update, g.bias_slots);
     const auto apply = [&](std::size_t rows, std::size_t vectors, T* w, const T* x, const T* dy, Slots<T> slots,
                            const Update<T>& u) {
         if (plain) {
@@ -341,70 +341,71 @@ void update_by_row(const WeightGradientArgs<T>& g) {
         }
     };
     const T one = T(1);
-    const std::size_t stretch = g.x.stride == P ? g.in1 - g.in0 : P;  // inputs that lie side by side
-    for (std::size_t p = g.panel0; p < g.panel1; ++p) {
+    const std::size_t stretch = g.x.stride == P ? part.row1 - part.row0 : P;  // inputs that lie side by side
+    for (std::size_t p = part.panel0; p < part.panel1; ++p) {
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
         const T* dy = g.dy.data + p * g.dy.stride;
-        for (std::size_t in = g.in0; in < g.in1; in += stretch) {
+        for (std::size_t in = part.row0; in < part.row1; in += stretch) {
             const std::size_t w = p * g.weight.stride + in * P;
-            apply(smaller(stretch, g.in1 - in), vectors, g.weight.data + w, g.x.data + in / P * g.x.stride, dy,
-                  slots_at(g.weight_slots, w), *g.update);
+            apply(smaller(stretch, part.row1 - in), vectors, g.weight.data + w, g.x.data + in / P * g.x.stride, dy,
+                  slots_at(g.weight_slots, w), weight_update);
         }
-        if (g.in0 > 0 || !g.bias) continue;
-        apply(1, vectors, g.bias + p * P, &one, dy, slots_at(g.bias_slots, p * P), *g.bias_update);
+        if (part.row0 > 0 || !g.bias) continue;
+        apply(1, vectors, g.bias + p * P, &one, dy, slots_at(g.bias_slots, p * P), bias_update);
     }
 }
 
 // dW = x^T dy. A block of inputs meets one panel of dy at a time, kDepth rows of the batch after kDepth rows: the sums
 // never leave L1 before the optimiser has used them.
 template <class T>
-void weight_gradient(const WeightGradientArgs<T>* args) {
+void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::size_t batch, const Update<T>* weight_update,
+                     const Update<T>* bias_update) {
     constexpr std::size_t P = kPanel<T>;
     constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kDepth rows deep, fits L2
     constexpr std::size_t kSmall = 1 << 18;  // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
-    if (g.update && g.batch == 1) {
-        update_by_row(g);
+    if (weight_update && batch == 1) {
+        update_by_row(g, *part, *weight_update, *bias_update);
         return;
     }
-    const auto update_tile = g.update ? update_rows<T>(*g.update, g.weight_slots) : nullptr;
-    const std::size_t in_blocks = (g.in1 - g.in0 + kInputs - 1) / kInputs, panels = g.panel1 - g.panel0;
+    const auto update_tile = weight_update ? update_rows<T>(*weight_update, g.weight_slots) : nullptr;
+    const std::size_t in_blocks = (part->row1 - part->row0 + kInputs - 1) / kInputs, panels = part->panel1 - part->panel0;
     // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
-    const bool down = g.batch * (g.in1 - g.in0) * sizeof(T) <= kSmall;
+    const bool down = batch * (part->row1 - part->row0) * sizeof(T) <= kSmall;
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
-        const std::size_t in = g.in0 + (down ? block % in_blocks : block / panels) * kInputs;
-        const std::size_t p = g.panel0 + (down ? block / in_blocks : block % panels);
-        const std::size_t inputs = smaller(kInputs, g.in1 - in);
+        const std::size_t in = part->row0 + (down ? block % in_blocks : block / panels) * kInputs;
+        const std::size_t p = part->panel0 + (down ? block / in_blocks : block % panels);
+        const std::size_t inputs = smaller(kInputs, part->row1 - in);
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
         const std::size_t at = p * g.weight.stride + in * P;
         T tiles[kInputs * P];
-        T* sums = g.update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
+        T* sums = weight_update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
         TileArgs<T> t{0, nullptr, 0, nullptr, 0, nullptr, false, nullptr, 0};
-        for (std::size_t row = 0; row < g.batch || row == 0; row += kDepth) {
-            t.depth = smaller(kDepth, g.batch - row);
+        for (std::size_t row = 0; row < batch || row == 0; row += kDepth) {
+            t.depth = smaller(kDepth, batch - row);
             t.b = g.dy.data + p * g.dy.stride + row * P;
             t.more = row > 0;
-            const bool last = row + t.depth == g.batch;
+            const bool last = row + t.depth == batch;
             for (std::size_t i = 0; i < inputs; i += P) {
                 const T* x = g.x.data + (in + i) / P * g.x.stride + row * P;
                 each_tile(0, smaller(P, inputs - i), [&](std::size_t r, std::size_t count) {
                     t.a = x + r;
                     t.c = sums + (i + r) * P;
                     Tiles<T, true>::kOf[vectors - 1][count - 1](t);
-                    if (last && g.update) {
+                    if (last && weight_update) {
                         const std::size_t w = at + (i + r) * P;
-                        update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *g.update);
+                        update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *weight_update);
                     }
                 });
             }
         }
     }
-    if (g.in0 > 0 || !g.bias) return;
-    for (std::size_t p = g.panel0; p < g.panel1; ++p) {
+    if (part->row0 > 0 || !g.bias) return;
+    for (std::size_t p = part->panel0; p < part->panel1; ++p) {
         T block[P];
-        T* sums = g.update ? block : g.bias_gradient + p * P;
-        column_sums(g.batch, g.dy.data + p * g.dy.stride, sums);
-        if (g.update) update_tile(1, kTileVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *g.bias_update);
+        T* sums = weight_update ? block : g.bias_gradient + p * P;
+        column_sums(batch, g.dy.data + p * g.dy.stride, sums);
+        if (weight_update) update_tile(1, kTileVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *bias_update);
     }
 }
 

@@ -24,6 +24,11 @@ struct Matrix {
     std::size_t stride;
 };
 
+// Rows [row0, row1) and panels [panel0, panel1) of a matrix: the part that a call works on.
+struct Block {
+    std::size_t row0, row1, panel0, panel1;
+};
+
 // One optimiser step. The gradient g is scaled, clipped and decayed before the rule sees it:
 // g = clamp(scale * g, +-clip_value) + weight_decay * w, and w shrinks by `shrink` (decoupled decay).
 template <class T>
@@ -50,10 +55,10 @@ struct Slots {
     T* slot2;
 };
 
-// y = activation(x W + b) for rows [row0, row1) and output panels [panel0, panel1).
+// y = activation(x W + b) for a block of y.
 template <class T>
 struct ForwardArgs {
-    std::size_t row0, row1, panel0, panel1, n_in, n_out;
+    std::size_t n_in, n_out;
     Matrix<const T> x;       // (rows, n_in)
     Matrix<const T> weight;  // (n_in, n_out)
     const T* bias;           // (n_out padded to panels), or null
@@ -63,40 +68,32 @@ struct ForwardArgs {
     T alpha;  // slope or scale of the activation, where it has one
 };
 
-// dx = (dy W^T) * activation'(x) for rows [row0, row1) and input panels [panel0, panel1).
+// dx = (dy W^T) * activation'(x) for a block of dx.
 template <class T>
 struct InputGradientArgs {
-    std::size_t row0, row1, panel0, panel1, n_in, n_out, batch;
+    std::size_t n_in, n_out;
     Matrix<const T> dy;      // (batch, n_out)
     Matrix<const T> weight;  // (n_in, n_out)
     Matrix<T> dx;            // (batch, n_in)
     Matrix<const T> x;       // (batch, n_in), the output of that activation (identity: not read)
     Matrix<const T> z;       // (batch, n_in), its input, where needed
-    T* scratch;              // Kernels::scratch elements, for this call alone
     Activation activation;
     T alpha;
 };
 
-// dW = x^T dy for inputs [in0, in1) and output panels [panel0, panel1); in0 is a multiple of panel.
-// With `update` the gradient goes no further than the registers' tile: W and its slots change on the spot.
-// Without, it is written to `gradient`. The range with in0 == 0 does the bias too.
+// dW = x^T dy for a block of W, whose rows are inputs; row0 is a multiple of panel. The block with row0 == 0 does the bias too.
+// With an update the gradient goes no further than the registers' tile: W and its slots change on the spot.
+// Without, it is written to `gradient`.
 template <class T>
 struct WeightGradientArgs {
-    std::size_t in0, in1, panel0, panel1, batch, n_out;
+    std::size_t n_out;
     Matrix<const T> x;   // (batch, n_in)
     Matrix<const T> dy;  // (batch, n_out)
     Matrix<T> weight;    // (n_in, n_out)
     T* bias;             // (n_out padded), or null
     Slots<T> weight_slots, bias_slots;
-    Matrix<T> gradient;            // (n_in, n_out), used where update is null
-    T* bias_gradient;              // (n_out padded)
-    const Update<T>* update;       // for the weight
-    const Update<T>* bias_update;  // for the bias: the same without decay
-};
-
-// Elementwise work on rows [row0, row1) and panels [panel0, panel1).
-struct Block {
-    std::size_t row0, row1, panel0, panel1;
+    Matrix<T> gradient;  // (n_in, n_out), used without an update
+    T* bias_gradient;    // (n_out padded)
 };
 
 // Sum over rows [row0, row1) of weight * loss, in float64; dy = weight * scale * dloss/dy where dy.data is not null.
@@ -197,9 +194,12 @@ struct Kernels {
     std::size_t tile_rows;  // rows of the largest register tile
     std::size_t scratch;    // elements of scratch that input_gradient needs
 
-    void (*forward)(const ForwardArgs<T>*);
-    void (*input_gradient)(const InputGradientArgs<T>*);
-    void (*weight_gradient)(const WeightGradientArgs<T>*);
+    void (*forward)(const ForwardArgs<T>*, const Block*);
+    // scratch: Kernels::scratch elements, for this call alone.
+    void (*input_gradient)(const InputGradientArgs<T>*, const Block*, std::size_t batch, T* scratch);
+    // The updates: null, or that of the weight and that of the bias, which is the same without decay.
+    void (*weight_gradient)(const WeightGradientArgs<T>*, const Block*, std::size_t batch, const Update<T>* weight,
+                            const Update<T>* bias);
 
     // y = activation(x), and z = x where z.data is not null; y may be x.
     void (*activate)(const Block*, Matrix<const T> x, Matrix<T> y, Matrix<T> z, Activation, T alpha);
