@@ -189,19 +189,36 @@ void multiply(const Block& part, std::size_t columns, std::size_t depth, TileArg
     }
 }
 
-// y = x W + b and the activation, for a block of rows and panels.
+// y = x W + b and the activation, for a part of y.
 template <class T>
 void forward(const ForwardArgs<T>* args, const Block* part) {
+    constexpr std::size_t P = kPanel<T>;
     const ForwardArgs<T>& f = *args;
     const auto activate_tile = activate_rows<T>(f.activation);
     const bool plain = f.activation == Activation::identity && !f.z.data;
-    const TileArgs<T> t{0, f.x.data, f.x.stride, f.weight.data, f.weight.stride, f.bias, false, f.y.data, f.y.stride};
-    multiply<T>(*part, f.n_out, f.n_in, t, [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
+    const auto finish = [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
         if (plain) return;
-        const std::size_t at = row * kPanel<T>;
-        T* y = f.y.data + p * f.y.stride + at;
-        activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + at : nullptr, f.alpha);
-    });
+        T* y = f.y.data + p * f.y.stride + row * P;
+        activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + row * P : nullptr, f.alpha);
+    };
+    TileArgs<T> t{f.n_in, f.x.data, f.x.stride, f.weight.data, f.weight.stride, f.bias, false, f.y.data, f.y.stride};
+    if (part->row1 - part->row0 != 1) {
+        multiply<T>(*part, f.n_out, f.n_in, t, finish);
+        return;
+    }
+    // One row reads each panel of W once from end to end: no blocks, which are half of a small network's time.
+    t.a += part->row0 * P;
+    for (std::size_t p = part->panel0, step = 1; p < part->panel1; p += step) {
+        const std::size_t vectors = vectors_used<T>(f.n_out, p);
+        const std::size_t whole = smaller(part->panel1, f.n_out / P);  // panels with all their columns end there
+        const WideTile<T> wide = p < whole ? wide_tile<T>(1, whole - p) : WideTile<T>{1, Tiles<T, false>::kOf[vectors - 1][0]};
+        t.b = f.weight.data + p * f.weight.stride;
+        t.bias = f.bias ? f.bias + p * P : nullptr;
+        t.c = f.y.data + p * f.y.stride + part->row0 * P;
+        wide.run(t);
+        step = wide.panels;
+        for (std::size_t m = 0; m < step; ++m) finish(p + m, vectors, part->row0, 1);
+    }
 }
 
 // out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T. What
@@ -223,40 +240,51 @@ void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size
     }
 }
 
-// dx of one row for one panel of inputs: a dot product for each input, L of them side by side. A batch of one or two rows
-// has it this way, whoever computes it, so that the bits are the same however rows are shared out.
+// dx of one row for L inputs, of which the first `count` exist: a dot product for each, side by side.
+template <class T, bool kAll>
+void input_gradient_lanes(const InputGradientArgs<T>& g, const T* dy, const T* w, std::size_t count, T* dx) {
+    constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
+    if (g.n_out == 1) {  // every network with one output has it last
+        Vec<T> column{};
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < L; ++i) column[i] = kAll || i < count ? w[i * P] : T(0);
+        store<T>(dx, dy[0] * column);
+        return;
+    }
+    Vec<T> sums[L] = {};
+    for (std::size_t k = 0; k < g.n_out; k += L) {
+        const Vec<T> read = load(dy + k / P * g.dy.stride + k % P);
+        const Vec<T> slopes = g.n_out - k < L ? select<T>(first_lanes<T>(g.n_out - k), read, Vec<T>{}) : read;
+        const T* numbers = w + k / P * g.weight.stride + k % P;
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < L; ++i) {
+            if (kAll || i < count) sums[i] += slopes * load(numbers + i * P);
+        }
+    }
+    transpose<T>(sums);
+#pragma GCC unroll 4
+    for (std::size_t half = L / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+    }
+    store<T>(dx, sums[0]);
+}
+
+// dx of one row for one panel of inputs. A batch of one or two rows has it this way, whoever computes it, so that the bits
+// are the same however rows are shared out.
 template <class T>
 void input_gradient_row(const InputGradientArgs<T>& g, std::size_t row, std::size_t panel) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     const std::size_t inputs = smaller(P, g.n_in - panel * P);
+    const T* dy = g.dy.data + row * P;
     for (std::size_t c = 0; c < inputs; c += L) {
-        const std::size_t count = smaller(L, inputs - c);
         const T* w = g.weight.data + (panel * P + c) * P;
         T* dx = g.dx.data + panel * g.dx.stride + row * P + c;
-        if (g.n_out == 1) {  // every network with one output has it last
-            Vec<T> column{};
-#pragma GCC unroll 16
-            for (std::size_t i = 0; i < L; ++i) column[i] = i < count ? w[i * P] : T(0);
-            store<T>(dx, g.dy.data[row * P] * column);
-            continue;
+        if (inputs - c >= L) {
+            input_gradient_lanes<T, true>(g, dy, w, L, dx);
+        } else {
+            input_gradient_lanes<T, false>(g, dy, w, inputs - c, dx);
         }
-        Vec<T> sums[L] = {};
-        for (std::size_t k = 0; k < g.n_out; k += L) {
-            const Vec<T> read = load(g.dy.data + k / P * g.dy.stride + row * P + k % P);
-            const Vec<T> dy = g.n_out - k < L ? select<T>(first_lanes<T>(g.n_out - k), read, Vec<T>{}) : read;
-            const T* numbers = w + k / P * g.weight.stride + k % P;
-#pragma GCC unroll 16
-            for (std::size_t i = 0; i < L; ++i) {
-                if (i < count) sums[i] += dy * load(numbers + i * P);
-            }
-        }
-        transpose<T>(sums);
-#pragma GCC unroll 4
-        for (std::size_t half = L / 2; half > 0; half /= 2) {
-#pragma GCC unroll 8
-            for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
-        }
-        store<T>(dx, sums[0]);
     }
 }
 
@@ -330,8 +358,8 @@ template <class T>
 void update_by_row(const WeightGradientArgs<T>& g, const Block& part, const Update<T>& weight_update,
                    const Update<T>& bias_update) {
     constexpr std::size_t P = kPanel<T>;
-    const auto update = update_rows<T, OuterProduct<T>>(weight_update, g.weight_slots);
     const bool plain = is_plain(weight_update, g.weight_slots) && is_plain(bias_update, g.bias_slots);
+    const auto update = plain ? nullptr : update_rows<T, OuterProduct<T>>(weight_update, g.weight_slots);
     const auto apply = [&](std::size_t rows, std::size_t vectors, T* w, const T* x, const T* dy, Slots<T> slots,
                            const Update<T>& u) {
         if (plain) {

@@ -113,6 +113,47 @@ private:
     int factors_ = 0;
 };
 
+// Cross-entropy of as many rows as a vector has lanes, for labels of few classes: the numbers stand in one panel, and are
+// turned so that each lane works on a row of its own.
+template <class T>
+void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total, LogSum& logs) {
+    constexpr std::size_t L = kLanes<T>, P = kPanel<T>;
+    Vec<T> columns[kTileVectors][L] = {};
+    const auto each_column = [&](auto f) {
+        for (std::size_t c = 0; c < a.n_out; ++c) f(columns[c / L][c % L]);
+    };
+    for (std::size_t v = 0; v * L < a.n_out; ++v) {
+        for (std::size_t i = 0; i < L; ++i) columns[v][i] = load(a.y.data + (row + i) * P + v * L);
+        transpose<T>(columns[v]);
+    }
+    Vec<T> tops = columns[0][0], sums{};
+    each_column([&](Vec<T> y) { tops = select<T>(y > tops, y, tops); });
+    each_column([&](Vec<T>& y) { sums += y = exp<T>(y - tops); });
+
+    const Vec<T> weights = a.weights ? load(a.weights + row) : splat<T>(T(1)), scales = a.scale * weights;
+    for (std::size_t i = 0; i < L; ++i) {
+        const double weight = double(weights[i]);
+        const double linear = double(a.y.data[(row + i) * P + std::size_t(a.labels[row + i])]) - double(tops[i]);
+        if (weight == 1) {
+            logs.add(double(sums[i]));
+            total -= linear;
+        } else if (weight > 0) {
+            total += weight * (__builtin_log(double(sums[i])) - linear);
+        }
+    }
+    if (!a.dy.data) return;
+
+    const Vec<T> factors = scales / sums;
+    each_column([&](Vec<T>& y) { y *= factors; });
+    for (std::size_t c = a.n_out; c % L != 0; ++c) columns[c / L][c % L] = Vec<T>{};
+    for (std::size_t v = 0; v < kTileVectors; ++v) {
+        const bool used = v * L < a.n_out;
+        if (used) transpose<T>(columns[v]);
+        for (std::size_t i = 0; i < L; ++i) store<T>(a.dy.data + (row + i) * P + v * L, used ? columns[v][i] : Vec<T>{});
+    }
+    for (std::size_t i = 0; i < L; ++i) a.dy.data[(row + i) * P + std::size_t(a.labels[row + i])] -= scales[i];
+}
+
 // Softmax cross-entropy from logits: log(sum(exp(y))) - y[label], or for a row t of probabilities sum(t) log(sum(exp(y))) -
 // t.y.
 template <class T>
@@ -124,7 +165,11 @@ double cross_entropy(const LossArgs<T>& a) {
     };
     double total = 0;
     LogSum logs;  // of the rows that count 1
-    for (std::size_t row = a.row0; row < a.row1; ++row) {
+    std::size_t row = a.row0;
+    for (; a.labels && a.n_out <= kPanel<T> && row + kLanes<T> <= a.row1; row += kLanes<T>) {
+        cross_entropy_of_lanes(a, row, total, logs);
+    }
+    for (; row < a.row1; ++row) {
         Vec<T> tops = splat<T>(-infinity);
         each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             const Vec<T> y = select<T>(mask, load(a.y.data + p * a.y.stride + at), splat<T>(-infinity));
