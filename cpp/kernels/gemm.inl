@@ -53,6 +53,8 @@ struct TileArgs {
     bool more;      // start from what c holds
     T* c;
     std::size_t c_stride;
+    T* w = nullptr;  // not null: rather than to go to c, rate * C is taken from here
+    T rate = 0;
 };
 
 // One register tile: C (R rows of M panels) = start + A B over `depth` numbers from A.
@@ -85,7 +87,14 @@ void tile(const TileArgs<T>& t) {
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-            for (std::size_t n = 0; n < N; ++n) store<T>(t.c + m * t.c_stride + r * P + n * kLanes<T>, acc[m][r][n]);
+            for (std::size_t n = 0; n < N; ++n) {
+                if (kAcross && t.w) {
+                    T* w = t.w + r * P + n * kLanes<T>;
+                    store<T>(w, load(w) - t.rate * acc[m][r][n]);
+                } else {
+                    store<T>(t.c + m * t.c_stride + r * P + n * kLanes<T>, acc[m][r][n]);
+                }
+            }
         }
     }
 }
@@ -338,37 +347,57 @@ void column_sums(std::size_t batch, const T* dy, T* sums) {
     }
 }
 
-// w -= x[r] * step for `rows` rows of a panel, of which N vectors are in use.
-template <class T, std::size_t N>
+// w -= rate * x^T dy for `rows` inputs and one panel of outputs, of which N vectors are in use, by a batch of B rows.
+template <class T, std::size_t N, std::size_t B>
 void subtract_outer(std::size_t rows, T* w, const T* x, const T* dy, T rate) {
-    Vec<T> step[N];
-    for (std::size_t n = 0; n < N; ++n) step[n] = rate * load(dy + n * kLanes<T>);
+    Vec<T> step[B][N];
+    for (std::size_t b = 0; b < B; ++b) {
+        for (std::size_t n = 0; n < N; ++n) step[b][n] = rate * load(dy + b * kPanel<T> + n * kLanes<T>);
+    }
     for (std::size_t r = 0; r < rows; ++r, w += kPanel<T>) {
-        for (std::size_t n = 0; n < N; ++n) store<T>(w + n * kLanes<T>, load(w + n * kLanes<T>) - x[r] * step[n]);
+        for (std::size_t n = 0; n < N; ++n) {
+            Vec<T> v = load(w + n * kLanes<T>);
+            for (std::size_t b = 0; b < B; ++b) v -= x[b * kPanel<T> + r] * step[b][n];
+            store<T>(w + n * kLanes<T>, v);
+        }
     }
 }
+
+constexpr std::size_t kOuterRows = 4;  // more steps than these do not fit the registers
+
+template <class T>
+using SubtractOuter = void (*)(std::size_t, T*, const T*, const T*, T);
+
+// kOf[batch - 1][vectors - 1]
+template <class T>
+struct Subtractions {
+    static constexpr SubtractOuter<T> kOf[kOuterRows][kTileVectors] = {{subtract_outer<T, 1, 1>, subtract_outer<T, 2, 1>},
+                                                                       {subtract_outer<T, 1, 2>, subtract_outer<T, 2, 2>},
+                                                                       {subtract_outer<T, 1, 3>, subtract_outer<T, 2, 3>},
+                                                                       {subtract_outer<T, 1, 4>, subtract_outer<T, 2, 4>}};
+};
 
 template <class T>
 bool is_plain(const Update<T>& u, Slots<T> slots) {
     return u.rule == Rule::sgd && !slots.slot1 && u.clip_value == 0 && u.weight_decay == 0 && u.shrink == 1;
 }
 
-// The update by a batch of one row, whose gradient is an outer product that no memory needs to hold.
+// The update by a batch so small that no memory needs to hold its gradient, a sum of outer products.
 template <class T>
-void update_by_row(const WeightGradientArgs<T>& g, const Block& part, const Update<T>& weight_update,
-                   const Update<T>& bias_update) {
+void update_by_row(const WeightGradientArgs<T>& g, const Block& part, std::size_t batch, bool plain,
+                   const Update<T>& weight_update, const Update<T>& bias_update) {
     constexpr std::size_t P = kPanel<T>;
-    const bool plain = is_plain(weight_update, g.weight_slots) && is_plain(bias_update, g.bias_slots);
     const auto update = plain ? nullptr : update_rows<T, OuterProduct<T>>(weight_update, g.weight_slots);
     const auto apply = [&](std::size_t rows, std::size_t vectors, T* w, const T* x, const T* dy, Slots<T> slots,
                            const Update<T>& u) {
         if (plain) {
-            (vectors == 1 ? subtract_outer<T, 1> : subtract_outer<T, 2>)(rows, w, x, dy, u.lr * u.scale);
+            Subtractions<T>::kOf[batch - 1][vectors - 1](rows, w, x, dy, u.lr * u.scale);
         } else {
             update(rows, vectors, w, {x, dy}, slots, u);
         }
     };
-    const T one = T(1);
+    T ones[kOuterRows * P];
+    for (std::size_t b = 0; b < batch; ++b) ones[b * P] = T(1);
     const std::size_t stretch = g.x.stride == P ? part.row1 - part.row0 : P;  // inputs that lie side by side
     for (std::size_t p = part.panel0; p < part.panel1; ++p) {
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
@@ -379,7 +408,7 @@ void update_by_row(const WeightGradientArgs<T>& g, const Block& part, const Upda
                   slots_at(g.weight_slots, w), weight_update);
         }
         if (part.row0 > 0 || !g.bias) continue;
-        apply(1, vectors, g.bias + p * P, &one, dy, slots_at(g.bias_slots, p * P), bias_update);
+        apply(1, vectors, g.bias + p * P, ones, dy, slots_at(g.bias_slots, p * P), bias_update);
     }
 }
 
@@ -392,8 +421,9 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
     constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kDepth rows deep, fits L2
     constexpr std::size_t kSmall = 1 << 18;  // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
-    if (weight_update && batch == 1) {
-        update_by_row(g, *part, *weight_update, *bias_update);
+    const bool plain = weight_update && is_plain(*weight_update, g.weight_slots) && is_plain(*bias_update, g.bias_slots);
+    if (weight_update && batch > 0 && batch <= (plain ? kOuterRows : 1)) {
+        update_by_row(g, *part, batch, plain, *weight_update, *bias_update);
         return;
     }
     const auto update_tile = weight_update ? update_rows<T>(*weight_update, g.weight_slots) : nullptr;
@@ -409,6 +439,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
         T tiles[kInputs * P];
         T* sums = weight_update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
         TileArgs<T> t{0, nullptr, 0, nullptr, 0, nullptr, false, nullptr, 0};
+        if (plain) t.rate = weight_update->lr * weight_update->scale;
         for (std::size_t row = 0; row < batch || row == 0; row += kDepth) {
             t.depth = smaller(kDepth, batch - row);
             t.b = g.dy.data + p * g.dy.stride + row * P;
@@ -419,12 +450,13 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
                 each_tile(0, smaller(P, inputs - i), [&](std::size_t r, std::size_t count) {
                     t.a = x + r;
                     t.c = sums + (i + r) * P;
+                    if (last && plain) t.w = g.weight.data + at + (i + r) * P;
                     Tiles<T, true>::kOf[vectors - 1][count - 1](t);
-                    if (last && weight_update) {
-                        const std::size_t w = at + (i + r) * P;
-                        update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *weight_update);
-                    }
                 });
+                if (!last || !weight_update || plain) continue;
+                const std::size_t w = at + i * P;
+                update_tile(smaller(P, inputs - i), vectors, g.weight.data + w, {tiles + i * P}, slots_at(g.weight_slots, w),
+                            *weight_update);
             }
         }
     }
