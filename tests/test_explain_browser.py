@@ -14,20 +14,25 @@ from explain_pages import FIGURES, written
 pytest.importorskip("matplotlib", reason="the page's charts need matplotlib")
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page is looked at through playwright")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 KINDS = ("demo", "table", "model")
 NARROW, WIDE = 400, 1400
 STEPS = {"demo": 8, "table": 10, "model": 8}  # of the first animation: 4, and 2 for each layer
 
-if CHROMIUM is None:
-    pytest.skip("needs Chromium, which is not installed", allow_module_level=True)
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium."""
+    """A headless Chromium: the system's, or playwright's own."""
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            if CHROMIUM or "Executable doesn't exist" not in str(error):
+                raise
+            pytest.skip(
+                "needs Chromium: install your system's (apt-get install chromium), or playwright's "
+                "(python -m playwright install --with-deps chromium-headless-shell)"
+            )
         yield chromium
         chromium.close()
 
