@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PATH_BYTES = 1 << 26  # what the path of the weights may take
 COUNTED = 2003  # numbers in a histogram, at least; a prime, so that the step does not run in time with the columns
-BUDGET = 0.03  # of the time of training, which also slows down where a record drove it out of the caches
+BUDGET = 0.03  # of the time of training; beside it, training takes longer where a record has emptied the caches
 # Nearer to an end than this part of a sigmoid's or tanh's range, the slope is under a fifth of the steepest.
 SATURATED = 0.05
 BOUNDED = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
@@ -130,9 +130,8 @@ class Recorder(Spec, Callback):
     thread's processor time, so two runs may differ in which epochs are recorded, though all are multiples of 1, 2, 5,
     10, 20 and so on; give a number where that matters. The first and the last record are taken whatever they cost.
 
-    If the path outgrows
-    64 MiB, every second point of it is dropped, and from then on half as many are kept. The recorder keeps hold of the
-    training data, not a copy.
+    If the path outgrows 64 MiB, every second point of it is dropped, and from then on half as many are kept. The
+    recorder keeps hold of the training data, not a copy.
     """
 
     every: int | Literal["auto"] = "auto"
@@ -191,7 +190,8 @@ class Recorder(Spec, Callback):
             return done % self.every == 0
         allowed = BUDGET * (clock() - self._began - self.seconds)
         # There must be room for this one and for the last, which is taken in any case.
-        return self.seconds + 2 * self._took <= allowed and done % _round_up(done * self._took / allowed) == 0
+        affordable = 0 < self.seconds + 2 * self._took <= allowed
+        return affordable and done % _round_up(done * self._took / allowed) == 0
 
     def on_fit_end(self, fit: FitState) -> None:
         """Note whether the fit diverged."""
