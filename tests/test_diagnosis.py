@@ -247,6 +247,12 @@ def test_the_sick(
     assert [finding.rank for finding in found] == sorted(finding.rank for finding in found)
 
 
+def test_every_finding_has_its_sick_training() -> None:
+    named = re.search("The codes: ([^.]*)[.]", str(diagnose.__doc__))
+    assert named is not None
+    assert set(re.findall("[a-z]+(?:_[a-z]+)+|overfitting|underfitting", named[1])) == {code for _, code, _ in SICK}
+
+
 def test_overfitting_is_dated() -> None:
     recorder = learns_by_heart()
     assert recorder.fit is not None

@@ -147,6 +147,20 @@ def test_animation_steps_from_the_output_to_the_input_and_on(opened: Opened) -> 
     assert box.locator(".number.weight:visible").count() > 2
 
 
+def test_what_a_step_is_about_is_in_view(opened: Opened) -> None:
+    """The inputs of the first step; and of a later one, whatever it lights, if that is not wider than the page."""
+    for step in range(STEPS[opened.kind]):
+        if step:
+            opened.press("step")
+        outside = opened.box().evaluate("""box => {
+            const view = box.querySelector('svg.net').parentElement.getBoundingClientRect();
+            const lit = [...box.querySelectorAll('circle.now')].map(c => c.getBoundingClientRect());
+            const first = Math.min(...lit.map(r => r.left));
+            return lit.filter(r => r.left === first && (r.left < view.left || r.right > view.right)).length;
+        }""")
+        assert outside == 0, step
+
+
 def test_numbers_take_turns_on_the_edges(demo: Opened) -> None:
     def seen(kind: str) -> int:
         return int(

@@ -37,7 +37,7 @@ for (const box of document.querySelectorAll(".stepper")) {
     const edge = view.getBoundingClientRect().left - view.scrollLeft;
     const left = Math.min(...lit.map((r) => r.left)) - edge, right = Math.max(...lit.map((r) => r.right)) - edge;
     const room = view.clientWidth - (right - left);
-    view.scrollLeft = left - (room > 0 ? room / 2 : 12);  // of what is wider than the page, its beginning
+    view.scrollLeft = left - (room > 0 ? room / 2 : 48);  // of what is wider than the page, its beginning
   }
 
   function stop() {
