@@ -1,6 +1,6 @@
 """The ways to walk: what the order of updates does to the cost, and what each way costs beside a plain step.
 
-`python bench/walks.py` prints two tables; ``--write`` puts them into bench/README.md.
+And what it costs to watch. `python bench/walks.py` prints three tables; ``--write`` puts them into bench/README.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from steepest.demo import load_digits
 ORDERS = ("together", "output_to_input", "input_to_output")
 LOOKS = 50  # at the cost, on the way
 SIZES, BATCH = (784, 512, 512, 10), 128
+# Rows, sizes and epochs of the fits that are watched: digits, and 784-128-10 on as many rows as MNIST's test set.
+WATCHED = [(1797, (64, 64, 10), 200), (10_000, (784, 128, 10), 8)]
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,40 @@ def cost_rows(threads: int, rounds: int) -> list[str]:
     return rows
 
 
+def watched_fit(n: int, sizes: tuple[int, ...], epochs: int, *callbacks: st.Callback) -> float:
+    """Seconds of a fit."""
+    draw = np.random.default_rng(0)
+    x, y = draw.random((n, sizes[0]), dtype=np.float32), draw.integers(0, sizes[-1], n)
+    net = st.Network(sizes[0], [*(st.Dense(k, "relu") for k in sizes[1:-1]), st.Dense(sizes[-1])])
+    trainer = st.Trainer(net, "cross_entropy", st.SGD(0.01, momentum=0.9))
+    start = time.perf_counter()
+    trainer.fit(x, y, epochs=epochs, batch_size=32, callbacks=callbacks)
+    return time.perf_counter() - start
+
+
+def watched_rows(threads: int, rounds: int) -> list[str]:
+    """Rows of the third table: the same fit with and without a recorder, in turn."""
+    st.set_num_threads(threads)
+    rows = []
+    for (n, sizes, epochs), every in itertools.product(WATCHED, ("auto", 1)):
+        plain, shares, records = [], [], []
+        for _ in range(rounds):
+            recorder = st.descent.Recorder(every=every)
+            plain.append(watched_fit(n, sizes, epochs))
+            shares.append(watched_fit(n, sizes, epochs, recorder) / plain[-1] - 1)
+            records.append(len(recorder.epochs))
+        cells = [
+            f"{'-'.join(map(str, sizes))}, {n:,} rows", str(threads), str(epochs),
+            f"{1e3 * statistics.median(plain) / epochs:.3g}", f"every={every!r}", f"{statistics.median(records):g}",
+            f"{statistics.median(shares):.1%}",
+        ]  # fmt: skip
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="first weights of each problem; 40 times as many steps")
+    parser.add_argument("--rounds", type=int, default=5, help="first weights, fits; 40 times as many steps")
     parser.add_argument("--write", action="store_true", help="write the tables into bench/README.md")
     options = parser.parse_args()
     threads = st.get_num_threads()
@@ -174,6 +207,15 @@ def main() -> None:
     ]
     for count in sorted({1, threads}):
         lines += cost_rows(count, 40 * options.rounds)
+    lines += [
+        "",
+        "Fits in batches of 32 with and without a `Recorder`, in turn:",
+        "",
+        "| work | threads | epochs | ms an epoch | recorder | records | adds to the time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for count in sorted({1, threads}):
+        lines += watched_rows(count, 3 * options.rounds)
     print("\n".join(lines))
     if options.write:
         report.put("walks", lines)

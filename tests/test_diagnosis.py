@@ -45,6 +45,10 @@ def wave(n: int = 800) -> Data:
     return x, np.sin(2 * x[:, :1]) * x[:, 1:] + 0.05 * normal(3, (n, 1))
 
 
+recording = {"every": 1}
+"""How the trainings below are recorded."""
+
+
 def train(
     data: Data,
     layers: list[Any],
@@ -57,7 +61,7 @@ def train(
     """Train with some rows held out, and record it; a divergence is left to the diagnosis."""
     x, y = data
     n = int(len(x) * (1 - held_out))
-    recorder = Recorder()
+    recorder = Recorder(**recording)
     trainer = st.Trainer(st.Network(x.shape[1], layers, seed=1), loss, optimizer)
     try:
         trainer.fit(
@@ -104,7 +108,7 @@ def drowned_biases() -> Recorder:
     x, y = digits()
     net = st.Network(64, relu(64, 10), seed=1)
     net.set_parameters({"0.bias": np.where(np.arange(64) < 48, -30.0, 0.0)})
-    recorder = Recorder()
+    recorder = Recorder(**recording)
     st.Trainer(net, "cross_entropy", st.Adam(1e-3)).fit(x, y, epochs=8, callbacks=[recorder])
     return recorder
 
@@ -227,13 +231,26 @@ SICK: list[tuple[Callable[[], Recorder], str, str]] = [
 ]
 
 
+EVERY = pytest.mark.parametrize("every", [1, 10**6], ids=["each_epoch", "both_ends"])
+
+
+@EVERY
 @pytest.mark.parametrize(("training", "code", "message"), SICK, ids=[case[0].__name__ for case in SICK])
-def test_the_sick(training: Callable[[], Recorder], code: str, message: str) -> None:
+def test_the_sick(
+    training: Callable[[], Recorder], code: str, message: str, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recording, "every", every)
     found = diagnose(training())
     assert [finding.code for finding in found][:1] == [code], str(found)
     assert re.search(message, str(found[0])), str(found)
     assert all(np.isfinite(value) for value in found[0].figures.values())
     assert [finding.rank for finding in found] == sorted(finding.rank for finding in found)
+
+
+def test_every_finding_has_its_sick_training() -> None:
+    named = re.search("The codes: ([^.]*)[.]", str(diagnose.__doc__))
+    assert named is not None
+    assert set(re.findall("[a-z]+(?:_[a-z]+)+|overfitting|underfitting", named[1])) == {code for _, code, _ in SICK}
 
 
 def test_overfitting_is_dated() -> None:
@@ -290,8 +307,10 @@ HEALTHY = [
 ]  # fmt: skip
 
 
+@EVERY
 @pytest.mark.parametrize("training", HEALTHY, ids=[training.__name__ for training in HEALTHY])
-def test_the_healthy(training: Callable[[], Recorder]) -> None:
+def test_the_healthy(training: Callable[[], Recorder], every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(recording, "every", every)
     found = diagnose(training())
     assert found == [], str(found)
     assert str(found) == "nothing amiss was found"
@@ -392,7 +411,7 @@ def test_a_signal_beyond_all_numbers(size: float) -> None:
 def test_weights_that_are_not_numbers() -> None:
     """As a divergence leaves them where no copy is kept."""
     x, y = wave()
-    net, recorder = st.Network(2, relu(16, 1)), Recorder()
+    net, recorder = st.Network(2, relu(16, 1)), Recorder(**recording)
     with pytest.raises(st.DivergedError):
         st.Trainer(net, "mse", st.SGD(1e30)).fit(x, y, epochs=3, callbacks=[recorder], rollback=False)
     assert diagnose(recorder)[0].code == "rate_too_high"

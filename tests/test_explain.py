@@ -372,10 +372,21 @@ def test_findings_are_written_out(tmp_path: Path) -> None:
     ("arguments", "part"),
     [
         ([], "TABLE is missing: expected a table with --target or --model, or --demo"),
-        (["--demo", "pets.csv"], "--demo brings its own networks"),
-        (["--demo", "--target", "kind"], "--demo brings its own networks"),
+        (["--demo", "pets.csv"], "TABLE does not go with --demo, which brings its own networks"),
+        (["--demo", "--target", "kind"], "--target does not go with --demo"),
+        (["--demo", "--epochs", "3"], "--epochs does not go with --demo"),
         (["pets.csv"], "pets.csv: expected --target NAME to train, or --model FILE"),
-        (["pets.csv", "--target", "kind", "--model", "pets.model"], "one of them"),
+        *(
+            (["pets.csv", "--model", "pets.model", *given], f"{given[0]} does not go with --model, which shows a net")
+            for given in (
+                ["--target", "kind"],
+                ["--task", "auto"],
+                ["--hidden", "8"],
+                ["--epochs", "9"],
+                ["--holdout", "0.2"],
+                ["--seed", "0"],
+            )
+        ),
         (["pets.csv", "--target", "weight of"], "pets.csv: no column 'weight of'"),
         (["nothing.csv", "--target", "kind"], "nothing.csv: No such file or directory"),
         (["pets.csv", "--model", "nothing"], "nothing: No such file or directory"),

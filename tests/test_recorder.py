@@ -58,7 +58,7 @@ def norm(tensors: dict[str, Any], layer: str) -> float:
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-11), ("float32", 1e-4)])
 def test_what_is_recorded(dtype: str, bound: float, weighted: bool) -> None:
-    recorder, weight = Recorder(rows=10), np.linspace(0, 1, 90) if weighted else None
+    recorder, weight = Recorder(every=1, rows=10), np.linspace(0, 1, 90) if weighted else None
     networks = fit(recorder, dtype=dtype, sample_weight=weight)
     rows = np.sort(np.random.default_rng(0).choice(90, 10, replace=False))
     x, y, w = X[rows], Y[rows], None if weight is None else weight[rows]
@@ -100,7 +100,7 @@ def test_what_is_recorded(dtype: str, bound: float, weighted: bool) -> None:
             assert histogram is not None and histogram.counts.sum() == outputs[name].size
             assert histogram.edges[[0, -1]] == pytest.approx([outputs[name].min(), outputs[name].max()], abs=bound)
         counts, edges = np.histogram(
-            np.concatenate([network.parameters[f"3.{k}"].ravel() for k in ("weight", "bias")]), 30
+            np.concatenate([network.parameters[f"3.{k}"].ravel().astype(float) for k in ("weight", "bias")]), 30
         )
         weights = records["3"].weights
         assert weights is not None and weights.counts.tolist() == counts.tolist()
@@ -109,14 +109,14 @@ def test_what_is_recorded(dtype: str, bound: float, weighted: bool) -> None:
 
 def test_saturated_tanh() -> None:
     net = st.Network(1, [st.Dense(2, "tanh", init=[[1.0, 100.0]]), st.Dense(1)], dtype="float64")
-    recorder = Recorder(rows=10)
+    recorder = Recorder(every=1, rows=10)
     x = np.linspace(-1.9, 1.9, 10)[:, None]  # |tanh| > 0.9 at |x| > 1.47: 4 of 10 of the first unit
     st.Trainer(net, "mse", st.SGD(0)).fit(x, x, epochs=1, callbacks=[recorder])
     assert recorder.series("saturated", "0").tolist() == [(4 + 10) / 20] * 2
 
 
 def test_the_path_is_the_weights() -> None:
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     networks = fit(recorder)
     assert recorder.path.dtype == np.float32
     expected = [np.concatenate([v.ravel() for v in net.parameters.values()]) for net in networks]
@@ -128,7 +128,7 @@ def test_the_path_is_the_weights() -> None:
     ("options", "epochs", "path"),
     [
         ({"every": 3}, [0, 3, 6, 8], [0, 3, 6, 8]),
-        ({"path_every": 4}, [0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 4, 8]),
+        ({"every": 1, "path_every": 4}, [0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 4, 8]),
         ({"every": 2, "path_every": 2}, [0, 2, 4, 6, 8], [0, 4, 8]),
         ({"every": 20, "path_every": 0}, [0, 8], []),
     ],
@@ -139,10 +139,56 @@ def test_every(options: dict[str, int], epochs: list[int], path: list[int]) -> N
     assert (recorder.epochs, recorder.path_epochs, len(recorder.path)) == (epochs, path, len(path))
 
 
+@pytest.mark.parametrize(
+    ("record", "epochs", "expected"),
+    [
+        (0.001, 12, list(range(13))),  # 0.1% of an epoch
+        (0.02, 12, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),  # the first must be paid for first
+        (0.09, 40, [0, 10, 15, 20, 25, 30, 35, 40]),
+        (1.0, 500, [0, 100, 150, 200, 250, 300, 350, 400, 450, 500]),
+        (1.0, 60, [0, 60]),
+    ],
+)
+def test_auto_keeps_to_its_share(
+    record: float, epochs: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock on which an epoch takes a second, and a record as long as is said."""
+    now = [0.0]
+
+    def take(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(_recorder, "clock", lambda: now[0])
+    monkeypatch.setattr(_recorder, "rms", lambda output: take(record / 8))  # once for each of the eight layers
+    recorder, shares = Recorder(), []
+    training = st.LambdaCallback(on_epoch_end=lambda fit: take(1.0))
+    watching = st.LambdaCallback(on_epoch_end=lambda fit: shares.append(recorder.seconds / (fit.epoch + 1)))
+    make().fit(X, Y, epochs=epochs, callbacks=[training, recorder, watching])
+    assert recorder.epochs == expected
+    assert recorder.seconds == pytest.approx(record * len(expected))
+    if len(expected) > 2:
+        assert max(shares[expected[1] - 1 :]) < 0.05
+
+
+def test_auto_goes_on_after_one_that_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By as many as before, once it is paid for, and not by more to catch up."""
+    now, took = [0.0], iter([0.09, 0.09, 2.0, *[0.09] * 100])
+
+    def take(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(_recorder, "clock", lambda: now[0])
+    monkeypatch.setattr(_recorder.Recorder, "_walk", lambda self, epoch, state: take(next(took)))
+    recorder = Recorder()
+    training = st.LambdaCallback(on_epoch_end=lambda fit: take(1.0))
+    make().fit(X, Y, epochs=120, callbacks=[training, recorder])
+    assert recorder.epochs == [0, 10, 15, *range(80, 121, 5)]
+
+
 def test_a_long_path_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 4 * make().network.n_parameters
     monkeypatch.setattr(_recorder, "PATH_BYTES", 6 * size)
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     networks = fit(recorder, 20)
     assert len(recorder.path) <= 6
     assert recorder.path_epochs == [0, 4, 8, 12, 16, 20]
@@ -169,12 +215,12 @@ def test_labels_in_turn_are_all_seen() -> None:
 def test_training_is_not_disturbed() -> None:
     alone, watched = make("float32"), make("float32")
     alone.fit(X, Y, epochs=3)
-    watched.fit(X, Y, epochs=3, callbacks=[Recorder()])
+    watched.fit(X, Y, epochs=3, callbacks=[Recorder(every=1)])
     assert state_of(alone) == state_of(watched)
 
 
 def test_a_fit_starts_anew_and_the_record_outlives_it() -> None:
-    recorder, trainer = Recorder(rows=500, bins=0), make()
+    recorder, trainer = Recorder(every=1, rows=500, bins=0), make()
     trainer.fit(X, Y, epochs=3, callbacks=[recorder])
     assert recorder.epochs == [0, 1, 2, 3]
     assert not recorder.moved_on
@@ -189,7 +235,7 @@ def test_a_fit_starts_anew_and_the_record_outlives_it() -> None:
 
 
 def test_divergence_is_noted() -> None:
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     with pytest.raises(st.DivergedError):
         make(lr=1e200).fit(X, Y, epochs=5, callbacks=[recorder])
     assert recorder.diverged
@@ -205,7 +251,7 @@ def fail(fit: FitState) -> None:
 
 def test_what_overflows_is_recorded_as_unknown() -> None:
     net = st.Network(3, [st.Dense(4, init=np.full((3, 4), 1e30)), st.Dense(4, init=np.full((4, 4), 1e30)), st.Dense(1)])
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     with pytest.raises(st.DivergedError):
         st.Trainer(net, "mse", st.SGD(0.1)).fit(abs(X) + 1, X[:, 0], epochs=2, callbacks=[recorder])
     assert np.isnan(recorder.costs[0])
@@ -216,7 +262,7 @@ def test_what_overflows_is_recorded_as_unknown() -> None:
 
 def test_a_frame() -> None:
     pytest.importorskip("pandas")
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     fit(recorder)
     frame = recorder.to_frame()
     assert list(frame.columns) == [*_recorder.SCALARS, "cost_before", "cost"]
@@ -228,7 +274,7 @@ def test_a_frame() -> None:
 
 
 def test_it_is_drawn() -> None:
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     fit(recorder)
     figure = recorder.plot()
     titles = [ax.get_title() for ax in figure.axes]
@@ -238,9 +284,20 @@ def test_it_is_drawn() -> None:
     plt.close("all")
 
 
+def test_numbers_too_close_to_part_are_counted() -> None:
+    """Where floats lie further apart than bins, which numpy.histogram refuses."""
+    for values in (np.array([1, 1 + 2**-23], np.float32), np.full(3, 1e30), np.array([0, 5e-324])):
+        histogram = _recorder.histogram(values, 30)
+        assert histogram is not None and histogram.counts.sum() == len(values) and len(histogram.edges) == 31
+        assert np.isfinite(histogram.edges).all()
+    for values in (np.array([1, np.nan]), np.array([np.inf, 1]), np.array([-1.5e308, 1.5e308]), np.empty(0)):
+        assert _recorder.histogram(values, 30) is None
+
+
 def test_what_is_refused() -> None:
     for options, message in (
         ({"every": 0}, "every is 0: expected a whole number >= 1"),
+        ({"every": "often"}, "every is 'often': expected 'auto' or a whole number >= 1"),
         ({"rows": 0}, "rows is 0"),
         ({"bins": -1}, "bins is -1: expected a whole number >= 0"),
         ({"path_every": -1}, "path_every is -1"),
@@ -266,6 +323,6 @@ def test_sparse_rows_are_refused() -> None:
     with pytest.raises(
         ValueError, match="Recorder: this fit shows its callbacks no rows: expected one on dense arrays"
     ):
-        st.MLPClassifier((4,), max_iter=2, callbacks=[Recorder()]).fit(
+        st.MLPClassifier((4,), max_iter=2, callbacks=[Recorder(every=1)]).fit(
             sparse.csr_array(np.tile(X, (9, 1))), np.tile(Y, 9)
         )

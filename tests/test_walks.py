@@ -14,10 +14,11 @@ import pytest
 import reference as ref
 import steepest as st
 from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for
+from steepest._walking import RULES, UPDATE_ORDERS
 from steepest.layers import Layer
 from test_trajectories import twin_of
 
-ORDERS = ("output_to_input", "input_to_output")
+ORDERS = UPDATE_ORDERS[1:]  # in which layers take turns
 STEPS, SEED, N_IN = 50, 5, 6
 BATCHES = (16, 16, 5, 1, 16)  # rows of one minibatch and the next, over and over
 
@@ -55,6 +56,9 @@ def follow(layers: Sequence[Layer], optimizer: Any, loss: str = "mse", rates: An
         mover.lr = optimizer.lr(step) if callable(optimizer.lr) else optimizer.lr
         if rates == "equal_effect" and step == 0:
             mover.rates = ref.equal_effect(net, x, y, loss, mover)
+        elif rates == "front_first":  # from twice the rate for the first of very many to none, by equal steps
+            names = list(dict.fromkeys(name.rpartition(".")[0] for name in net.parameters))
+            mover.rates = {name: 2 - 2 * (i + 1) / (len(names) + 1) for i, name in enumerate(names)}
         elif isinstance(rates, dict):
             mover.rates = rates
         costs = [trainer.step(x, y)]
@@ -111,10 +115,11 @@ class TestReference:
     def test_rates_by_name(self, layers: str, optimizer: Any) -> None:
         follow(LAYERS[layers], optimizer, rates={"0": 0.25, list(network(LAYERS[layers])._trained_layers())[-2]: 0.0})
 
-    @pytest.mark.parametrize("order", ("together", *ORDERS))
+    @pytest.mark.parametrize("rule", RULES)
+    @pytest.mark.parametrize("order", UPDATE_ORDERS)
     @pytest.mark.parametrize("optimizer", [MOVERS[0], MOVERS[2], MOVERS[3], PARTS[2]], ids=str)
-    def test_rates_of_equal_effect(self, layers: str, optimizer: Any, order: str) -> None:
-        follow(LAYERS[layers], optimizer, rates="equal_effect", update_order=order)
+    def test_rates_by_rule(self, layers: str, optimizer: Any, order: str, rule: str) -> None:
+        follow(LAYERS[layers], optimizer, rates=rule, update_order=order)
 
 
 def ties(rows: int, n_in: int, n_out: int) -> tuple[st.Network, ref.Array, ref.Array]:

@@ -135,6 +135,7 @@ def evaluate(model: ModelPath, table: TablePath, delimiter: Delimiter = ",") -> 
 
 @app.command()
 def explain(
+    context: typer.Context,
     table: Annotated[Path | None, typer.Argument(metavar="[TABLE]", help="A CSV or Parquet file.")] = None,
     target: Annotated[str | None, typer.Option(help="Name of the column to predict: trains, and shows how.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model file to show on the table, in place of a target.")] = None,
@@ -152,23 +153,26 @@ def explain(
 
     asked = _asked(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
+    training = ("task", "hidden", "epochs", "holdout")
+    if demo:
+        _refuse(context, "--demo, which brings its own networks and rows", "table", "target", "model", *training)
+    elif model is not None:
+        _refuse(context, "--model, which shows a network as it is", "target", *training, "seed")
     _check_folder(out)
     pages.require_matplotlib()
     console = _console()
     if demo:
-        if table or target or model:
-            raise ValueError("--demo brings its own networks: expected no TABLE, --target or --model with it")
         console.print("Training on XOR and on two spirals")
         page = pages.demo_page(seed)
     elif table is None:
         raise ValueError("TABLE is missing: expected a table with --target or --model, or --demo")
-    elif model is not None and target is None:
+    elif model is not None:
         page = _page_of_model(model, table, delimiter, console)
-    elif target is not None and model is None:
+    elif target is not None:
         job = _job(table, target, task, holdout, seed, delimiter, console, asked)
         page = _page_of_training(job, seed, table, console)
     else:
-        raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model: one of them")
+        raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model")
     files.write_atomically(out, page.encode())
     console.print(f"Wrote {out}: open it in a browser", soft_wrap=True)
 
@@ -282,6 +286,14 @@ def _page_of_training(job: _Job, seed: int, table: Path, console: Console) -> st
 
 def _console() -> Console:
     return Console(highlight=False, markup=False)
+
+
+def _refuse(context: typer.Context, beside: str, *names: str) -> None:
+    """Refuse parameters that were given on the command line, though they say nothing there."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ValueError(f"{name.upper() if name == 'table' else f'--{name}'} does not go with {beside}")
 
 
 def _check_folder(out: Path) -> None:

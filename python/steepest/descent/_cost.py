@@ -15,7 +15,7 @@ from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
 from ..network import Network
 from ..optimizers import SGD
 from ..training import LOSSES, Trainer
-from ._parts import Array, Tensors, bare, numbered
+from ._parts import Array, Tensors, bare, flat, numbered, shapes_of, unflat
 
 # A plain step takes RATE * gradient off each weight. At this rate the step is so much longer than any weight that the
 # difference of the weights before and after is the gradient to the last bit or two, however small it is; and a power
@@ -64,6 +64,8 @@ class Still:
         self._fixed: dict[str, BatchNorm] = {}
         layers = self._layers(network.layers, network.n_in, "")
         self._network = Network(network.n_in, layers, dtype=dtype)
+        self._shapes = shapes_of(self._network)
+        self._trainers: dict[Cost, Trainer] = {}
 
     def gradients(
         self, cost: Cost, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -72,29 +74,33 @@ class Still:
         x, y = np.asarray(x), np.asarray(y)
         n = len(x) if x.ndim else 0
         weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        trainer = cost.trainer(self._network, RATE)
+        if cost not in self._trainers:
+            self._trainers[cost] = cost.trainer(self._network, RATE)
+        trainer, core = self._trainers[cost], self._network._core
         trainer._core.check(x, y, weight, "")
-        before, spread = self._tensors()
+        before, spread = self._weights()
         whole, total = float(weight.sum()), 0.0
-        sums = {name: np.zeros(value.shape) for name, value in before.items()}
+        sums = np.zeros(len(before))
         for first in range(0, n, CHUNK):
             rows = slice(first, first + CHUNK)
             share = float(weight[rows].sum()) / whole
             if not share:
                 continue
-            self._network.set_parameters(before)
+            core.restore(before)
             total += share * trainer.step(x[rows], y[rows], weight[rows])
             with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
-                for name, after in self._network.parameters.items():
-                    sums[name] += share / RATE * (before[name] - after)
+                sums += share / RATE * (before - core.state())
+        found = unflat(sums, self._shapes)
         # From the gradients of the diagonal layers to those of the normalisations that they stand for.
         for name, (scale, mean) in spread.items():
-            shift = sums[f"{name}.bias"]
-            sums[f"{name}.weight"] = scale * (np.diagonal(sums[f"{name}.weight"]) - mean * shift)
-        return total, sums
+            shift = found[f"{name}.bias"]
+            found[f"{name}.weight"] = scale * (np.diagonal(found[f"{name}.weight"]) - mean * shift)
+        return total, found
 
-    def _tensors(self) -> tuple[Tensors, dict[str, tuple[Array, Array]]]:
-        """Return the weights of the moment, and scale and mean of each normalisation that is a dense layer here."""
+    def _weights(self) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+        """Return all weights of the moment, and scale and mean of each normalisation that is a dense layer here."""
+        if not self._fixed:
+            return self._original._core.state().astype(self._network.dtype, copy=False), {}
         tensors, buffers = self._original.parameters, self._original.buffers
         spread = {}
         for name, layer in self._fixed.items():
@@ -104,8 +110,7 @@ class Still:
             spread[name] = scale, mean
             tensors[f"{name}.weight"] = np.diag(weight * scale)
             tensors[f"{name}.bias"] = bias - weight * scale * mean
-        dtype = self._network.dtype
-        return {name: np.asarray(value, dtype) for name, value in tensors.items()}, spread
+        return flat(tensors, self._network.dtype), spread
 
     def _layers(self, layers: Sequence[Layer], n: int, prefix: str) -> list[Layer]:
         result: list[Layer] = []
@@ -125,11 +130,11 @@ class Still:
 
 def rms(values: NDArray[Any]) -> float:
     """Return the root of the mean square, in float64."""
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
+    return length(values) / math.sqrt(values.size or 1)
 
 
 def length(*arrays: NDArray[Any]) -> float:
     """Return the Euclidean length of all numbers together, in float64."""
     with np.errstate(over="ignore"):
-        return math.sqrt(sum(float(np.sum(np.square(values, dtype=np.float64))) for values in arrays))
+        squares = [np.add.reduce(np.square(values, dtype=np.float64), axis=None) for values in arrays]
+        return math.sqrt(sum(squares))

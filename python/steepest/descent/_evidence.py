@@ -166,7 +166,7 @@ class Evidence:
         except DivergedError:  # a cost beyond float64
             gradients = {name: np.full(value.shape, np.nan) for name, value in self.network.parameters.items()}
         groups = parameter_layers(list(gradients))
-        for name, layer, output in Taps.of(self.network).outputs(tensors, self.x):
+        for name, layer, output in Taps(self.network).outputs(self.x):
             activation, own = activation_of(layer), groups.get(name, [])
             g, w = (length(*(of[key] for key in own)) if own else np.nan for of in (gradients, tensors))
             numbers = (g, w, np.nan, *units(activation, output), rms(output), None, None)

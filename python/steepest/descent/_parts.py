@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -69,37 +70,48 @@ def run(network: Network | None, x: Array) -> Array:
 class Taps:
     """A network cut after every layer, so that each layer's output can be seen; what is inside a residual too."""
 
-    def __init__(self, layers: Sequence[Layer], n_in: int, dtype: str, prefix: str = "") -> None:
-        self._parts: list[tuple[str, Layer, Network | Taps]] = []
-        for name, layer in numbered(layers, prefix):
-            if isinstance(layer, Residual):
-                self._parts.append((name, layer, Taps(layer.layers, n_in, dtype, f"{name}.")))
-            else:
-                self._parts.append((name, layer, Network(n_in, [bare(layer)], dtype=dtype)))
-            n_in = layer.output_size(n_in)
+    def __init__(self, network: Network) -> None:
+        self._network, self._size = network, 0
+        self._parts = self._cut(network.layers, network.n_in, "")
 
-    @classmethod
-    def of(cls, network: Network) -> Taps:
-        """Return the taps of a network."""
-        return cls(network.layers, network.n_in, network.dtype)
-
-    def outputs(self, tensors: Mapping[str, Array], x: Array) -> Iterator[tuple[str, Layer, Array]]:
+    def outputs(self, x: Array) -> Iterator[tuple[str, Layer, Array]]:
         """Go through name, layer and output of each layer at inference, what is inside a residual block before it.
 
         Outputs are NaN after a layer whose outputs overflow.
         """
-        for name, layer, part in self._parts:
-            if isinstance(part, Taps):
-                inner = x
-                for found in part.outputs(tensors, x):
-                    yield found
-                    inner = found[2]
-                x = x + inner
+        return _through(self._parts, self._network._core.state(), x)
+
+    def _cut(self, layers: Sequence[Layer], n_in: int, prefix: str) -> list[_Part]:
+        parts: list[_Part] = []
+        for name, layer in numbered(layers, prefix):
+            if isinstance(layer, Residual):
+                parts.append((name, layer, self._cut(layer.layers, n_in, f"{name}.")))
             else:
-                load(part, [(name, layer)], tensors)
-                # What has overflowed is refused as an input, so from there on nothing is known.
-                x = part.predict(x) if np.isfinite(x).all() else np.full((len(x), part.n_out), np.nan, x.dtype)
-            yield name, layer, x
+                network, start = Network(n_in, [bare(layer)], dtype=self._network.dtype), self._size
+                self._size += len(network._core.state())
+                parts.append((name, layer, (network, slice(start, self._size))))
+            n_in = layer.output_size(n_in)
+        return parts
+
+
+# Name, layer, and itself as a network with the place of its numbers in the state of the whole; or what is inside it.
+_Part = tuple[str, Layer, "tuple[Network, slice] | list[_Part]"]
+
+
+def _through(parts: list[_Part], state: Array, x: Array) -> Iterator[tuple[str, Layer, Array]]:
+    for name, layer, part in parts:
+        if isinstance(part, list):
+            inner = x
+            for found in _through(part, state, x):
+                yield found
+                inner = found[2]
+            x = x + inner
+        else:
+            network, own = part
+            network._core.restore(state[own])
+            # What has overflowed is refused as an input, so from there on nothing is known.
+            x = network.predict(x) if np.isfinite(x).all() else np.full((len(x), network.n_out), np.nan, x.dtype)
+        yield name, layer, x
 
 
 def some_rows(n: int, most: int) -> NDArray[np.intp]:
@@ -120,6 +132,21 @@ def parameter_layers(names: Sequence[str]) -> dict[str, list[str]]:
 def flat(tensors: Mapping[str, Array], dtype: Any = np.float64) -> Array:
     """Return all numbers in one row."""
     return np.concatenate([np.asarray(value, dtype).ravel() for value in tensors.values()] or [np.empty(0, dtype)])
+
+
+def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters by name."""
+    return {name: value.shape for name, value in network.parameters.items()}
+
+
+def unflat(row: Array, shapes: Mapping[str, tuple[int, ...]]) -> Tensors:
+    """Return the tensors, as views, that `flat` made a row of."""
+    tensors, start = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        tensors[name] = row[start : start + size].reshape(shape)
+        start += size
+    return tensors
 
 
 def bare(layer: Layer) -> Layer:

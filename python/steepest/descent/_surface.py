@@ -14,7 +14,7 @@ from ..callbacks.optional import axes_or_new
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still
-from ._parts import Tensors, check_network, flat, in_float64
+from ._parts import Tensors, check_network, flat, in_float64, shapes_of, unflat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +157,7 @@ def surface(
     cost = Cost.of(loss)
     x, y = np.asarray(x, np.float64), np.asarray(y)
     parameters = net.parameters
-    center = flat(parameters)
+    center, shapes = flat(parameters), shapes_of(net)
     walked = None if path is None else _walked(path, len(center))
     if directions == "random":
         plane = np.stack([_filter_normalised(random, parameters) for _ in range(2)])
@@ -180,7 +180,7 @@ def surface(
     judge = cost.trainer(other)
 
     def at(place: NDArray[Any]) -> float:
-        other.set_parameters(_unflat(center + place @ plane, parameters))
+        other.set_parameters(unflat(center + place @ plane, shapes))
         return judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
 
     here = judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
@@ -252,11 +252,3 @@ def _reach(column: NDArray[Any], base: tuple[float, float], scale: float) -> tup
     low, high = min(base[0], float(column.min())), max(base[1], float(column.max()))
     margin = MARGIN * (high - low) * scale if (low, high) != base else 0.0
     return low - margin, high + margin
-
-
-def _unflat(row: NDArray[Any], like: Tensors) -> Tensors:
-    result, start = {}, 0
-    for name, value in like.items():
-        result[name] = row[start : start + value.size].reshape(value.shape)
-        start += value.size
-    return result

@@ -62,10 +62,8 @@ def inputs(case: Case) -> Section:
         "inputs the network listens to. It says nothing about cause and effect in the world."
     )
     caption = "How far the output moves for one per cent of each input's spread."
-    if case.columns:
-        caption += (
-            " A column of the table becomes several inputs; here they are turned each on its own, and count together."
-        )
+    if any(n > 1 for _, n in case.columns):
+        caption += " Where a column became several inputs, each was turned on its own, and they count together."
     if len(names) > _SHOWN:
         caption += f" The {_SHOWN} strongest of {len(names):,} are shown."
     drawing = figure(svg, caption, numbers)

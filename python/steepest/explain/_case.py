@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..callbacks import History
 from ..descent import Recorder
+from ..descent._parts import shapes_of, some_rows, unflat
 from ..layers import Dense, walk
 from ..network import Network
 from ._chain import cost_of
-from ._reading import spread
 from ._walk import Task
 
 SAMPLE = 500  # rows for what is computed again and again
@@ -83,17 +83,13 @@ class Case:
     def at(self, place: int) -> Network:
         """Return the network with the weights of one point of the recorded path."""
         assert self.trained
-        copy, row, start = self.network.copy(), self.trained.recorder.path[place], 0
-        values = {}
-        for name, value in self.network.parameters.items():
-            values[name] = row[start : start + value.size].reshape(value.shape)
-            start += value.size
-        copy.set_parameters(values)
+        copy = self.network.copy()
+        copy.set_parameters(unflat(self.trained.recorder.path[place], shapes_of(copy)))
         return copy
 
     def sample(self, most: int = SAMPLE) -> tuple[NDArray[np.float32], NDArray[np.float64] | NDArray[np.int64]]:
-        """Return at most so many rows and their targets, evenly spaced."""
-        chosen = spread(len(self.x), most)
+        """Return at most so many rows and their targets, always the same."""
+        chosen = some_rows(len(self.x), most)
         return self.x[chosen], self.y[chosen]
 
     def layer_titles(self) -> dict[str, str]:

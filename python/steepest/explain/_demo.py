@@ -30,7 +30,7 @@ def xor(seed: int, *callbacks: Callback) -> Case:
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)
     y = np.array([[0], [1], [1], [0]], np.float64)
     network = Network(2, [Dense(3, "tanh"), Dense(1)], seed=seed)
-    recorder = Recorder()
+    recorder = Recorder(every=1)
     trainer = Trainer(network, _LOSS, SGD(0.3, momentum=0.5), seed=seed)
     history = trainer.fit(x, y, epochs=XOR_EPOCHS, batch_size=4, callbacks=[recorder, *callbacks])
     trained = Trained(history, recorder)
@@ -42,7 +42,7 @@ def spirals(seed: int, *callbacks: Callback) -> Case:
     x, y = two_spirals(SPIRAL_POINTS, 0)
     unseen = two_spirals(SPIRAL_POINTS // 2, 1)
     network = Network(2, [Dense(32, "relu"), Dense(32, "relu"), Dense(1)], seed=seed)
-    recorder = Recorder(rows=len(x))
+    recorder = Recorder(every=1, rows=len(x))
     trainer = Trainer(network, _LOSS, Adam(0.003), seed=seed)
     history = trainer.fit(
         x, y, epochs=SPIRAL_EPOCHS, batch_size=32, validation=unseen, callbacks=[recorder, *callbacks]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROWS = 12  # of a table
-_APART = 0.02  # of the map: nearer points are one
+_APART = 0.02  # of the walk: nearer points are one
 _LINES = ("one", "two", "three", "four")
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 
@@ -46,7 +46,7 @@ def cost_curve(history: History, reading: Reading, name: str) -> tuple[Markup, M
             for (start, end), word, role, opacity in _stretches(reading):
                 axes.axvspan(start + 1, end + 1, color=colour(role), alpha=opacity, linewidth=0, zorder=0)
                 if end - start > 0.07 * len(costs) or word == "steep":
-                    room = 0.05 * (len(costs) - 1)
+                    room = 28 / width * (len(costs) - 1)
                     middle = float(np.clip((start + end) / 2 + 1, 1 + room, len(costs) - room))
                     axes.text(
                         middle, 0.985, word, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=12,
@@ -105,7 +105,8 @@ def weight_slope(before: Slope | None, after: Slope, label: str, name: str) -> M
             line = curve.weight + np.array([-reach, reach])
             axes.plot(line, curve.cost + curve.tangent * (line - curve.weight), color=colour("ink"), linewidth=1.4)
             axes.plot(curve.weight, curve.cost, "o", color=colour(role), markersize=8, zorder=5)
-            axes.plot(curve.best_value, curve.best_cost, "v", color=colour("three"), markersize=7, zorder=4)
+            axes.plot(curve.best_value, curve.best_cost, "v", color=colour("three"), markersize=7, zorder=4,
+                      clip_on=False)  # fmt: skip
             if before:
                 aside = -1 if curve.tangent > 0 else 1  # where the tangent is not
                 axes.annotate(
@@ -187,11 +188,12 @@ def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
                 a, b = surface.path.T
                 axes.plot(a, b, color=colour("halo"), linewidth=5)
                 axes.plot(a, b, color=colour("two"), linewidth=2.4)
-                for place, word in ((0, "start"), (-1, "end")):
-                    _mark(axes, word, (a[place], b[place]))
+                marks = {"end": (a[-1], b[-1]), "start": (a[0], b[0])}
+                if went_on(surface.path):
+                    marks["kept"] = (0.0, 0.0)
+                for word, place in marks.items():  # start and kept may be close: the lower has its word below
+                    _mark(axes, word, place, below="kept" in marks and (word == "kept") == (b[0] > 0) and word != "end")
                 text += f" The path leads from {short(surface.path_costs[0])} to {short(surface.path_costs[-1])}."
-                if np.hypot(a[-1], b[-1]) > _APART * max(np.ptp(surface.a), np.ptp(surface.b)):
-                    _mark(axes, "kept", (0.0, 0.0))  # the best epoch was not the last one
             else:
                 _mark(axes, "here", (0.0, 0.0))
             axes.set_xlabel("weights moved along the first direction")
@@ -201,6 +203,11 @@ def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
     edges = [f"{short(low)} to {short(high)}" for low, high in pairwise(levels)]
     return fitted(name, draw), table("The bands, each a tenth of the map", ["band, from low to high", "cost"],
                       [[str(i), edge] for i, edge in enumerate(edges, start=1)])  # fmt: skip
+
+
+def went_on(path: Array) -> bool:
+    """Return whether a walk went on from where the network stands: its best epoch was not the last one."""
+    return bool(np.hypot(*path[-1]) > _APART * np.ptp(path, axis=0).max())
 
 
 def scale(low: str, high: str) -> Markup:
@@ -232,14 +239,14 @@ def bars(
     return fitted(name, draw), table(title, ["input", label], [[names[i], short(values[i])] for i in order])
 
 
-def _mark(axes: Axes, word: str, place: tuple[float, float]) -> None:
-    """Draw a point and write a word above it, on whatever colour is there."""
+def _mark(axes: Axes, word: str, place: tuple[float, float], *, below: bool = False) -> None:
+    """Draw a point and write a word above or below it, on whatever colour is there."""
     from matplotlib.patheffects import withStroke
 
     edge = colour("halo")
     axes.plot(*place, "o", color=colour("two"), markersize=9, markeredgecolor=edge, markeredgewidth=2, zorder=5)
-    axes.annotate(word, place, (0, 11), textcoords="offset points", ha="center", fontweight="bold", zorder=6,
-                  path_effects=[withStroke(linewidth=3, foreground=colour("halo"))])  # fmt: skip
+    axes.annotate(word, place, (0, -22 if below else 11), textcoords="offset points", ha="center", fontweight="bold",
+                  zorder=6, path_effects=[withStroke(linewidth=3, foreground=colour("halo"))])  # fmt: skip
 
 
 def _stretches(reading: Reading) -> list[tuple[tuple[int, int], str, str, float]]:

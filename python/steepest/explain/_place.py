@@ -21,7 +21,7 @@ _POINTS = 81  # of a curve
 _FLATTENED = 0.2  # of the slope before: less is flat
 _SIDE = 25  # of the map
 _PATH_POINTS = 60
-_OUTSIDE = 0.005  # of its distance: a nearer start is in the plane
+_OUTSIDE = 0.005  # of its distance: a nearer place is in the plane
 
 
 def weights(case: Case) -> Section:
@@ -71,11 +71,14 @@ def landscape(case: Case) -> Section:
     svg, numbers = figures.landscape(plane, f"{case.key}-map")
     finite = plane.costs[np.isfinite(plane.costs)]
     text = "All weights together are a place in a space of as many dimensions, and the cost is its height there. "
+    went_on = plane.path is not None and figures.went_on(plane.path)
     if plane.path is not None:
         text += (
             f"Nobody can draw {case.network.n_parameters:,} dimensions. So this is the plane along which the walk went "
             "furthest, seen from above like a map: the colour is the height, the line is the way that training took."
         )
+        if went_on:
+            text += " The weights of the best epoch were kept: what came after them led nowhere better."
     else:
         text += (
             "This is a plane through the place where the network stands, in two random directions, seen from above "
@@ -86,9 +89,11 @@ def landscape(case: Case) -> Section:
     caption = ["Low ", colours, " high. The bands cover equal shares of the map."]
     content: list[Child | Section] = [paragraph(text), figure(svg, caption, numbers)]
     if plane.off_plane is not None:
-        outside = float(plane.off_plane[0])
+        # The plane goes through where the network stands: so its place is known, and of interest is the other end.
+        word, end = ("end", -1) if went_on else ("start", 0)
+        outside = float(plane.off_plane[end])
         where = (
-            f"The start lies {percent(outside)} of its distance outside of the plane, so the map is a shadow of the "
+            f"The {word} lies {percent(outside)} of its distance outside of the plane, so the map is a shadow of the "
             "real walk. "
         )
         blind = "Gradient descent does not see the map: it only feels the slope under its feet, and goes down."

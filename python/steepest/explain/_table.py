@@ -46,7 +46,7 @@ def train(
     callbacks : sequence of Callback
         More of them.
     """
-    recorder = Recorder(rows=_RECORDED_ROWS)
+    recorder = Recorder(every=1, rows=_RECORDED_ROWS)
     network, history = recipe.train(
         *training, validation, task=encoder.task, n_outputs=encoder.n_outputs, seed=seed,
         callbacks=[recorder, *callbacks],

@@ -35,8 +35,9 @@ for (const box of document.querySelectorAll(".stepper")) {
     const lit = [...svg.querySelectorAll(".now:not(.off)")].map((part) => part.getBoundingClientRect());
     if (!lit.length || view.scrollWidth <= view.clientWidth) return;
     const edge = view.getBoundingClientRect().left - view.scrollLeft;
-    const middle = (Math.min(...lit.map((r) => r.left)) + Math.max(...lit.map((r) => r.right))) / 2 - edge;
-    view.scrollLeft = middle - view.clientWidth / 2;
+    const left = Math.min(...lit.map((r) => r.left)) - edge, right = Math.max(...lit.map((r) => r.right)) - edge;
+    const room = view.clientWidth - (right - left);
+    view.scrollLeft = left - (room > 0 ? room / 2 : 48);  // of what is wider than the page, its beginning
   }
 
   function stop() {
