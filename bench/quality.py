@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(quality_models.MODELS), help="comma-separated")
     parser.add_argument("--datasets", default=",".join(TABLES), help="comma-separated")
     parser.add_argument("--json", type=Path, help="write the figures here; what the file has besides is kept")
+    parser.add_argument("--resume", action="store_true", help="leave out the folds that the file has")
     parser.add_argument("--write", action="store_true", help="write the table into bench/README.md")
     options = parser.parse_args()
 
@@ -51,6 +52,8 @@ def main() -> None:
         found = result["scores"].setdefault(table, {})
         for fold in range(FOLDS):
             for name, worker in workers.items():
+                if options.resume and str(fold) in found.get(name, {}):
+                    continue
                 answer = worker.submit(quality_models.run, name, table, fold).result()
                 found.setdefault(name, {})[str(fold)] = answer
                 text = ", ".join(f"{measure} {value:.4g}" for measure, value in answer.items())
