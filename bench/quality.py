@@ -1,6 +1,6 @@
 """How good the defaults are: cross-validation on six tables, of this project and of others, each with its defaults.
 
-`python bench/quality.py --models steepest,sklearn --tables wine,digits` measures some; by default all that is
+`python bench/quality.py --models steepest,sklearn --datasets wine,digits` measures some; by default all that is
 installed is measured. Every model has a process of its own, gets the same folds, and takes turns with the others.
 """
 

@@ -225,6 +225,36 @@ def test_predict_must_be_given_numbers(value: float, text: str) -> None:
         net.predict(spoilt(X, (7, 4), None, object))
 
 
+def test_columns_that_are_no_plain_numbers_are_named() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    frame = frame.assign(b=frame.b > 0, d=pd.array([1, None] * 4, "Int64"))
+    trainer = trainer_for()
+    message = r"x has dtype object because of its columns 'b' \(bool\), 'd' \(Int64\): .*TableEncoder or \.astype"
+    for way, call in every_way(trainer, frame, Y).items():
+        with refusal(trainer, ("validation " if way == "validation" else "") + message):
+            call()
+    with pytest.raises(ValueError, match=message):
+        trainer.network.predict(frame)
+    with pytest.raises(ValueError, match=r"its column 'b' \(bool\): "):
+        trainer.network.predict(frame.drop(columns="d"))
+    filled = frame.assign(d=frame.d.fillna(0)).astype("float32")
+    np.testing.assert_array_equal(trainer.network.predict(filled), trainer.network.predict(filled.to_numpy()))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (3.5, r"x has 0 dimensions, it is 3\.5: expected 1 or 2"),
+        (X[None], r"x has 3 dimensions, of shape \(1, 8, 6\): expected 1 or 2"),
+    ],
+)
+def test_wrong_dimensions_say_what_was_given(x: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trainer_for().network.predict(x)
+
+
 def test_large_numbers_suit_a_large_dtype() -> None:
     net = st.Network(1, [st.Dense(1, init=[[1.0]])], dtype="float64")
     assert net.predict([[1e39]]).tolist() == [[1e39]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import pytest
 import steepest as st
 from helpers import normal, state_of
 from steepest.callbacks import FitState, stopping
+from steepest.callbacks.optional import _EXTRAS
 
 X = normal(0, (70, 3))
 Y = np.stack([X[:, 0] - X[:, 1], np.tanh(X[:, 2])], axis=1)
@@ -150,12 +152,19 @@ def test_missing_package_is_named(make: Any, module: str, monkeypatch: pytest.Mo
     before = state_of(trainer)
     if make is None:
         history = trainer.fit(X, Y, epochs=1)
-        with pytest.raises(ImportError, match="History.plot needs matplotlib: pip install matplotlib"):
+        with pytest.raises(ImportError, match=r"History.plot needs matplotlib: pip install 'steepest\[plot\]'"):
             history.plot()
         return
-    with pytest.raises(ImportError, match=f"needs {module}: pip install {module}"):
+    with pytest.raises(ImportError, match=rf"needs {module}: pip install 'steepest\[callbacks\]'"):
         trainer.fit(X, Y, callbacks=[make()])
     assert state_of(trainer) == before
+
+
+def test_extras_bring_what_callbacks_need() -> None:
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    for package, extra in _EXTRAS.items():
+        assert re.search(rf'^{extra} = \[.*"{package}>=', project, re.MULTILINE)
+        assert re.search(rf"^all = .*[\[,]{extra}[,\]]", project, re.MULTILINE)
 
 
 # --- Checkpoint ---

@@ -347,6 +347,19 @@ def test_an_ensemble_predicts_the_mean_of_its_networks() -> None:
     np.testing.assert_array_equal(model.predict(IRIS[0]), np.mean(shares, axis=0).argmax(axis=1))
 
 
+@about("ensemble")
+def test_a_row_alone_is_predicted_as_among_others() -> None:
+    """The networks agree on most rows, which spares a row the mean of their probabilities, but not on all."""
+    model = st.MLPClassifier(**QUICK, ensemble=4).fit(*IRIS)
+    votes = model._outputs(IRIS[0]).argmax(axis=2)
+    assert 0 < np.count_nonzero((votes != votes[0]).any(axis=0)) < len(IRIS[0])
+    one_by_one = np.concatenate([model.predict(row[None].astype(np.float32)) for row in IRIS[0]])
+    np.testing.assert_array_equal(one_by_one, model.predict(IRIS[0].astype(np.float32)))
+    numbers = st.MLPRegressor(**QUICK, ensemble=4).fit(*DIABETES)
+    alone = np.concatenate([numbers.predict(row[None]) for row in DIABETES[0][:50]])
+    np.testing.assert_allclose(alone, numbers.predict(DIABETES[0][:50]), rtol=1e-6)
+
+
 @about("encode")
 @both
 def test_numbers_may_be_encoded_as_a_table(make: Any, data: Any) -> None:

@@ -324,7 +324,7 @@ def test_a_plain_row_is_told_that_names_were_seen(make: Any, data: Any) -> None:
 
 def test_far_numbers_are_clipped_and_infinite_ones_refused() -> None:
     model = st.MLPRegressor(**QUICK).fit(*DIABETES)
-    edge = model._scale.mean + 10 * model._scale.scale
+    edge = (model._scale.mean + 10 * model._scale.scale)[0]
     far = np.where(np.arange(10) == 3, 1e30, edge)[None]
     np.testing.assert_allclose(model.predict(far), model.predict(edge[None]), rtol=1e-5)
     with pytest.raises(ValueError, match="infinity"):

@@ -63,3 +63,22 @@ def test_progress_within_an_epoch_of_sparse_rows(monkeypatch: pytest.MonkeyPatch
     watch = st.LambdaCallback(wake=lambda fit: seen.append((fit.rows_done, fit.running_loss > 0)))
     run_epochs(make_trainer(), sources(None)[1], None, None, [watch], 1, 1000, True)
     assert seen == [(1000, True), (2000, True), (2500, True)]
+
+
+@pytest.mark.parametrize("row", [0, 2100])  # of the first block, and of a later one
+@pytest.mark.parametrize("what", ["x", "y", "sample_weight"])
+def test_check_looks_at_every_sparse_row(what: str, row: int) -> None:
+    x, labels, weight = X.copy(), LABELS.copy(), WEIGHT.copy()
+    {"x": x[row], "y": labels[row:], "sample_weight": weight[row:]}[what][0] = {"x": np.nan, "y": 7}.get(what, -1)
+    core = make_trainer()._core
+    place = {0: "at row 0", 2100: rf"at row {2100 - 2048}\b.*\(counted from row 2048\)"}[row]
+    with pytest.raises(ValueError, match=f"{what} has .*{place}"):
+        SparseRows(scipy.sparse.csr_matrix(x), labels, weight, halved).check(core)
+
+
+def test_check_takes_a_block_without_weight() -> None:
+    rows, core = scipy.sparse.csr_matrix(X), make_trainer()._core
+    weight = np.where(np.arange(2500) < 1024, 0.0, 1.0)
+    assert SparseRows(rows, LABELS, weight, halved).check(core) == 2500
+    with pytest.raises(ValueError, match="sample_weight sums to 0"):
+        SparseRows(rows, LABELS, 0 * weight, halved).check(core)

@@ -54,10 +54,10 @@ inline Array read_array(py::handle source, std::string name) {
         type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
     }
     const auto number = number_type(type->kind, array.itemsize());
-    if (!number) throw py::value_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected real numbers");
     const auto* a = py::detail::array_proxy(array.ptr());
-    if (a->nd != 1 && a->nd != 2) {
-        throw py::value_error(name + " has " + std::to_string(a->nd) + " dimensions, expected 1 or 2");
+    if (!number || (a->nd != 1 && a->nd != 2)) {
+        const auto say = py::module_::import("steepest._columns").attr("no_table_of_numbers");
+        throw py::value_error(say(name, source, array).cast<std::string>());
     }
     ArrayView view;
     view.name = std::move(name);

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._fitting import Scale
-from ._rows import block_rows
+from ._fitting import Scale, by_blocks
 
 _ROWS_PER_BIN = 32  # fewer would let a bin learn single rows
 
@@ -33,34 +32,45 @@ class BinnedScale:
 
     A bin between the edges a < b, in units of the scaled column z, is the feature ``(z - a) / (b - a)``, clipped to
     0 ... 1 (piecewise linear encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features").
+    A scaled column itself is, likewise, the feature ``(z - 0) / 1`` without limits.
     """
 
     scale: Scale
-    column: NDArray[np.intp]  # (bins,) which column each bin belongs to
-    start: NDArray[np.float64]  # (bins,) a
-    width: NDArray[np.float64]  # (bins,) b - a
+    column: NDArray[np.intp]  # (features,) which column each feature is of: first all of them, then their bins'
+    start: NDArray[np.float64]  # (1, features) a
+    width: NDArray[np.float64]  # (1, features) b - a
+    low: NDArray[np.float64]  # (1, features) 0
+    high: NDArray[np.float64]  # (1, features) 1
 
     @classmethod
     def fit(cls, values: NDArray[Any], scale: Scale, bins: int) -> BinnedScale:
         """Learn the edges from dense rows, (n, columns), which `scale` was learnt from too."""
         z = scale.apply(values, np.float64)
-        edges = [np.array(quantile_edges(z[:, i], bins)) for i in range(z.shape[1])]
-        column = np.repeat(np.arange(len(edges)), [max(len(of_one) - 1, 0) for of_one in edges])
+        n = z.shape[1]
+        edges = [np.array(quantile_edges(z[:, i], bins)) for i in range(n)]
+        column = np.repeat(np.arange(n), [max(len(of_one) - 1, 0) for of_one in edges])
         start, end = (np.concatenate([of_one[part] for of_one in edges]) for part in (np.s_[:-1], np.s_[1:]))
-        return cls(scale, column, start, end - start)
+
+        def row(of_columns: float, of_bins: Any) -> NDArray[np.float64]:
+            return np.concatenate([np.full(n, of_columns), np.broadcast_to(of_bins, len(column))])[None]
+
+        places = np.concatenate([np.arange(n), column])
+        return cls(scale, places, row(0, start), row(1, end - start), row(-np.inf, 0), row(np.inf, 1))
+
+    @property
+    def n_bins(self) -> int:
+        """How many bins all columns have together."""
+        return self.start.size - self.scale.mean.size
 
     def apply(self, values: Any, dtype: Any = np.float32) -> NDArray[Any]:
         """Return the features of rows; what is not finite stays so, for the network to refuse."""
-        n = values.shape[1]
-        out = np.empty((len(values), n + len(self.column)), dtype)
-        size = block_rows(out)
-        for first in range(0, len(values), size):
-            z = self.scale.apply(values[first : first + size], np.float64)
-            rows = out[first : first + size]
-            rows[:, :n] = z
-            bins = z.take(self.column, axis=1)
-            bins -= self.start
-            bins /= self.width
-            np.maximum(bins, 0, out=bins)  # for a single row, half the time of np.clip
-            np.minimum(bins, 1, out=rows[:, n:], casting="same_kind")
-        return out
+        return by_blocks(self.features, values, self.start.size, dtype)
+
+    def features(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the features of dense rows, all at once and in float64."""
+        features: NDArray[np.float64] = self.scale.features(values).take(self.column, axis=1)
+        features -= self.start
+        features /= self.width
+        np.maximum(features, self.low, out=features)  # for a single row, half the time of np.clip
+        np.minimum(features, self.high, out=features)
+        return features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,9 @@ _ROUNDING = 8 * float(np.finfo(np.float64).eps)
 class Scale:
     """Columns to mean 0 and standard deviation 1: ``(value - mean) / scale``."""
 
-    mean: NDArray[np.float64]  # (columns,)
-    scale: NDArray[np.float64]  # (columns,)
+    # One row each, (1, columns): with a row to predict, NumPy takes half the time where shapes are the same.
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
     furthest: float = math.inf
 
     @classmethod
@@ -43,30 +44,39 @@ class Scale:
                 widest = np.maximum(widest, np.abs(away[weights[rows] > 0]).max(axis=0, initial=0))
         scale = np.where(np.isfinite(square), np.sqrt(square), widest)
         scale[scale <= _ROUNDING * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)] = 1.0
-        return cls(mean, scale, furthest)
+        return cls(mean[None], scale[None], furthest)
 
     def apply(self, values: Any, dtype: Any = np.float32) -> NDArray[Any]:
         """Return scaled rows; what is not finite stays so, for the network to refuse."""
-        size = block_rows(values)
-        if len(values) <= size:
-            return self._apply(values).astype(dtype)
-        out = np.empty(values.shape, dtype)
-        for start in range(0, len(values), size):
-            out[start : start + size] = self._apply(values[start : start + size])
-        return out
+        return by_blocks(self.features, values, values.shape[1], dtype)
 
     def invert(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the numbers in their own units."""
-        return np.asarray(values * self.scale + self.mean, np.float64)
+        return np.asarray(values.astype(np.float64) * self.scale + self.mean)
 
-    def _apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        z = values.astype(np.float64)  # all in one dtype and in place: a single row costs microseconds less
+    def features(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return dense rows scaled, in float64."""
+        # All in one dtype and in place: a single row costs microseconds less.
+        z: NDArray[np.float64] = values.astype(np.float64)
         z -= self.mean
         z /= self.scale
-        # If the squares' sum is no more, no number is: the cheapest look at a single row.
-        if not np.vdot(z, z) <= self.furthest**2 and np.abs(z).max(initial=0) > self.furthest:
+        # The quickest look at a single row, and without a copy; NaN is both the least and the greatest.
+        if not (-self.furthest <= z.item(z.argmin()) and z.item(z.argmax()) <= self.furthest):
             np.copyto(z, np.clip(z, -self.furthest, self.furthest), where=np.isfinite(z))
         return z
+
+
+def by_blocks(
+    work: Callable[[NDArray[Any]], NDArray[Any]], values: NDArray[Any], columns: int, dtype: Any
+) -> NDArray[Any]:
+    """Return what `work` makes of dense rows, (n, columns), where only a block at a time has the dtype of `work`."""
+    if len(values) == 1:
+        return work(values).astype(dtype)
+    out = np.empty((len(values), columns), dtype)
+    size = block_rows(out)
+    for start in range(0, len(values), size):
+        out[start : start + size] = work(values[start : start + size])
+    return out
 
 
 def feature_scale(values: Any, weight: NDArray[Any] | None) -> Scale:

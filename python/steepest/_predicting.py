@@ -20,9 +20,10 @@ class Predicts(Reads):
     """The part of an estimator that predicts."""
 
     networks_: list[Network]
+    n_outputs_: int
 
-    def _outputs(self, x: Any) -> list[NDArray[Any]]:
-        """Return what each network says of the rows, (n, n_outputs) each."""
+    def _outputs(self, x: Any) -> NDArray[Any]:
+        """Return what each network says of the rows, (networks, n, n_outputs)."""
         own = vars(self)
         # The usual case costs no more than these checks: the network itself refuses what is not finite.
         if (
@@ -51,16 +52,21 @@ class Predicts(Reads):
         except ValueError as error:
             raise located(error, X=given) from None
         if hasattr(x, "tocsr"):
-            parts = [self._networks_say(block) for _, block in blocks(x.tocsr())]
-            return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+            return np.concatenate([self._networks_say(block) for _, block in blocks(x.tocsr())], axis=1)
         return self._networks_say(x)
 
-    def _networks_say(self, x: NDArray[Any], scaled: bool = False) -> list[NDArray[Any]]:
-        if scaled or self._scale is None:
-            return [network.predict(x) for network in self.networks_]
+    def _networks_say(self, x: NDArray[Any], scaled: bool = False) -> NDArray[Any]:
+        networks, scale, n = self.networks_, None if scaled else self._scale, len(x)
+        outputs = np.empty((len(networks), n, self.n_outputs_), self._dtype)
+        if n == 1 and scale is not None:
+            x, scale = scale.features(x), None  # a single row is left to the networks to round
+        if scale is None:
+            for i, network in enumerate(networks):
+                network.predict(x, outputs[i])
+            return outputs
         size = block_rows(x)
-        if len(x) <= size:
-            z = self._scale.apply(x, self._dtype)
-            return [network.predict(z) for network in self.networks_]
-        parts = [self._networks_say(x[i : i + size]) for i in range(0, len(x), size)]
-        return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+        for start in range(0, n, size):
+            rows = scale.apply(x[start : start + size], self._dtype)
+            for i, network in enumerate(networks):
+                network.predict(rows, outputs[i, start : start + size])
+        return outputs

@@ -94,7 +94,7 @@ class Reads(BaseEstimator):  # type: ignore[misc]
 
     def _source(self, rows: Any, y: NDArray[Any], weight: NDArray[Any] | None) -> RowSource:
         """Return rows as `_features` gives them, with their targets, as a trainer takes them."""
-        units = () if self._target_scale is None else self._target_scale.scale.tolist()
+        units = () if self._target_scale is None else self._target_scale.scale[0].tolist()
         if hasattr(rows, "tocsr"):
             return SparseRows(rows, y, weight, self._dense, units)
         return ArrayRows(rows, y, weight, units=units)
@@ -152,7 +152,7 @@ class Reads(BaseEstimator):  # type: ignore[misc]
             bins = min(bins, _MOST_FEATURES // x.shape[1])
             if bins and isinstance(x, np.ndarray):
                 binned = BinnedScale.fit(x, scale, bins)
-                self._scale = binned if len(binned.column) else scale
+                self._scale = binned if binned.n_bins else scale
         self._fit_target_scale(targets, weight)
 
     def _silence_unseen(self, network: Network, rows: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from ._columns import is_frame, no_table_of_numbers
 from .callbacks.base import Rows
 from .network import Network
 
@@ -38,7 +39,10 @@ def blocks(rows: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
     if hasattr(values, "toarray"):
         raise TypeError(f"{name} is a sparse {type(values).__name__}: expected a dense array, as by .toarray()")
-    return np.asarray(values)
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and is_frame(values):  # the core would see the array alone
+        raise ValueError(no_table_of_numbers(name, values, array))
+    return array
 
 
 class RowSource(Protocol):
@@ -82,8 +86,8 @@ class ArrayRows:
     def __init__(
         self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, prefix: str = "", units: Sequence[float] = ()
     ) -> None:
-        self.x, self.y = _array("x", x), _array("y", y)
-        self.weight = None if weight is None else _array("sample_weight", weight)
+        self.x, self.y = _array(f"{prefix}x", x), _array(f"{prefix}y", y)
+        self.weight = None if weight is None else _array(f"{prefix}sample_weight", weight)
         self.prefix, self.units = prefix, list(units)
 
     def check(self, core: _core.Trainer) -> int:
@@ -139,8 +143,14 @@ class SparseRows:
         self.x, self.y, self.weight, self.to_dense, self.units = x, y, weight, to_dense, list(units)
 
     def check(self, core: _core.Trainer) -> int:
-        """As in `RowSource`, but of the first row alone: the estimators have read them all."""
-        core.check(self.to_dense(self.x[:1].toarray()), self.y[:1], None, "")
+        """As in `RowSource`, block by block."""
+        for rows, (x, y, weight) in self._parts():
+            if weight is not None and not weight.any() and np.any(self.weight):
+                weight = None  # only the sum of all must be above 0
+            try:
+                core.check(x, y, weight, "")
+            except ValueError as error:
+                raise ValueError(f"{error} (counted from row {rows.start})" if rows.start else str(error)) from None
         return int(self.x.shape[0])
 
     def shown(self) -> Rows | None:
@@ -173,14 +183,14 @@ class SparseRows:
     def measure(self, core: _core.Trainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""
         evaluation = core.evaluation(names, self.units)
-        for part in self._parts():
+        for _, part in self._parts():
             evaluation.add(*part)
         return evaluation.results()
 
     def outputs(self, network: Network) -> NDArray[Any]:
         """As in `RowSource`."""
-        return np.concatenate([network.predict(x) for x, _, _ in self._parts()])
+        return np.concatenate([network.predict(x) for _, (x, _, _) in self._parts()])
 
-    def _parts(self) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]:
+    def _parts(self) -> Iterator[tuple[slice, tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]]:
         for rows, block in blocks(self.x):
-            yield self.to_dense(block), self.y[rows], None if self.weight is None else self.weight[rows]
+            yield rows, (self.to_dense(block), self.y[rows], None if self.weight is None else self.weight[rows])

@@ -9,12 +9,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_EXTRAS = {"matplotlib": "plot", "tensorboardX": "callbacks", "tqdm": "callbacks"}  # of this package, in pyproject.toml
+
+
 def require(module: str, package: str, who: str) -> Any:
-    """Import a module, or say which package `who` needs."""
+    """Import a module, or say which package `who` needs, and which extra brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{who} needs {package}: pip install {package}") from error
+        raise ImportError(f"{who} needs {package}: pip install 'steepest[{_EXTRAS[package]}]'") from error
 
 
 def axes_or_new(ax: Axes | None, who: str) -> Axes:
