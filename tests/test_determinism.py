@@ -77,7 +77,7 @@ CASES = {
         64,
         "huber",
     ),
-    "residual, rows apart": Case(
+    "residual, dropout, clipped norm": Case(
         50,
         [
             st.Dense(120, "tanh"),
@@ -158,7 +158,7 @@ def test_same_bits_at_each_run(dtype: str) -> None:
 @pytest.mark.parametrize("row", [0, 191])
 def test_one_row_refused_stops_all_threads(row: int) -> None:
     """Whoever reads it: other members may have begun by then."""
-    case = CASES["residual, rows apart"]
+    case = CASES["residual, dropout, clipped norm"]
     x, y = normal(1, (case.batch_size, case.n_in)), targets_for(case.loss, 2, case.batch_size, 5)
     made = []
     for spoils in (False, True):

@@ -10,7 +10,7 @@ namespace steepest {
 template <class T>
 Targets<T>::Targets(const Kernels<T>& kernels, LossSpec spec, std::size_t capacity, std::size_t n_out)
     : k_(kernels), spec_(spec), n_out_(n_out), rows_(capacity, n_out, kernels.panel), weights_(capacity), labels_(capacity),
-      parts_((capacity + kRowChunk - 1) / kRowChunk) {}
+      parts_((capacity + kChunk - 1) / kChunk) {}
 
 template <class T>
 void Targets<T>::expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out,
@@ -88,9 +88,10 @@ void Targets<T>::expect(const ArrayView& y, const ArrayView& weights, bool mixed
 }
 
 template <class T>
-bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, Range part) {
+bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share) {
     thread_local std::vector<T> buffer;
     if (buffer.size() < 2 * n_out_) buffer.resize(2 * n_out_);
+    const Range part = share.split(rows.count);
     bool good = true;
     for (std::size_t i = part.begin; i < part.end; ++i) {
         good &= spec_.own || read_row(y, rows[i], i, buffer.data());
@@ -153,7 +154,7 @@ double Targets<T>::weight_sum(std::size_t rows) const {
 
 template <class T>
 void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double weight_sum, Share share) {
-    const Range part = share.split(rows, kRowChunk);
+    const Range part = share.split(rows, kChunk);
     LossArgs<T> args{0,
                      0,
                      n_out_,
@@ -165,17 +166,17 @@ void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double 
                      spec_.loss,
                      static_cast<T>(spec_.parameter),
                      static_cast<T>(weight_sum > 0 ? 1 / weight_sum : 0)};
-    for (std::size_t row = part.begin; row < part.end; row += kRowChunk) {
+    for (std::size_t row = part.begin; row < part.end; row += kChunk) {
         args.row0 = row;
-        args.row1 = row + kRowChunk < part.end ? row + kRowChunk : part.end;
-        parts_[row / kRowChunk] = k_.loss(&args);
+        args.row1 = row + kChunk < part.end ? row + kChunk : part.end;
+        parts_[row / kChunk] = k_.loss(&args);
     }
 }
 
 template <class T>
 double Targets<T>::sum_of_parts(std::size_t rows) const {
     double total = 0;
-    for (std::size_t i = 0; i * kRowChunk < rows; ++i) total += parts_[i];
+    for (std::size_t i = 0; i * kChunk < rows; ++i) total += parts_[i];
     return total;
 }
 

@@ -27,8 +27,8 @@ public:
 
     // What kind of targets comes next: by one thread, before any member reads.
     void expect(const ArrayView& y, const ArrayView& weights, bool mixed);
-    // Reads a part of the batch; false if a value is not allowed.
-    bool read(const ArrayView& y, const ArrayView& weights, Rows rows, Range part);
+    // Reads this member's share of the batch; false if a value is not allowed.
+    bool read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share);
     // Finds what read() refused and throws std::invalid_argument.
     [[noreturn]] void refuse(const ArrayView& y, const ArrayView& weights, Rows rows) const;
 
@@ -43,6 +43,8 @@ public:
     double sum_of_parts(std::size_t rows) const;  // in the same order at any number of threads
 
 private:
+    static constexpr std::size_t kChunk = 16;  // rows whose loss is summed at a time
+
     bool allowed(double value) const;  // a target of the loss other than a label
     bool read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer);
     void mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer);

@@ -143,7 +143,9 @@ private:
 
     Contention contention_;
     std::atomic<bool> busy_{false};
-    std::atomic<std::size_t> generation_{0}, finished_{0}, sleepers_{0};
+    alignas(kCacheLine) std::atomic<std::size_t> generation_{0};
+    alignas(kCacheLine) std::atomic<std::size_t> finished_{0};
+    alignas(kCacheLine) std::atomic<std::size_t> sleepers_{0};
     void (*function_)(void*, Share) = nullptr;
     void* context_ = nullptr;
     Barrier* barrier_ = nullptr;
@@ -229,14 +231,11 @@ FlushSubnormals::~FlushSubnormals() {
 }
 
 void Barrier::wait(bool leads) {
-    const std::size_t phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
-        arrived_.store(0, std::memory_order_relaxed);
-        phase_.store(phase + 1, std::memory_order_release);
-    } else {
-        const double waited = spin_until([&] { return phase_.load(std::memory_order_acquire) != phase; });
-        if (leads) waited_ += waited;
-    }
+    const std::size_t arrived = arrivals_.fetch_add(1, std::memory_order_acq_rel) + 1;
+    const std::size_t all = (arrived + members_ - 1) / members_ * members_;  // when this meeting is complete
+    if (arrived == all) return;
+    const double waited = spin_until([&] { return arrivals_.load(std::memory_order_acquire) >= all; });
+    if (leads) waited_ += waited;
 }
 
 void set_num_threads(std::size_t n) {

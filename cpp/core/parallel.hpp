@@ -11,8 +11,8 @@ struct Range {
     std::size_t begin, end;
 };
 
-// Rows whose loss is summed at a time. Members who keep to rows of their own share them out in whole chunks.
-constexpr std::size_t kRowChunk = 16;
+// What one thread waits for shares no line of the cache with what another writes.
+constexpr std::size_t kCacheLine = 64;
 
 // Where the members of a team wait for each other.
 class Barrier {
@@ -24,8 +24,7 @@ public:
 private:
     const std::size_t members_;
     double waited_ = 0;
-    std::atomic<std::size_t> arrived_{0};
-    std::atomic<std::size_t> phase_{0};
+    alignas(kCacheLine) std::atomic<std::size_t> arrivals_{0};  // at all meetings
 };
 
 // One member's part of the work.
@@ -37,7 +36,6 @@ struct Share {
     void sync() const {
         if (count > 1) barrier->wait(leads());
     }
-    bool splits_evenly(std::size_t items) const { return items % count == 0 || items >= 4 * count; }
     // This member's part of n items, in whole multiples of `unit`.
     Range split(std::size_t n, std::size_t unit = 1) const {
         if (count == 1) return {0, n};

@@ -11,18 +11,18 @@ constexpr std::size_t kPredictRows = 512;  // rows of a workspace: larger inputs
 
 // Reads rows of `from` into `to`, runs `work`, and writes `result` out: one region of the team. Throws for bad numbers.
 template <class T, class F>
-void pass(const Kernels<T>& kernels, std::size_t threads, const Replay<T>& replay, const ArrayView& from, Rows rows,
-          Matrix<T> to, F work, Matrix<T> result, std::size_t columns, T* out) {
+void pass(const Kernels<T>& kernels, std::size_t threads, const ArrayView& from, Rows rows, Matrix<T> to, F work,
+          Matrix<T> result, std::size_t columns, T* out) {
     std::atomic<bool> good{true};
     auto member = [&](Share share) {
         thread_local std::vector<T> buffer;
         if (buffer.size() < from.columns) buffer.resize(from.columns);
-        const Range part = replay.rows_of(share);
+        const Range part = share.split(rows.count);
         if (!gather(kernels, from, rows, part.begin, part.end, buffer.data(), to)) good = false;
-        if (!replay.apart) share.sync();
-        if (replay.apart || good) work(share);
         share.sync();
         if (!good) return;
+        work(share);
+        share.sync();
         for (std::size_t row = part.begin; row < part.end; ++row) {
             kernels.scatter_row({result.data, result.stride}, columns, row, out + row * columns);
         }
@@ -58,12 +58,9 @@ void Predictor<T>::predict(const ArrayView& x, T* out) {
     std::unique_ptr<Plan<T>> plan = borrow(std::min(x.rows, kPredictRows));
     for (std::size_t first = 0; first < x.rows; first += plan->capacity()) {
         const Rows rows{nullptr, first, std::min(plan->capacity(), x.rows - first)};
-        const std::size_t threads = plan->threads(rows.count);
-        Replay<T> replay{rows.count, 0, 0};
-        replay.apart = plan->goes_apart(rows.count, threads);
         pass<T>(
-            network_.kernels(), threads, replay, x, rows, plan->input(), [&](Share share) { plan->forward(replay, share); },
-            plan->output(), n_out, out + first * n_out);
+            network_.kernels(), plan->threads(rows.count), x, rows, plan->input(),
+            [&](Share share) { plan->forward({rows.count, 0, 0}, share); }, plan->output(), n_out, out + first * n_out);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(plan));
@@ -77,7 +74,7 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
     rows_ = 0;  // until all went well
     const Replay<T> replay{x.rows, network_.seed(), passes_};
     pass<T>(
-        network_.kernels(), plan_->threads(x.rows), replay, x, {nullptr, 0, x.rows}, plan_->input(),
+        network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
         [&](Share share) {
             plan_->forward(replay, share);
             share.sync();
@@ -94,7 +91,7 @@ void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     expect_shape(dy, rows_, network_.n_out());
     const Replay<T> replay{rows_, network_.seed(), passes_ - 1};
     pass<T>(
-        network_.kernels(), plan_->threads(rows_), replay, dy, {nullptr, 0, rows_}, plan_->output_gradient(),
+        network_.kernels(), plan_->threads(rows_), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
         [&](Share share) { plan_->backward(replay, share); }, plan_->input_gradient(), network_.n_in(), dx);
     rows_ = 0;  // the gradients were changed in place: another backward needs another forward
 }

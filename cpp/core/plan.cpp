@@ -14,23 +14,26 @@ Matrix<const T> constant(Matrix<T> m) {
 
 constexpr std::size_t kGroup = 8;                   // panels of inputs
 constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
-constexpr std::size_t kApart = 64 * 1024;           // weights: members that go apart each read them all
 
 bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
 
-// A member's rows, with all panels.
-template <class T>
-Block split_rows(Share share, const Replay<T>& replay, std::size_t panels) {
-    const Range part = replay.rows_of(share);
-    return {part.begin, part.end, 0, panels};
+bool splits_evenly(Share share, std::size_t panels) {
+    return share.count == 1 || panels % share.count == 0 || panels >= 4 * share.count;
 }
 
 // A member's part of rows x panels: panels where there are enough to share them evenly, else rows.
-template <class T>
-Block split_block(Share share, const Replay<T>& replay, std::size_t panels) {
-    if (replay.apart || !share.splits_evenly(panels)) return split_rows(share, replay, panels);
-    const Range part = share.split(panels);
-    return {0, replay.rows, part.begin, part.end};
+Block split_block(Share share, std::size_t rows, std::size_t panels) {
+    if (splits_evenly(share, panels)) {
+        const Range part = share.split(panels);
+        return {0, rows, part.begin, part.end};
+    }
+    const Range part = share.split(rows);
+    return {part.begin, part.end, 0, panels};
+}
+
+Block split_rows(Share share, std::size_t rows, std::size_t panels) {
+    const Range part = share.split(rows);
+    return {part.begin, part.end, 0, panels};
 }
 
 template <class T>
@@ -82,31 +85,9 @@ template <class T>
 void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
     bool first = true;
     for (const Item& item : list) {
-        if (!first && !replay.apart) share.sync();
+        if (!first) share.sync();
         item.run(replay, share);
         first = false;
-    }
-}
-
-template <class T>
-bool Plan<T>::goes_apart(std::size_t rows, std::size_t members) const {
-    const Share share{0, members, nullptr};
-    return members > 1 && by_rows_ && weights_ <= kApart && share.splits_evenly((rows + kRowChunk - 1) / kRowChunk);
-}
-
-template <class T>
-void Plan<T>::backward_rows(Replay<T> replay, Share share) const {
-    replay.owns = false;
-    for (const Item& item : backward_) {
-        if (item.part != Part::own) item.run(replay, share);
-    }
-}
-
-template <class T>
-void Plan<T>::backward_sums(Replay<T> replay, Share share) const {
-    replay.carries = false;
-    for (const Item& item : backward_) {
-        if (item.part != Part::carries) item.run(replay, share);
     }
 }
 
@@ -175,7 +156,7 @@ void Plan<T>::add_slope(List& items, std::size_t index) const {
     const auto gradient = k_.activate_gradient;
     const std::size_t n = panels(v.columns);
     items.push_back([=](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay, n);
+        const Block block = split_rows(share, replay.rows, n);
         gradient(&block, v.gradient, constant(v.data), constant(v.z), v.activation, v.alpha);
     });
 }
@@ -185,7 +166,6 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     const std::size_t n_in = layer.n_in, n_out = layer.n_out, x_index = values_.size() - 1;
     const bool whole = wants_gradient(x_index);
     begin_turn(layer);
-    weights_ += n_in * n_out;
     products_ += static_cast<double>(n_in) * static_cast<double>(n_out) * (trains() ? (whole ? 3 : 2) : 1);
 
     const Value x = values_.back();
@@ -201,7 +181,7 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
 
     const ForwardArgs<T> args{n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
     forward_.push_back([=, run = k_.forward, n = panels(n_out)](const Replay<T>& replay, Share share) {
-        const Block block = split_block(share, replay, n);
+        const Block block = split_block(share, replay.rows, n);
         run(&args, &block);
     });
     if (!trains()) return;
@@ -252,7 +232,7 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     };
     const auto both = [=](const Replay<T>& replay, Share share) {
         const bool carries = whole && replay.carries;
-        if (carries && replay.owns && share.splits_evenly(in_panels)) {
+        if (carries && replay.owns && splits_evenly(share, in_panels)) {
             const Range part = share.split(in_panels);
             const std::size_t group = group_for(replay.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
@@ -263,8 +243,8 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
             return;
         }
         if (carries) {
-            input_gradient(replay.rows, split_rows(share, replay, in_panels));
-            if (replay.owns) share.sync();
+            input_gradient(replay.rows, split_rows(share, replay.rows, in_panels));
+            share.sync();
         }
         if (!replay.owns) return;
         const bool by_inputs = in_panels >= out_panels;
@@ -283,7 +263,7 @@ void Plan<T>::add_activation(const Layer& layer) {
     y.alpha = static_cast<T>(layer.alpha);
     y.z = x.data;
     forward_.push_back([=, y = y, run = k_.activate, n = panels(layer.n_out)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay, n);
+        const Block block = split_rows(share, replay.rows, n);
         run(&block, constant(x.data), y.data, Matrix<T>{}, y.activation, y.alpha);
     });
     List items;
@@ -300,7 +280,8 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
     const auto apply = [run = k_.dropout, n = panels(layer.n_out), number, p = static_cast<T>(layer.p)](Matrix<T> from,
                                                                                                         Matrix<T> to) -> Item {
         return [=](const Replay<T>& replay, Share share) {
-            const DropoutArgs<T> args{split_rows(share, replay, n), constant(from), to, replay.seed, replay.draw, number, p};
+            const DropoutArgs<T> args{
+                split_rows(share, replay.rows, n), constant(from), to, replay.seed, replay.draw, number, p};
             run(&args);
         };
     };
@@ -344,7 +325,6 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
 
 template <class T>
 void Plan<T>::add_batch_norm(const Layer& layer) {
-    by_rows_ = false;
     const std::size_t x_index = values_.size() - 1;
     const Value x = values_.back();
     Value& y = add_value(layer.n_out, true);
@@ -394,7 +374,6 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
 
 template <class T>
 void Plan<T>::add_layer_norm(const Layer& layer) {
-    by_rows_ &= !trains();
     const std::size_t x_index = values_.size() - 1, n = layer.n_out;
     const Value x = values_.back();
     Value& y = add_value(n, true);
@@ -416,7 +395,7 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
     const auto item = [args](void (*run)(const LayerNormArgs<T>*)) -> Item {
         return [=](const Replay<T>& replay, Share share) {
             LayerNormArgs<T> a = args;
-            const Range part = replay.rows_of(share);
+            const Range part = share.split(replay.rows);
             a.row0 = part.begin, a.row1 = part.end;
             run(&a);
         };
@@ -450,7 +429,7 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
 template <class T>
 typename Plan<T>::Item Plan<T>::sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const {
     return [=, run = k_.add, n = panels(columns)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay, n);
+        const Block block = split_rows(share, replay.rows, n);
         run(&block, constant(a), constant(b), y);
     };
 }
@@ -491,7 +470,7 @@ void Plan<T>::close_residual() {
     forward_.push_back(sum(out.columns, input.data, inner.data, out.data));
     if (!trains()) return;
     List items{[=, run = k_.activate, n = panels(out.columns)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay, n);
+        const Block block = split_rows(share, replay.rows, n);
         run(&block, constant(out.gradient), inner.gradient, Matrix<T>{}, Activation::identity, T(0));
     }};
     add_slope(items, index);

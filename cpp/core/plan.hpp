@@ -28,14 +28,10 @@ struct Replay {
     const Updates<T>* updates = nullptr;  // train
     const double* rates = nullptr;        // of the parameters, on top of their multipliers; null: all 1
 
-    // Each member keeps to rows of its own and meets nobody.
-    bool apart = false;
-
     // What an item that takes the gradient on to the input and has parameters of its own shall do of both.
     bool carries = true, owns = true;
 
     double rate(std::size_t parameter) const { return rates ? rates[parameter] : 1; }
-    Range rows_of(Share share) const { return share.split(rows, apart ? kRowChunk : 1); }
 };
 
 template <class T>
@@ -47,9 +43,6 @@ public:
     std::size_t capacity() const { return capacity_; }
     // How many threads `rows` rows are worth.
     std::size_t threads(std::size_t rows) const;
-    // Whether so many members had better go apart, each with rows of its own: what they compute of a row then stays with
-    // them, but all read all weights.
-    bool goes_apart(std::size_t rows, std::size_t members) const;
     // How much work `rows` rows are, in floating-point operations; reading a weight costs as much as two rows' use of it.
     double work(std::size_t rows) const { return 2 * products_ * (static_cast<double>(rows) + 2); }
 
@@ -59,14 +52,11 @@ public:
     Matrix<T> output_gradient() const { return values_.back().gradient; }  // all but infer
 
     // Each member of a team calls these with its share. The team meets between the items of a list, but not before the
-    // first nor after the last; where it goes apart, not at all.
+    // first nor after the last.
     void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }
     // After a forward pass that counts: running statistics take in its batch.
     void settle(const Replay<T>& replay, Share share) const { run(settle_, replay, share); }
     void backward(const Replay<T>& replay, Share share) const { run(backward_, replay, share); }
-    // The same in two: what is done row by row, and, when all members have done that, what sums over rows.
-    void backward_rows(Replay<T> replay, Share share) const;
-    void backward_sums(Replay<T> replay, Share share) const;
 
     // The layers with parameters take their turns one by one: `forward_from` runs what depends on that layer's
     // parameters, `backward_to` makes the gradient of these alone, and with Purpose::train the update.
@@ -138,9 +128,7 @@ private:
     std::vector<Branch> open_;
     List forward_, settle_, backward_;
     std::vector<Turn> turns_;
-    double products_ = 0;      // multiply-adds of a row
-    std::size_t weights_ = 0;  // numbers in the weights of dense layers
-    bool by_rows_ = true;      // no layer needs other rows, nor its input's gradient once that went on
+    double products_ = 0;  // multiply-adds of a row
 };
 
 }  // namespace steepest

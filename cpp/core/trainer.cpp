@@ -96,8 +96,8 @@ typename Trainer<T>::Batch& Trainer<T>::batch_for(std::size_t rows, Purpose purp
 }
 
 template <class T>
-template <class E, class F>
-void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, const Pass& pass, E each, F work) {
+template <class F>
+void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, F work) {
     const Kernels<T>& kernels = network_.kernels();
     const std::size_t columns = data.x.columns;
     batch.targets.expect(data.y, data.weights, rows.mix != nullptr);
@@ -106,19 +106,13 @@ void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, const Pas
         thread_local std::vector<T> buffer;
         const std::size_t needed = columns * (rows.mix ? 2 : 1);
         if (buffer.size() < needed) buffer.resize(needed);
-        const Range part = pass.replay.rows_of(share);
+        const Range part = share.split(rows.count);
         if (!gather(kernels, data.x, rows, part.begin, part.end, buffer.data(), batch.plan.input())) x_good = false;
-        if (!batch.targets.read(data.y, data.weights, rows, part)) y_good = false;
-        if (pass.replay.apart) each(share);
+        if (!batch.targets.read(data.y, data.weights, rows, share)) y_good = false;
         share.sync();
-        if (!x_good || !y_good) return;
-        if (!pass.replay.apart) {
-            each(share);
-            share.sync();
-        }
-        work(share);
+        if (x_good && y_good) work(share);
     };
-    run_team(pass.threads, member);
+    run_team(batch.plan.threads(rows.count), member);
     if (!x_good) refuse<T>(data.x, rows);
     if (!y_good) batch.targets.refuse(data.y, data.weights, rows);
 }
@@ -149,10 +143,8 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
     take_rate();
     const Updates<T> updates = make_updates<T>(optimizer_, learning_rate, n_steps, 1);
     if (stores_) stored_.prepare(get_num_threads());
-    Pass pass{batch.plan.threads(rows.count), {rows.count, seed_, draw(), nullptr, rates.data()}};
-    Replay<T>& replay = pass.replay;
+    Replay<T> replay{rows.count, seed_, draw(), nullptr, rates.data()};
     if (!stores_) replay.updates = &updates;
-    replay.apart = !walk_.by_layer() && !loss_.own && !data.weights.data && batch.plan.goes_apart(rows.count, pass.threads);
     if (extras_.mixup > 0) rows.mix = draw_mix(rows.count);
     if (equalises) equalise(batch, data, rows);
     completes = completes && group.batches + 1 >= extras_.accumulate;
@@ -165,27 +157,26 @@ LossSum Trainer<T>::step_on(Batch& batch, const Data& data, Rows rows, bool comp
         if (walk_.by_layer()) {
             share.sync();
             walk_.run({plan, batch.targets, replay, own.weight, stores_ ? &stored_ : nullptr, updates}, own.loss, share);
-        } else if (replay.apart) {
-            plan.backward_sums(replay, share);
         } else {
             plan.backward(replay, share);
         }
         if (stores_ || extras_.ema > 0) use_gradients(completes, own.weight, share);
     };
-    const auto each = [&](Share share) {
+    with_batch(batch, data, rows, [&](Share share) {
+        const double weights = batch.targets.weight_sum(rows.count);
+        if (!(weights > 0)) return;  // rows that count for nothing are no batch
         plan.forward(replay, share);
-        if (loss_.own) return;
-        if (!replay.apart) share.sync();
-        const double divisor = group.batches > 0 ? group.first : batch.targets.weight_sum(rows.count);
+        if (loss_.own) {
+            if (share.leads()) sum.weight = weights;
+            return;
+        }
+        share.sync();
+        const double divisor = group.batches > 0 ? group.first : weights;
         batch.targets.loss({y.data, y.stride}, plan.output_gradient(), rows.count, divisor, share);
-        if (replay.apart) plan.backward_rows(replay, share);
-    };
-    with_batch(batch, data, rows, pass, each, [&](Share share) {
-        LossSum own{0, batch.targets.weight_sum(rows.count)};  // each member's: no need to meet again
-        if (!(own.weight > 0)) return;                         // rows that count for nothing are no batch
-        if (!loss_.own) own.loss = batch.targets.sum_of_parts(rows.count);
+        share.sync();
+        const LossSum own{batch.targets.sum_of_parts(rows.count), weights};  // each member's: no need to meet again
         if (share.leads()) sum = own;
-        if (!loss_.own && std::isfinite(own.loss)) descend(share, own);
+        if (std::isfinite(own.loss)) descend(share, own);
     });
     if (sum.weight == 0) return sum;
     if (loss_.own) judge(batch, rows, group.batches > 0 ? group.first : sum.weight, sum, descend);
@@ -313,13 +304,11 @@ void Trainer<T>::equalise(Batch& batch, const Data& data, Rows rows) {
     const Replay<T> replay{rows.count, seed_, draw(), stores_ ? nullptr : &updates, rates.data()};
     Equaliser<T> equaliser(network_, batch.plan, slots1_, slots2_);
     bool measured = false;
-    with_batch(
-        batch, data, rows, {batch.plan.threads(rows.count), replay}, [](Share) {},
-        [&](Share share) {
-            const double weights = batch.targets.weight_sum(rows.count);
-            if (!share.leads() || !(weights > 0)) return;
-            measured = equaliser.measure({batch.plan, batch.targets, replay, weights, stores_ ? &stored_ : nullptr, updates});
-        });
+    with_batch(batch, data, rows, [&](Share share) {
+        const double weights = batch.targets.weight_sum(rows.count);
+        if (!share.leads() || !(weights > 0)) return;
+        measured = equaliser.measure({batch.plan, batch.targets, replay, weights, stores_ ? &stored_ : nullptr, updates});
+    });
     if (measured) equaliser.set(rates);
     equalises = !measured;
 }
@@ -383,8 +372,7 @@ void Trainer<T>::each_block(const Data& data, F work) {
     Batch& batch = batch_for(std::min(kReadRows, data.x.rows), Purpose::infer, evaluation_);
     for (std::size_t first = 0; first < data.x.rows; first += batch.plan.capacity()) {
         const Rows rows{nullptr, first, std::min(batch.plan.capacity(), data.x.rows - first)};
-        const Pass pass{batch.plan.threads(rows.count), {rows.count, 0, 0}};
-        with_batch(batch, data, rows, pass, [](Share) {}, [&](Share share) { work(batch, rows, share); });
+        with_batch(batch, data, rows, [&](Share share) { work(batch, rows, share); });
     }
 }
 

@@ -110,15 +110,9 @@ private:
     void expect(const Data& data) const;
     Batch& training_batch(std::size_t rows);
     Batch& batch_for(std::size_t rows, Purpose purpose, std::unique_ptr<Batch>& slot);
-    // The replay of this many rows, by as many threads as they are worth.
-    struct Pass {
-        std::size_t threads;
-        Replay<T> replay;
-    };
-    // Reads one batch and, if all of it is allowed, runs `each(share)`, which works row by row, and when all members are
-    // through, `work(share)`; throws otherwise. Members that go apart run `each` before it is known what others have read.
-    template <class E, class F>
-    void with_batch(Batch& batch, const Data& data, Rows rows, const Pass& pass, E each, F work);
+    // Reads one batch and runs `work(share)` on it if all of it is allowed; throws otherwise.
+    template <class F>
+    void with_batch(Batch& batch, const Data& data, Rows rows, F work);
     LossSum step_on(Batch& batch, const Data& data, Rows rows, bool completes);
     template <class F>
     void judge(Batch& batch, Rows rows, double divisor, LossSum& sum, F descend);  // by the caller's own loss

@@ -450,13 +450,12 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
                 each_tile(0, smaller(P, inputs - i), [&](std::size_t r, std::size_t count) {
                     t.a = x + r;
                     t.c = sums + (i + r) * P;
-                    if (last && plain) t.w = g.weight.data + at + (i + r) * P;
+                    const std::size_t w = at + (i + r) * P;
+                    if (last && plain) t.w = g.weight.data + w;
                     Tiles<T, true>::kOf[vectors - 1][count - 1](t);
+                    if (!last || !weight_update || plain) return;
+                    update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *weight_update);
                 });
-                if (!last || !weight_update || plain) continue;
-                const std::size_t w = at + i * P;
-                update_tile(smaller(P, inputs - i), vectors, g.weight.data + w, {tiles + i * P}, slots_at(g.weight_slots, w),
-                            *weight_update);
             }
         }
     }
