@@ -33,9 +33,7 @@ constexpr long kMostThreads = 1024;
 constexpr int kSpins = 5000;      // about 100 us: longer than the gap between two steps of a small network
 constexpr int kShortSpins = 100;  // waits up to here are not worth a look at the clock
 
-// Below the first, meeting at barriers costs more than a second thread brings; below the second, so does waking it.
-constexpr double kWorthSharing = 3e5, kWorthWaking = 3e6;
-constexpr auto kStillAwake = std::chrono::microseconds(100);
+constexpr double kWorthWaking = 3e6;  // below it, to wake a second thread costs more than it brings
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -63,7 +61,10 @@ double spin_until(F ready) {
 // works alone for so long that such tries cost 5% at most.
 class Contention {
 public:
-    bool alone() const { return Clock::now().time_since_epoch().count() < alone_until_.load(std::memory_order_relaxed); }
+    bool alone() const {
+        const Clock::rep until = alone_until_.load(std::memory_order_relaxed);
+        return until != 0 && Clock::now().time_since_epoch().count() < until;
+    }
 
     // Called by the thread that holds the team, after each region.
     void record(double seconds, double waited) {
@@ -249,13 +250,7 @@ void set_num_threads(std::size_t n) {
 std::size_t get_num_threads() { return num_threads(); }
 
 std::size_t threads_worth(double work) {
-    if (work < kWorthSharing || get_num_threads() == 1 || team().rests()) return 1;
-    if (work >= kWorthWaking) return get_num_threads();
-    // A little work, call after call: the team is still spinning. Now and then: it sleeps, and is left to.
-    static std::atomic<Clock::rep> last{0};
-    const auto now = Clock::now().time_since_epoch();
-    const auto before = Clock::duration(last.exchange(now.count(), std::memory_order_relaxed));
-    return now - before < kStillAwake ? get_num_threads() : 1;
+    return work < kWorthWaking || get_num_threads() == 1 || team().rests() ? 1 : get_num_threads();
 }
 
 void detail::run_team(std::size_t threads, void (*function)(void*, Share), void* context) {

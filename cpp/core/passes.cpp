@@ -11,8 +11,8 @@ constexpr std::size_t kPredictRows = 512;  // rows of a workspace: larger inputs
 
 // Reads rows of `from` into `to`, runs `work`, and writes `result` out: one region of the team. Throws for bad numbers.
 template <class T, class F>
-void pass(const Kernels<T>& kernels, std::size_t threads, const ArrayView& from, Rows rows, Matrix<T> to, F work,
-          Matrix<T> result, std::size_t columns, T* out) {
+void pass(Plan<T>& plan, const Kernels<T>& kernels, const ArrayView& from, Rows rows, Matrix<T> to, F work, Matrix<T> result,
+          std::size_t columns, T* out) {
     std::atomic<bool> good{true};
     auto member = [&](Share share) {
         thread_local std::vector<T> buffer;
@@ -27,7 +27,7 @@ void pass(const Kernels<T>& kernels, std::size_t threads, const ArrayView& from,
             kernels.scatter_row({result.data, result.stride}, columns, row, out + row * columns);
         }
     };
-    run_team(threads, member);
+    plan.run_team(rows.count, member);
     if (!good) refuse<T>(from, rows);
 }
 
@@ -59,8 +59,8 @@ void Predictor<T>::predict(const ArrayView& x, T* out) {
     for (std::size_t first = 0; first < x.rows; first += plan->capacity()) {
         const Rows rows{nullptr, first, std::min(plan->capacity(), x.rows - first)};
         pass<T>(
-            network_.kernels(), plan->threads(rows.count), x, rows, plan->input(),
-            [&](Share share) { plan->forward({rows.count, 0, 0}, share); }, plan->output(), n_out, out + first * n_out);
+            *plan, network_.kernels(), x, rows, plan->input(), [&](Share share) { plan->forward({rows.count, 0, 0}, share); },
+            plan->output(), n_out, out + first * n_out);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(plan));
@@ -74,7 +74,7 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
     rows_ = 0;  // until all went well
     const Replay<T> replay{x.rows, network_.seed(), passes_};
     pass<T>(
-        network_.kernels(), plan_->threads(x.rows), x, {nullptr, 0, x.rows}, plan_->input(),
+        *plan_, network_.kernels(), x, {nullptr, 0, x.rows}, plan_->input(),
         [&](Share share) {
             plan_->forward(replay, share);
             share.sync();
@@ -91,7 +91,7 @@ void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     expect_shape(dy, rows_, network_.n_out());
     const Replay<T> replay{rows_, network_.seed(), passes_ - 1};
     pass<T>(
-        network_.kernels(), plan_->threads(rows_), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
+        *plan_, network_.kernels(), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
         [&](Share share) { plan_->backward(replay, share); }, plan_->input_gradient(), network_.n_in(), dx);
     rows_ = 0;  // the gradients were changed in place: another backward needs another forward
 }

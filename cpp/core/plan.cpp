@@ -77,11 +77,6 @@ Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const 
 }
 
 template <class T>
-std::size_t Plan<T>::threads(std::size_t rows) const {
-    return threads_worth(work(rows));
-}
-
-template <class T>
 void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
     bool first = true;
     for (const Item& item : list) {

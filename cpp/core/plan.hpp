@@ -8,7 +8,7 @@
 
 #include "network.hpp"
 #include "optimizer.hpp"
-#include "parallel.hpp"
+#include "pace.hpp"
 
 namespace steepest {
 
@@ -41,8 +41,11 @@ public:
     Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots = {});
 
     std::size_t capacity() const { return capacity_; }
-    // How many threads `rows` rows are worth.
-    std::size_t threads(std::size_t rows) const;
+    // Runs f(Share), which replays this plan on `rows` rows, on as many threads as that is worth.
+    template <class F>
+    void run_team(std::size_t rows, F& f) {
+        pace_.run(work(rows), f);
+    }
     // How much work `rows` rows are, in floating-point operations; reading a weight costs as much as two rows' use of it.
     double work(std::size_t rows) const { return 2 * products_ * (static_cast<double>(rows) + 2); }
 
@@ -129,6 +132,7 @@ private:
     List forward_, settle_, backward_;
     std::vector<Turn> turns_;
     double products_ = 0;  // multiply-adds of a row
+    Pace pace_;
 };
 
 }  // namespace steepest

@@ -112,7 +112,7 @@ void Trainer<T>::with_batch(Batch& batch, const Data& data, Rows rows, F work) {
         share.sync();
         if (x_good && y_good) work(share);
     };
-    run_team(batch.plan.threads(rows.count), member);
+    batch.plan.run_team(rows.count, member);
     if (!x_good) refuse<T>(data.x, rows);
     if (!y_good) batch.targets.refuse(data.y, data.weights, rows);
 }
@@ -217,7 +217,7 @@ template <class F>
         kernels.gather_row(own_gradient_.data() + row * n_out, n_out, row, batch.plan.output_gradient());
     }
     auto member = [&](Share share) { descend(share, sum); };
-    run_team(batch.plan.threads(rows.count), member);
+    batch.plan.run_team(rows.count, member);
 }
 
 // What follows backward besides updates on the spot: the gradients' sum, or its use where `completes`; the average.

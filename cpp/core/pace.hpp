@@ -1,0 +1,53 @@
+// Whether work that comes again and again is worth a team of threads: found by trying.
+#pragma once
+
+#include <chrono>
+
+#include "parallel.hpp"
+
+namespace steepest {
+
+// A small network's threads spend their time on waiting and on fetching what the others have changed, and how long that
+// takes depends on where the system has put them at the moment. So calls come in blocks, and the next block runs as the
+// faster of the last two did; the other way is tried again now and then. The results are the same to the bit either way.
+class Pace {
+public:
+    // Runs f(Share), which is so much work in floating-point operations, alone or on a team.
+    template <class F>
+    void run(double work, F& f) {
+        if (work < kTried || work > kCertain || get_num_threads() == 1) {
+            run_team(threads_worth(work), f);
+            return;
+        }
+        if (costs_[0] == 0 && costs_[1] == 0 && calls_ == 0) shares_ = threads_worth(work) > 1;
+        const auto start = std::chrono::steady_clock::now();
+        run_team(shares_ ? get_num_threads() : 1, f);
+        record(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), work);
+    }
+
+private:
+    static constexpr double kTried = 3e5, kCertain = 3e7;  // one thread is the faster below, the team above
+    static constexpr int kSettling = 2, kBlock = 16;       // calls: the first of a block wake threads and fill caches
+    static constexpr int kPatience = 25;                   // blocks: a trial costs a twenty-fifth of what is lost by it
+
+    void record(double seconds, double work) {
+        if (++calls_ <= kSettling) return;
+        seconds_ += seconds, work_ += work;
+        if (calls_ < kBlock) return;
+        costs_[shares_] = seconds_ / work_;
+        calls_ = 0, seconds_ = work_ = 0;
+        if (costs_[!shares_] == 0 || ++blocks_ >= kPatience) {
+            blocks_ = 0;
+            shares_ = !shares_;
+        } else {
+            shares_ = costs_[1] < costs_[0];
+        }
+    }
+
+    bool shares_ = false;
+    double costs_[2] = {0, 0};  // seconds for an operation, alone and shared; 0 until tried
+    int calls_ = 0, blocks_ = 0;
+    double seconds_ = 0, work_ = 0;  // of this block
+};
+
+}  // namespace steepest
