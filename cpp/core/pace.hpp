@@ -28,26 +28,34 @@ public:
 private:
     static constexpr double kTried = 3e5, kCertain = 3e7;  // one thread is the faster below, the team above
     static constexpr int kSettling = 2, kBlock = 16;       // calls: the first of a block wake threads and fill caches
-    static constexpr int kPatience = 25;                   // blocks: a trial costs a twenty-fifth of what is lost by it
+    static constexpr double kPatience = 25;                // a trial may take a twenty-fifth of the time
+    static constexpr double kTooLong = 2;                  // blocks of the other way: a trial that takes them is over
 
     void record(double seconds, double work) {
-        if (++calls_ <= kSettling) return;
-        seconds_ += seconds, work_ += work;
-        if (calls_ < kBlock) return;
-        costs_[shares_] = seconds_ / work_;
-        calls_ = 0, seconds_ = work_ = 0;
-        if (costs_[!shares_] == 0 || ++blocks_ >= kPatience) {
-            blocks_ = 0;
+        const double other = costs_[!shares_];
+        spent_ += seconds;
+        if (++calls_ > kSettling) seconds_ += seconds, work_ += work;
+        // Where another program holds a processor, a single call may take as long as a thousand alone.
+        const bool fails = tries_ && other > 0 && spent_ > kTooLong * kBlock * other * work;
+        if (calls_ < kBlock && !fails) return;
+
+        costs_[shares_] = calls_ > kSettling ? seconds_ / work_ : seconds / work;
+        (tries_ ? trial_ : since_) += spent_;
+        calls_ = 0, spent_ = seconds_ = work_ = 0;
+        tries_ = other == 0 || since_ >= kPatience * trial_;
+        if (tries_) {
+            since_ = trial_ = 0;
             shares_ = !shares_;
         } else {
             shares_ = costs_[1] < costs_[0];
         }
     }
 
-    bool shares_ = false;
-    double costs_[2] = {0, 0};  // seconds for an operation, alone and shared; 0 until tried
-    int calls_ = 0, blocks_ = 0;
-    double seconds_ = 0, work_ = 0;  // of this block
+    bool shares_ = false, tries_ = false;
+    double costs_[2] = {0, 0};                   // seconds for an operation, alone and shared; 0 until tried
+    double trial_ = 0, since_ = 0;               // seconds of the last trial, and since then
+    int calls_ = 0;                              // of this block
+    double spent_ = 0, seconds_ = 0, work_ = 0;  // in it: seconds; the same and the work without the settling calls
 };
 
 }  // namespace steepest
