@@ -384,8 +384,8 @@ bool is_plain(const Update<T>& u, Slots<T> slots) {
 
 // The update by a batch so small that no memory needs to hold its gradient, a sum of outer products.
 template <class T>
-void update_by_row(const WeightGradientArgs<T>& g, const Block& part, std::size_t batch, bool plain,
-                   const Update<T>& weight_update, const Update<T>& bias_update) {
+void update_by_rows(const WeightGradientArgs<T>& g, const Block& part, std::size_t batch, bool plain,
+                    const Update<T>& weight_update, const Update<T>& bias_update) {
     constexpr std::size_t P = kPanel<T>;
     const auto update = plain ? nullptr : update_rows<T, OuterProduct<T>>(weight_update, g.weight_slots);
     const auto apply = [&](std::size_t rows, std::size_t vectors, T* w, const T* x, const T* dy, Slots<T> slots,
@@ -423,7 +423,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
     const WeightGradientArgs<T>& g = *args;
     const bool plain = weight_update && is_plain(*weight_update, g.weight_slots) && is_plain(*bias_update, g.bias_slots);
     if (weight_update && batch > 0 && batch <= (plain ? kOuterRows : 1)) {
-        update_by_row(g, *part, batch, plain, *weight_update, *bias_update);
+        update_by_rows(g, *part, batch, plain, *weight_update, *bias_update);
         return;
     }
     const auto update_tile = weight_update ? update_rows<T>(*weight_update, g.weight_slots) : nullptr;
