@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import quality_models
 import quality_report
+import report
 from quality_data import FOLDS, TABLES
 from run import machine
 
@@ -67,7 +68,7 @@ def main() -> None:
     lines = quality_report.report(result, list(quality_models.MODELS))
     print("\n".join(lines))
     if options.write:
-        quality_report.write(lines)
+        report.put("quality", lines)
 
 
 def _chosen(names: list[str]) -> list[str]:

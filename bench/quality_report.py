@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-README = Path(__file__).with_name("README.md")
-START, END = "<!-- begin quality -->", "<!-- end quality -->"
 SHARE_OF_TIME = 1 / 10
 
 Scores = dict[str, dict[str, dict[str, dict[str, float]]]]  # table -> model -> fold -> measure
@@ -98,12 +94,3 @@ def report(result: dict[str, Any], order: list[str]) -> list[str]:
     for table, models in result["scores"].items():
         lines += rows(table, models, order)
     return [*lines, "", *goals(result["scores"])]
-
-
-def write(lines: list[str]) -> None:
-    """Put the lines into README.md."""
-    text = README.read_text()
-    pattern = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"{README} keeps no place: {START} ... {END}")
-    README.write_text(pattern.sub(lambda _: "\n".join([START, *lines, END]), text))

@@ -14,6 +14,10 @@ TITLES = {
     "epoch": "One step of a whole epoch (shuffled minibatches, data in memory)",
 }
 README = Path(__file__).with_name("README.md")
+FRONT = README.parents[1] / "README.md"  # the project's own, which shows some rows
+FRONT_ROWS = {"step": "one step", "infer": "one prediction", "epoch": "a step within an epoch"}
+FRONT_WORKS = ["tiny-online", "tiny", "rl-policy", "digits", "mnist", "mnist-128", "mnist-512x2"]
+FRONT_PEERS = {"NumPy": ["numpy"], "scikit-learn": ["sklearn"], "PyTorch": ["torch", "torch-compiled"], "JAX": ["jax"]}
 
 
 def heading(result: dict[str, Any]) -> str:
@@ -73,13 +77,41 @@ def write(result: dict[str, Any]) -> None:
         if rows:
             lines += ["", *table_head(table, peers), *rows]
     put(str(result["threads"]), lines)
+    if result["threads"] > 1 and all(set(names) <= set(peers) for names in FRONT_PEERS.values()):
+        put("speed", front(result), FRONT)
 
 
-def put(mark: str, lines: list[str]) -> None:
-    """Replace what README.md has between the comments of this mark."""
+def short(seconds: float) -> str:
+    """Return microseconds with three digits at least."""
+    return f"{1e6 * seconds:,.3g}" if seconds < 1e-3 else f"{1e6 * seconds:,.0f}"
+
+
+def front(result: dict[str, Any]) -> list[str]:
+    """Return the table of the project's own README: a few rows, and of PyTorch's two ways the better."""
+    lines = ["| " + " | ".join(["microseconds for", "steepest", *FRONT_PEERS]) + " |", "|---" * 6 + "|"]
+    for found in result["works"]:
+        if found["name"] not in FRONT_WORKS or (found["table"], found["name"]) == ("infer", "mnist-512x2"):
+            continue
+        work = next(w for w in WORKS if (w.table, w.name) == (found["table"], found["name"]))
+        rows = f", batch {work.batch}" if work.table != "infer" else ""
+        what = f"{FRONT_ROWS[work.table]}, {'-'.join(map(str, work.sizes))}{rows}"
+        seconds = found["seconds"]
+        best = [min(seconds[name] for name in names) for names in FRONT_PEERS.values()]
+        cells = [what, f"**{short(seconds['steepest'])}**", *map(short, best)]
+        lines.append("| " + " | ".join(cells) + " |")
+    found = result["limits"]
+    return [
+        *lines, "",
+        f"Medians on {result['threads']} threads of one machine ({result['machine']}, kernels for {result['isa']}, "
+        f"{found['flops'] / 1e9:.0f} GFLOP/s at most); PyTorch is the better of eager and compiled.",
+    ]  # fmt: skip
+
+
+def put(mark: str, lines: list[str], readme: Path = README) -> None:
+    """Replace what a README has between the comments of this mark."""
     start, end = (f"<!-- {edge} {mark} -->" for edge in ("begin", "end"))
-    text = README.read_text()
+    text = readme.read_text()
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(f"{README} keeps no place {start} ... {end}")
-    README.write_text(pattern.sub(lambda _: "\n".join([start, *lines, end]), text))
+        raise SystemExit(f"{readme} keeps no place {start} ... {end}")
+    readme.write_text(pattern.sub(lambda _: "\n".join([start, *lines, end]), text))
