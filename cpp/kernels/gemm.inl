@@ -7,25 +7,35 @@
 namespace steepest {
 namespace {
 
-// Block sizes: kDepth numbers of the sum at a time, so that a panel of B takes 24 KiB of L1 (1 to 2% faster than 16 on
-// wide networks), and kBlockRows rows of A beside them in L2.
-constexpr std::size_t kDepth = 24 * 1024 / (kTileVectors * kVectorBytes);
-constexpr std::size_t kBlockRows = 8 * kTileRows;
+// Block sizes, of which bench/README.md tells the gains. kBlockRows rows of A stay in L2, kDepth numbers of the sum at a
+// time; beside them a panel of B of so many numbers stays in L1, or where vectors are long in L2, whence it comes fast
+// enough. kChunk: the numbers of a panel of B that are sure to stay in L1.
+constexpr bool kLongVectors = kVectorBytes == 64;
+constexpr std::size_t kPanelBytes = kTileVectors * kVectorBytes;
+constexpr std::size_t kDepth = (kLongVectors ? 64 : 24) * 1024 / kPanelBytes;
+constexpr std::size_t kChunk = (kLongVectors ? 16 : 24) * 1024 / kPanelBytes;
+constexpr std::size_t kBlockRows = (kLongVectors ? 16 : 8) * kTileRows;
 // Panels of W^T that are packed at a time.
 constexpr std::size_t kPackedPanels = 8;
 
 template <class T>
 constexpr std::size_t kScratch = kDepth * kPanel<T> * kPackedPanels;
 
+template <class T>
+constexpr std::size_t kLine = 64 / sizeof(T);  // of the cache
+constexpr bool kFetches = kLongVectors;        // shorter ones leave the processor time to see by itself what comes next
+
 // Accumulators of M panels, R rows each, N vectors a row.
 template <class T, std::size_t M, std::size_t R, std::size_t N>
 using Tile = Vec<T>[M][R][N];
 
 // acc[m][r][n] += A[r, k] * B[k, n] for `depth` values of k, where panel m of B lies m * b_stride further on.
-// Down: A[r, k] at a[r * panel + k]. Across: at a[k * panel + r].
+// Down: A[r, k] at a[r * panel + k]. Across: at a[k * panel + r]. Meanwhile a cache line for each k is fetched from `ahead`.
 template <class T, std::size_t M, std::size_t R, std::size_t N, bool kAcross>
-inline void accumulate(std::size_t depth, const T* a, const T* b, std::size_t b_stride, Tile<T, M, R, N>& acc) {
+inline void accumulate(std::size_t depth, const T* a, const T* b, std::size_t b_stride, Tile<T, M, R, N>& acc,
+                       const T* ahead) {
     for (std::size_t k = 0; k < depth; ++k, b += kPanel<T>) {
+        if (kFetches && !kAcross && M == 1) __builtin_prefetch(ahead + k * kLine<T>);
 #pragma GCC unroll 4
         for (std::size_t m = 0; m < M; ++m) {
             Vec<T> bv[N];
@@ -55,6 +65,7 @@ struct TileArgs {
     std::size_t c_stride;
     T* w = nullptr;  // not null: rather than to go to c, rate * C is taken from here
     T rate = 0;
+    const T* ahead = nullptr;  // `depth` cache lines to fetch meanwhile; null: A's, for this tile and the next
 };
 
 // One register tile: C (R rows of M panels) = start + A B over `depth` numbers from A.
@@ -76,11 +87,15 @@ void tile(const TileArgs<T>& t) {
     }
     const T *a = t.a, *b = t.b;
     if (kAcross) {
-        accumulate<T, M, R, N, true>(t.depth, a, b, t.b_stride, acc);
+        accumulate<T, M, R, N, true>(t.depth, a, b, t.b_stride, acc, nullptr);
     } else {
         std::size_t left = t.depth;
-        for (; left > P; left -= P, a += t.a_stride, b += P * P) accumulate<T, M, R, N, false>(P, a, b, t.b_stride, acc);
-        accumulate<T, M, R, N, false>(left, a, b, t.b_stride, acc);
+        for (; left > P; left -= P, a += t.a_stride, b += P * P) {
+            const T* ahead = t.ahead ? t.ahead + (t.depth - left) * kLine<T> : a + t.a_stride;
+            accumulate<T, M, R, N, false>(P, a, b, t.b_stride, acc, ahead);
+        }
+        const T* ahead = t.ahead ? t.ahead + (t.depth - left) * kLine<T> : t.a + R * P;
+        accumulate<T, M, R, N, false>(left, a, b, t.b_stride, acc, ahead);
     }
 #pragma GCC unroll 4
     for (std::size_t m = 0; m < M; ++m) {
@@ -122,6 +137,9 @@ struct Tiles {
 // A tile of one to three rows in one panel has too few accumulators to hide the latency of a multiply-add (4 cycles,
 // two a cycle): it takes several panels at once.
 constexpr std::size_t kFewRows = 3;
+
+// So few tiles of rows take less time than memory takes to bring the next numbers of B: they fetch them meanwhile.
+constexpr std::size_t kFewTiles = 3;
 
 template <class T>
 struct WideTile {
@@ -173,6 +191,8 @@ void multiply(const Block& part, std::size_t columns, std::size_t depth, TileArg
         const std::size_t k1 = smaller(k0 + stretch, depth);
         for (std::size_t block = row0; block < row1; block += kBlockRows) {
             const std::size_t block_end = smaller(block + kBlockRows, row1);
+            const bool few = block_end - block <= kFewTiles * kTileRows;
+            const std::size_t chunk = few ? kChunk : kDepth;
             for (std::size_t p = panel0, step = 1; p < panel1; p += step) {
                 const std::size_t vectors = vectors_used<T>(columns, p);
                 WideTile<T> wide{1, nullptr};
@@ -180,14 +200,15 @@ void multiply(const Block& part, std::size_t columns, std::size_t depth, TileArg
                     wide = wide_tile<T>(block_end - block, smaller(panel1, columns / P) - p);
                 }
                 step = wide.panels;
-                for (std::size_t k = k0; k < k1 || k == k0; k += kDepth) {
-                    t.depth = smaller(kDepth, k1 - k);
+                for (std::size_t k = k0; k < k1 || k == k0; k += chunk) {
+                    t.depth = smaller(chunk, k1 - k);
                     t.more = whole.more || k > 0;
                     t.b = whole.b + p * t.b_stride + k * P;
                     t.bias = whole.bias ? whole.bias + p * P : nullptr;
                     each_tile(block, block_end, [&](std::size_t row, std::size_t rows) {
                         t.a = whole.a + k / P * t.a_stride + row * P;
                         t.c = whole.c + p * t.c_stride + row * P;
+                        if (few) t.ahead = t.b + t.depth * P + (row > block ? t.depth * kLine<T> : 0);
                         (wide.run ? wide.run : Tiles<T, false>::kOf[vectors - 1][rows - 1])(t);
                         if (k + t.depth < depth) return;
                         for (std::size_t m = 0; m < step; ++m) finish(p + m, vectors, row, rows);
@@ -333,14 +354,14 @@ void input_gradient(const InputGradientArgs<T>* args, const Block* part, std::si
     }
 }
 
-// The sums of dy's columns in one panel, kDepth rows at a time so that the error grows with their number only.
+// The sums of dy's columns in one panel, kChunk rows at a time so that the error grows with their number only.
 template <class T>
 void column_sums(std::size_t batch, const T* dy, T* sums) {
     for (std::size_t n = 0; n < kPanel<T>; n += kLanes<T>) {
         Vec<T> total{};
-        for (std::size_t row = 0; row < batch; row += kDepth) {
+        for (std::size_t row = 0; row < batch; row += kChunk) {
             Vec<T> part{};
-            for (std::size_t r = row; r < smaller(row + kDepth, batch); ++r) part += load(dy + r * kPanel<T> + n);
+            for (std::size_t r = row; r < smaller(row + kChunk, batch); ++r) part += load(dy + r * kPanel<T> + n);
             total += part;
         }
         store<T>(sums + n, total);
@@ -412,13 +433,13 @@ void update_by_rows(const WeightGradientArgs<T>& g, const Block& part, std::size
     }
 }
 
-// dW = x^T dy. A block of inputs meets one panel of dy at a time, kDepth rows of the batch after kDepth rows: the sums
+// dW = x^T dy. A block of inputs meets one panel of dy at a time, kChunk rows of the batch after kChunk rows: the sums
 // never leave L1 before the optimiser has used them.
 template <class T>
 void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::size_t batch, const Update<T>* weight_update,
                      const Update<T>* bias_update) {
     constexpr std::size_t P = kPanel<T>;
-    constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kDepth rows deep, fits L2
+    constexpr std::size_t kInputs = 4 * P;   // a block's part of x, kChunk rows deep, fits L2
     constexpr std::size_t kSmall = 1 << 18;  // bytes of x that stay in L2
     const WeightGradientArgs<T>& g = *args;
     const bool plain = weight_update && is_plain(*weight_update, g.weight_slots) && is_plain(*bias_update, g.bias_slots);
@@ -440,8 +461,8 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
         T* sums = weight_update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
         TileArgs<T> t{0, nullptr, 0, nullptr, 0, nullptr, false, nullptr, 0};
         if (plain) t.rate = weight_update->lr * weight_update->scale;
-        for (std::size_t row = 0; row < batch || row == 0; row += kDepth) {
-            t.depth = smaller(kDepth, batch - row);
+        for (std::size_t row = 0; row < batch || row == 0; row += kChunk) {
+            t.depth = smaller(kChunk, batch - row);
             t.b = g.dy.data + p * g.dy.stride + row * P;
             t.more = row > 0;
             const bool last = row + t.depth == batch;
