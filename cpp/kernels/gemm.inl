@@ -138,6 +138,18 @@ struct Tiles {
 // two a cycle): it takes several panels at once.
 constexpr std::size_t kFewRows = 3;
 
+// Whether a matrix is too large to stay in a cache that is fast.
+template <class T>
+inline bool is_far(std::size_t rows, std::size_t columns) {
+    return kFetches && rows * columns * sizeof(T) > (1 << 20);
+}
+
+// Asks for cache lines, `apart` numbers from one to the next.
+template <class T>
+inline void fetch(std::size_t lines, const T* p, std::size_t apart = kLine<T>) {
+    for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(p + i * apart);
+}
+
 // So few tiles of rows take less time than memory takes to bring the next numbers of B: they fetch them meanwhile.
 constexpr std::size_t kFewTiles = 3;
 
@@ -257,9 +269,11 @@ template <class T>
 void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size_t k0, std::size_t depth, T* out) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     const std::size_t inputs = smaller(P, g.n_in - panel * P);
+    const bool far = is_far<T>(g.n_in, g.n_out);
     for (std::size_t k = 0; k < depth; k += L) {
         const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P + k % P;
         for (std::size_t c = 0; c < P; c += L) {
+            if (far) fetch(L, w + g.weight.stride + c * P, P);
             Vec<T> square[L];
 #pragma GCC unroll 16
             for (std::size_t i = 0; i < L; ++i) square[i] = c + i < inputs ? load(w + (c + i) * P) : Vec<T>{};
@@ -450,6 +464,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
     const auto update_tile = weight_update ? update_rows<T>(*weight_update, g.weight_slots) : nullptr;
     const std::size_t in_blocks = (part->row1 - part->row0 + kInputs - 1) / kInputs, panels = part->panel1 - part->panel0;
     // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
+    const bool far = weight_update && is_far<T>(part->row1 - part->row0, g.n_out);
     const bool down = batch * (part->row1 - part->row0) * sizeof(T) <= kSmall;
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
         const std::size_t in = part->row0 + (down ? block % in_blocks : block / panels) * kInputs;
@@ -473,6 +488,11 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
                     t.c = sums + (i + r) * P;
                     const std::size_t w = at + (i + r) * P;
                     if (last && plain) t.w = g.weight.data + w;
+                    if (last && far) {
+                        for (const T* next : {g.weight.data, g.weight_slots.slot1, g.weight_slots.slot2}) {
+                            if (next) fetch(count * P / kLine<T>, next + w + count * P);
+                        }
+                    }
                     Tiles<T, true>::kOf[vectors - 1][count - 1](t);
                     if (!last || !weight_update || plain) return;
                     update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *weight_update);
