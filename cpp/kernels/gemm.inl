@@ -465,6 +465,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
     const std::size_t in_blocks = (part->row1 - part->row0 + kInputs - 1) / kInputs, panels = part->panel1 - part->panel0;
     // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
     const bool far = weight_update && is_far<T>(part->row1 - part->row0, g.n_out);
+    const T* const changed[] = {g.weight.data, g.weight_slots.slot1, g.weight_slots.slot2};
     const bool down = batch * (part->row1 - part->row0) * sizeof(T) <= kSmall;
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
         const std::size_t in = part->row0 + (down ? block % in_blocks : block / panels) * kInputs;
@@ -489,7 +490,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
                     const std::size_t w = at + (i + r) * P;
                     if (last && plain) t.w = g.weight.data + w;
                     if (last && far) {
-                        for (const T* next : {g.weight.data, g.weight_slots.slot1, g.weight_slots.slot2}) {
+                        for (const T* next : changed) {
                             if (next) fetch(count * P / kLine<T>, next + w + count * P);
                         }
                     }
