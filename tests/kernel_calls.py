@@ -93,6 +93,11 @@ def vector(values: Array, panel: int = 1) -> Panels:
     return Panels(np.asarray(values)[None, :], panel)
 
 
+def pointers(memories: list[Panels]) -> Any:
+    """The addresses of these, one after the other."""
+    return (ctypes.c_void_p * max(1, len(memories)))(*(memory.address for memory in memories))
+
+
 class KernelTable:
     """The kernels of one instruction set and dtype as methods.
 

@@ -16,7 +16,7 @@ import pytest
 
 import reference as ref
 from helpers import assert_within, eps
-from kernel_calls import ENUMS, KernelTable, Panels, vector
+from kernel_calls import ENUMS, KernelTable, Panels, pointers, vector
 
 Array = ref.Array
 
@@ -797,20 +797,30 @@ def test_layer_norm_far_from_zero(k: KernelTable) -> None:
 # --- Rows in and out ---
 
 
+def gather(k: KernelTable, rows: np.ndarray, row0: int, y: Panels) -> int:
+    """Gather rows that lie in memory of their own."""
+    places = [vector(row) for row in rows]
+    result = k.gather_rows(pointers(places), len(rows), rows.shape[1], row0, y)
+    for place in places:
+        place.check()
+    return int(result)
+
+
 def test_gather_and_scatter_rows(k: KernelTable) -> None:
     info = np.finfo(k.dtype)
     for n in awkward(k):
-        x = numbers(k, n)(n)
-        x[::5] = info.smallest_subnormal
-        x[1::7] = -info.max
-        y = unset(k, 3, n, extra=1, padding=7)
-        assert k.gather_row(vector(x), n, 1, y) == 1
-        np.testing.assert_array_equal(y.read()[1], x)
-        assert np.isfinite(y.padding()).all()
-        y.check((1, 2), (0, y.panels))
+        rows = numbers(k, n)(4, n)
+        rows[:, ::5] = info.smallest_subnormal
+        rows[:, 1::7] = -info.max
+        for count in (0, 1, 3):
+            y = unset(k, 5, n, extra=1, padding=7)
+            assert gather(k, rows[count:0:-1], 1, y) == 1
+            np.testing.assert_array_equal(y.read()[1 : count + 1], rows[count:0:-1])
+            assert np.isfinite(y.padding()).all()
+            y.check((1, count + 1), (0, y.panels))
         out = vector(np.full(n, np.nan, k.dtype))
         k.scatter_row(y, n, 1, out)
-        np.testing.assert_array_equal(out.read()[0], x)
+        np.testing.assert_array_equal(out.read()[0], rows[3])
         out.check((0, 1), (0, n))
 
 
@@ -820,4 +830,5 @@ def test_gather_finds_what_is_not_finite(k: KernelTable, bad: float) -> None:
         for place in range(n):
             x = numbers(k, n)(n)
             x[place] = bad
-            assert k.gather_row(vector(x), n, 0, unset(k, 1, n)) == 0, f"element {place} of {n}"
+            rows = np.stack([np.zeros_like(x), x, np.zeros_like(x)])
+            assert gather(k, rows, 0, unset(k, 3, n)) == 0, f"element {place} of {n}"

@@ -43,7 +43,7 @@ py::dict addresses(const Kernels<T>& k) {
     add("count_buckets", k.count_buckets);
     add("collect_bucket", k.collect_bucket);
     add("update_selected", k.update_selected);
-    add("gather_row", k.gather_row);
+    add("gather_rows", k.gather_rows);
     add("scatter_row", k.scatter_row);
     return table;
 }

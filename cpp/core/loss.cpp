@@ -55,7 +55,7 @@ bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t ro
         return good;
     }
     steepest::read_row(y, source, buffer);
-    bool good = k_.gather_row(buffer, n_out_, row, rows_.matrix()) != 0;
+    bool good = gather_row<T>(k_, buffer, n_out_, row, rows_.matrix());
     if (spec_.loss < Loss::cross_entropy) return good;
     double total = 0;
     for (std::size_t c = 0; c < n_out_; ++c) {
@@ -77,7 +77,7 @@ void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buff
     read(row, buffer);
     read(rows.mix->partner[row], buffer + n_out_);
     for (std::size_t c = 0; c < n_out_; ++c) buffer[c] = rows.mix->of(buffer[c], buffer[n_out_ + c]);
-    k_.gather_row(buffer, n_out_, row, rows_.matrix());
+    gather_row<T>(k_, buffer, n_out_, row, rows_.matrix());
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "random.hpp"
+#include "rows.hpp"
 
 namespace steepest {
 
@@ -111,7 +112,7 @@ void Network<T>::initialise(Parameter<T>& weight, Init init) {
     for (std::size_t r = 0; r < weight.rows; ++r) {
         for (T& value : row)
             value = static_cast<T>(is_uniform ? bound * (2 * random.uniform() - 1) : deviation * random.normal());
-        kernels().gather_row(row.data(), row.size(), r, weight.value.matrix());
+        gather_row<T>(kernels(), row.data(), row.size(), r, weight.value.matrix());
     }
 }
 
@@ -157,7 +158,7 @@ void Network<T>::read(const Parameter<T>& parameter, const PanelMatrix<T>& from,
 template <class T>
 void Network<T>::write(const Parameter<T>& parameter, const T* values, const PanelMatrix<T>& to) const {
     for (std::size_t r = 0; r < parameter.rows; ++r) {
-        kernels().gather_row(values + r * parameter.columns, parameter.columns, r, to.matrix());
+        gather_row(kernels(), values + r * parameter.columns, parameter.columns, r, to.matrix());
     }
 }
 

@@ -1,5 +1,6 @@
 #include "rows.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -77,6 +78,10 @@ double ArrayView::at(std::size_t r, std::size_t column) const {
 
 template <class T>
 void read_row(const ArrayView& view, std::size_t row, T* out) {
+    if (view.type == kNumber<T> && !view.swapped && view.column_stride == sizeof(T)) {
+        std::memcpy(out, view.row(row), view.columns * sizeof(T));
+        return;
+    }
     with_number(view.type, [&](auto zero) {
         const char* p = view.row(row);
         for (std::size_t c = 0; c < view.columns; ++c, p += view.column_stride) {
@@ -105,18 +110,20 @@ bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::si
                         reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 &&
                         view.row_stride % static_cast<std::ptrdiff_t>(alignof(T)) == 0;
     bool finite = true;
-    for (std::size_t i = begin; i < end; ++i) {
-        const T* row = reinterpret_cast<const T*>(view.row(rows[i]));
-        if (!direct) {
+    if (!direct) {
+        for (std::size_t i = begin; i < end; ++i) {
             read_row(view, rows[i], buffer);
             if (rows.mix) mix_in(view, rows, i, buffer);
-            row = buffer;
-        } else if (rows.order && i + 1 < end) {
-            // Rows in random order lie where no hardware looks ahead.
-            const char* next = view.row(rows[i + 1]);
-            for (std::size_t at = 0; at < view.columns * sizeof(T); at += 64) __builtin_prefetch(next + at);
+            finite &= gather_row<T>(kernels, buffer, view.columns, i, out);
         }
-        finite &= kernels.gather_row(row, view.columns, i, out) != 0;
+        return finite;
+    }
+    constexpr std::size_t kAtOnce = 64;
+    const T* places[kAtOnce];
+    for (std::size_t i = begin; i < end; i += kAtOnce) {
+        const std::size_t count = std::min(kAtOnce, end - i);
+        for (std::size_t r = 0; r < count; ++r) places[r] = reinterpret_cast<const T*>(view.row(rows[i + r]));
+        finite &= kernels.gather_rows(places, count, view.columns, i, out) != 0;
     }
     return finite;
 }

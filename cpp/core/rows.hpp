@@ -49,6 +49,12 @@ struct Rows {
 template <class T>
 void read_row(const ArrayView& view, std::size_t row, T* out);
 
+// Copies n contiguous numbers into row `row` of `out`. Returns false if one of them is not finite.
+template <class T>
+bool gather_row(const Kernels<T>& kernels, const T* x, std::size_t n, std::size_t row, Matrix<T> out) {
+    return kernels.gather_rows(&x, 1, n, row, out) != 0;
+}
+
 // Gathers rows [begin, end) of `rows` into rows [begin, end) of `out`; `buffer` holds one row, or two to mix. Returns false if
 // a number is not finite, or is too large for T.
 template <class T>

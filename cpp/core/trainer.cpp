@@ -214,7 +214,7 @@ template <class F>
     const auto factor = static_cast<T>(sum.weight / divisor);
     for (std::size_t i = 0; factor != 1 && i < size; ++i) own_gradient_[i] *= factor;
     for (std::size_t row = 0; row < rows.count; ++row) {
-        kernels.gather_row(own_gradient_.data() + row * n_out, n_out, row, batch.plan.output_gradient());
+        gather_row<T>(kernels, own_gradient_.data() + row * n_out, n_out, row, batch.plan.output_gradient());
     }
     auto member = [&](Share share) { descend(share, sum); };
     batch.plan.run_team(rows.count, member);

@@ -39,7 +39,7 @@ constexpr Kernels<T> make_table() {
             count_buckets<T>,
             collect_bucket<T>,
             update_selected<T>,
-            gather_row<T>,
+            gather_rows<T>,
             scatter_row<T>};
 }
 

@@ -224,8 +224,9 @@ struct Kernels {
     std::size_t (*collect_bucket)(std::size_t n, const T* g, std::size_t bucket, T* to);
     void (*update_selected)(const SelectedArgs<T>*);
 
-    // Copies n contiguous numbers into row `row` of y; returns 0 if one of them is not finite.
-    std::int32_t (*gather_row)(const T* x, std::size_t n, std::size_t row, Matrix<T> y);
+    // Copies `count` rows of n contiguous numbers, wherever they are, into the rows of y from `row0` on; returns 0 if one of
+    // the numbers is not finite.
+    std::int32_t (*gather_rows)(const T* const* x, std::size_t count, std::size_t n, std::size_t row0, Matrix<T> y);
     // Copies row `row` of x out to n contiguous numbers.
     void (*scatter_row)(Matrix<const T> x, std::size_t n, std::size_t row, T* y);
 };

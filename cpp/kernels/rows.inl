@@ -3,22 +3,26 @@
 namespace steepest {
 namespace {
 
+// Rows in random order lie where no hardware looks ahead: while one is copied, the next is fetched.
 template <class T>
-std::int32_t gather_row(const T* x, std::size_t n, std::size_t row, Matrix<T> y) {
+std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, std::size_t row0, Matrix<T> y) {
     constexpr std::size_t P = kPanel<T>;
+    const std::size_t whole = n / kLanes<T> * kLanes<T>;
     Vec<T> zeros{};  // x * 0 is 0 for every finite x and NaN else
     T rest = T(0);
-    for (std::size_t c = 0; c < n; c += kLanes<T>) {
-        T* out = y.data + c / P * y.stride + row * P + c % P;
-        if (n - c >= kLanes<T>) {
-            const Vec<T> v = load(x + c);
+    for (std::size_t r = 0; r < count; ++r) {
+        const T* from = x[r];
+        const T* next = x[r + 1 < count ? r + 1 : r];
+        T* to = y.data + (row0 + r) * P;
+        for (std::size_t c = 0; c < whole; c += kLanes<T>) {
+            __builtin_prefetch(next + c);
+            const Vec<T> v = load(from + c);
             zeros += v * T(0);
-            store<T>(out, v);
-        } else {
-            for (std::size_t i = 0; i < n - c; ++i) {
-                rest += x[c + i] * T(0);
-                out[i] = x[c + i];
-            }
+            store<T>(to + c / P * y.stride + c % P, v);
+        }
+        for (std::size_t c = whole; c < n; ++c) {
+            rest += from[c] * T(0);
+            to[c / P * y.stride + c % P] = from[c];
         }
     }
     return sum<T>(zeros) + rest == T(0);
