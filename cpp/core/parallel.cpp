@@ -58,7 +58,7 @@ double spin_until(F ready) {
 
 // Whether several threads are worth it at the moment. Where other programs hold the processors, a team spends its time
 // waiting for members that do not run: if that was more than half of it, one thread alone would have been faster. It then
-// works alone for so long that such tries cost 5% at most.
+// works alone for as long, and twice as long each time that it finds it so again, until such tries cost 5%.
 class Contention {
 public:
     bool alone() const {
@@ -72,8 +72,11 @@ public:
         waited_ += waited;
         if (seconds_ < kJudged) return;
         if (waited_ > seconds_ / 2) {
-            const auto rest = std::chrono::duration<double>(std::min(kRepaid * waited_, kLongest));
+            const auto rest = std::chrono::duration<double>(std::min(repaid_ * waited_, kLongest));
             alone_until_ = (Clock::now() + std::chrono::duration_cast<Clock::duration>(rest)).time_since_epoch().count();
+            repaid_ = std::min(2 * repaid_, kRepaid);
+        } else {
+            repaid_ = 1;
         }
         seconds_ = waited_ = 0;
     }
@@ -82,6 +85,7 @@ private:
     static constexpr double kJudged = 0.02;  // seconds of team work: one stall by the scheduler is a small part of that
     static constexpr double kRepaid = 20, kLongest = 0.5;
     std::atomic<Clock::rep> alone_until_{0};
+    double repaid_ = 1;  // rests as long as it waited, and longer each time that it meets the others again
     double seconds_ = 0, waited_ = 0;
 };
 

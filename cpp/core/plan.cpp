@@ -17,13 +17,17 @@ constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
 
 bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
 
-bool splits_evenly(Share share, std::size_t panels) {
-    return share.count == 1 || panels % share.count == 0 || panels >= 4 * share.count;
+// Whether members that share out a matrix by its panels, of which the last may be part empty, have nearly the same work.
+bool splits_evenly(Share share, std::size_t columns, std::size_t panel) {
+    if (share.count == 1) return true;
+    const std::size_t most = (panels_of(columns, panel) + share.count - 1) / share.count * panel;
+    return most * share.count <= columns + columns / 8;
 }
 
-// A member's part of rows x panels: panels where there are enough to share them evenly, else rows.
-Block split_block(Share share, std::size_t rows, std::size_t panels) {
-    if (splits_evenly(share, panels)) {
+// A member's part of rows x panels: panels where they are shared evenly, else rows.
+Block split_block(Share share, std::size_t rows, std::size_t columns, std::size_t panel) {
+    const std::size_t panels = panels_of(columns, panel);
+    if (splits_evenly(share, columns, panel)) {
         const Range part = share.split(panels);
         return {0, rows, part.begin, part.end};
     }
@@ -175,8 +179,8 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     T* const b = layer.bias == kNone ? nullptr : network_.parameters()[layer.bias]->value.matrix().data;
 
     const ForwardArgs<T> args{n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
-    forward_.push_back([=, run = k_.forward, n = panels(n_out)](const Replay<T>& replay, Share share) {
-        const Block block = split_block(share, replay.rows, n);
+    forward_.push_back([=, run = k_.forward, panel = k_.panel](const Replay<T>& replay, Share share) {
+        const Block block = split_block(share, replay.rows, n_out, panel);
         run(&args, &block);
     });
     if (!trains()) return;
@@ -225,9 +229,9 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     const auto group_for = [=, bytes = layer.n_out * sizeof(T)](std::size_t rows) {
         return rows * bytes <= kSmallGradient ? kGroup : in_panels;
     };
-    const auto both = [=](const Replay<T>& replay, Share share) {
+    const auto both = [=, panel = k_.panel, layer_out = layer.n_out](const Replay<T>& replay, Share share) {
         const bool carries = whole && replay.carries;
-        if (carries && replay.owns && splits_evenly(share, in_panels)) {
+        if (carries && replay.owns && splits_evenly(share, n_in, panel)) {
             const Range part = share.split(in_panels);
             const std::size_t group = group_for(replay.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
@@ -242,7 +246,7 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
             share.sync();
         }
         if (!replay.owns) return;
-        const bool by_inputs = in_panels >= out_panels;
+        const bool by_inputs = !splits_evenly(share, layer_out, panel) && in_panels >= out_panels;
         weight_gradient(replay, by_inputs ? share.split(in_panels) : Range{0, in_panels},
                         by_inputs ? Range{0, out_panels} : share.split(out_panels));
     };
