@@ -139,6 +139,7 @@ def medians(workers: dict[bool, ProcessPoolExecutor], rounds: int, *work: Any) -
     for round_ in range(-1, rounds):
         for ours, worker in workers.items():
             answer = worker.submit(work[0], ours, *work[1:]).result()
+            time.sleep(0.05)  # until its idle threads have stopped spinning: some wait for 25 ms
             if round_ >= 0:
                 found[ours].append(answer)
     return {

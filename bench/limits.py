@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import statistics
 import subprocess
 import tempfile
 from pathlib import Path
@@ -28,11 +27,3 @@ def measure(threads: int, rounds: int = 5) -> dict[str, float]:
         }
         # A neighbour on the machine can only slow these down, so the best is the limit.
         return {name: max(call() for _ in range(rounds)) for name, call in calls.items()}
-
-
-def spread(values: list[float]) -> float:
-    """Half the range between the quartiles, as a share of the median."""
-    if len(values) < 3:
-        return 0.0
-    low, middle, high = statistics.quantiles(values, n=4)
-    return (high - low) / 2 / middle

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from report import threads
+
 SHARE_OF_TIME = 1 / 10
 
 Scores = dict[str, dict[str, dict[str, dict[str, float]]]]  # table -> model -> fold -> measure
@@ -89,7 +91,7 @@ def report(result: dict[str, Any], order: list[str]) -> list[str]:
     """Return the whole as lines of Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     columns = ["table", "model", "mean ± standard error", "spread", "", "seconds to fit"]
-    lines = [f"{result['machine']}, {result['threads']} threads. {versions}.", ""]
+    lines = [f"{result['machine']}, {threads(result)}. {versions}.", ""]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for table, models in result["scores"].items():
         lines += rows(table, models, order)

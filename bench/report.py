@@ -20,13 +20,17 @@ FRONT_WORKS = ["tiny-online", "tiny", "rl-policy", "digits", "mnist", "mnist-128
 FRONT_PEERS = {"NumPy": ["numpy"], "scikit-learn": ["sklearn"], "PyTorch": ["torch", "torch-compiled"], "JAX": ["jax"]}
 
 
+def threads(result: dict[str, Any]) -> str:
+    """Say how many threads there were."""
+    return f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
+
+
 def heading(result: dict[str, Any]) -> str:
     """Name the machine, its limits and the libraries."""
     found = result["limits"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
     return (
-        f"{result['machine']}, {threads}, kernels for {result['isa']}. Limits in the same run: "
+        f"{result['machine']}, {threads(result)}, kernels for {result['isa']}. Limits in the same run: "
         f"{found['flops_one'] / 1e9:.0f} GFLOP/s float32 on one core, {found['flops'] / 1e9:.0f} on all; "
         f"{found['read'] / 1e9:.1f} GB/s read, {found['update'] / 1e9:.1f} GB/s updated; "
         f"an empty call {found['call'] * 1e9:.0f} ns. {versions}."
@@ -102,7 +106,7 @@ def front(result: dict[str, Any]) -> list[str]:
     found = result["limits"]
     return [
         *lines, "",
-        f"Medians on {result['threads']} threads of one machine ({result['machine']}, kernels for {result['isa']}, "
+        f"Medians on {threads(result)} of one machine ({result['machine']}, kernels for {result['isa']}, "
         f"{found['flops'] / 1e9:.0f} GFLOP/s at most); PyTorch is the better of eager and compiled.",
     ]  # fmt: skip
 

@@ -79,8 +79,16 @@ def compare(peers: dict[str, Process], index: int, rounds: int) -> dict[str, Any
         "table": work.table,
         "name": work.name,
         "seconds": {name: statistics.median(values) for name, values in times.items()},
-        "spread": {name: limits.spread(values) for name, values in times.items()},
+        "spread": {name: spread(values) for name, values in times.items()},
     }
+
+
+def spread(values: list[float]) -> float:
+    """Half the range between the quartiles, as a share of the median."""
+    if len(values) < 3:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4)
+    return (high - low) / 2 / middle
 
 
 def machine() -> str:

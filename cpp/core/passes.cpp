@@ -7,14 +7,22 @@
 namespace steepest {
 namespace {
 
-constexpr std::size_t kPredictRows = 512;  // rows of a workspace: larger inputs are walked in blocks
+constexpr std::size_t kPredictRows = 224;  // of a workspace, so that what lies between two layers stays in L2
 
-// Reads rows of `from` into `to`, runs `work`, and writes `result` out: one region of the team. Throws for bad numbers.
+// One pass: rows of `from` are gathered into `to`, `work` makes `result` of them, and that goes out.
 template <class T, class F>
-void pass(Plan<T>& plan, const Kernels<T>& kernels, const ArrayView& from, Rows rows, Matrix<T> to, F work, Matrix<T> result,
-          std::size_t columns, T* out) {
-    std::atomic<bool> good{true};
-    auto member = [&](Share share) {
+struct Pass {
+    const Kernels<T>& kernels;
+    const ArrayView& from;
+    Rows rows;
+    Matrix<T> to;
+    F work;
+    Matrix<T> result;
+    std::size_t columns;
+    T* out;
+
+    // A member's part. Where a number is bad, nobody works on.
+    void run(Share share, std::atomic<bool>& good) const {
         thread_local std::vector<T> buffer;
         if (buffer.size() < from.columns) buffer.resize(from.columns);
         const Range part = share.split(rows.count);
@@ -26,9 +34,24 @@ void pass(Plan<T>& plan, const Kernels<T>& kernels, const ArrayView& from, Rows 
         for (std::size_t row = part.begin; row < part.end; ++row) {
             kernels.scatter_row({result.data, result.stride}, columns, row, out + row * columns);
         }
-    };
-    plan.run_team(rows.count, member);
-    if (!good) refuse<T>(from, rows);
+    }
+};
+
+// Throws for bad numbers.
+template <class T, class F>
+void run_pass(Plan<T>& plan, const Pass<T, F>& pass) {
+    std::atomic<bool> good{true};
+    auto member = [&](Share share) { pass.run(share, good); };
+    plan.run_team(pass.rows.count, member);
+    if (!good) refuse<T>(pass.from, pass.rows);
+}
+
+// out: for all rows of x
+template <class T>
+auto inference(const Network<T>& network, Plan<T>& plan, const ArrayView& x, Rows rows, T* out) {
+    auto work = [&plan, rows](Share share) { plan.forward({rows.count, 0, 0}, share); };
+    const std::size_t n_out = network.n_out();
+    return Pass<T, decltype(work)>{network.kernels(), x, rows, plan.input(), work, plan.output(), n_out, out + rows.first * n_out};
 }
 
 }  // namespace
@@ -51,19 +74,44 @@ std::unique_ptr<Plan<T>> Predictor<T>::borrow(std::size_t rows) {
 }
 
 template <class T>
+void Predictor<T>::give_back(std::unique_ptr<Plan<T>> plan) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(plan));
+}
+
+template <class T>
 void Predictor<T>::predict(const ArrayView& x, T* out) {
     expect_shape(x, kAnyRows, network_.n_in());
     if (x.rows == 0) return;
-    const std::size_t n_out = network_.n_out();
-    std::unique_ptr<Plan<T>> plan = borrow(std::min(x.rows, kPredictRows));
-    for (std::size_t first = 0; first < x.rows; first += plan->capacity()) {
-        const Rows rows{nullptr, first, std::min(plan->capacity(), x.rows - first)};
-        pass<T>(
-            *plan, network_.kernels(), x, rows, plan->input(), [&](Share share) { plan->forward({rows.count, 0, 0}, share); },
-            plan->output(), n_out, out + first * n_out);
+    if (x.rows > kPredictRows) {
+        predict_blocks(x, out);
+        return;
     }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(std::move(plan));
+    std::unique_ptr<Plan<T>> plan = borrow(x.rows);
+    run_pass(*plan, inference(network_, *plan, x, {nullptr, 0, x.rows}, out));
+    give_back(std::move(plan));
+}
+
+// Members that have rows and a workspace of their own need not meet.
+template <class T>
+void Predictor<T>::predict_blocks(const ArrayView& x, T* out) {
+    std::vector<std::unique_ptr<Plan<T>>> plans;
+    plans.push_back(borrow(kPredictRows));
+    const std::size_t threads = threads_worth(plans.front()->work(x.rows));
+    while (plans.size() < threads) plans.push_back(borrow(kPredictRows));
+    std::atomic<bool> good{true};
+    auto member = [&](Share share) {
+        const Range own = share.split(x.rows);
+        const std::size_t count = own.end - own.begin, blocks = (count + kPredictRows - 1) / kPredictRows;
+        for (std::size_t block = 0; block < blocks && good; ++block) {
+            const Range part = Share{block, blocks, nullptr}.split(count);
+            const Rows rows{nullptr, own.begin + part.begin, part.end - part.begin};
+            inference(network_, *plans[share.index], x, rows, out).run({0, 1, nullptr}, good);
+        }
+    };
+    run_team(threads, member);
+    for (std::unique_ptr<Plan<T>>& plan : plans) give_back(std::move(plan));
+    if (!good) refuse<T>(x, {nullptr, 0, x.rows});
 }
 
 template <class T>
@@ -73,14 +121,13 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
     if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(network_, x.rows, Purpose::gradients);
     rows_ = 0;  // until all went well
     const Replay<T> replay{x.rows, network_.seed(), passes_};
-    pass<T>(
-        *plan_, network_.kernels(), x, {nullptr, 0, x.rows}, plan_->input(),
-        [&](Share share) {
-            plan_->forward(replay, share);
-            share.sync();
-            plan_->settle(replay, share);
-        },
-        plan_->output(), network_.n_out(), out);
+    const auto work = [&](Share share) {
+        plan_->forward(replay, share);
+        share.sync();
+        plan_->settle(replay, share);
+    };
+    run_pass(*plan_, Pass<T, decltype(work)>{network_.kernels(), x, {nullptr, 0, x.rows}, plan_->input(), work, plan_->output(),
+                                             network_.n_out(), out});
     rows_ = x.rows;
     ++passes_;
 }
@@ -90,9 +137,9 @@ void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     if (rows_ == 0) throw std::invalid_argument("backward needs a forward pass before it");
     expect_shape(dy, rows_, network_.n_out());
     const Replay<T> replay{rows_, network_.seed(), passes_ - 1};
-    pass<T>(
-        *plan_, network_.kernels(), dy, {nullptr, 0, rows_}, plan_->output_gradient(),
-        [&](Share share) { plan_->backward(replay, share); }, plan_->input_gradient(), network_.n_in(), dx);
+    const auto work = [&](Share share) { plan_->backward(replay, share); };
+    run_pass(*plan_, Pass<T, decltype(work)>{network_.kernels(), dy, {nullptr, 0, rows_}, plan_->output_gradient(), work,
+                                             plan_->input_gradient(), network_.n_in(), dx});
     rows_ = 0;  // the gradients were changed in place: another backward needs another forward
 }
 

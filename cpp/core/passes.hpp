@@ -20,7 +20,9 @@ public:
     void predict(const ArrayView& x, T* out);
 
 private:
+    void predict_blocks(const ArrayView& x, T* out);
     std::unique_ptr<Plan<T>> borrow(std::size_t rows);
+    void give_back(std::unique_ptr<Plan<T>> plan);
 
     Network<T>& network_;
     std::mutex mutex_;

@@ -3,28 +3,40 @@
 namespace steepest {
 namespace {
 
-// Rows in random order lie where no hardware looks ahead: while one is copied, the next is fetched.
+// Rows in random order lie where no hardware looks ahead: while one is copied, the next is fetched. What is left of a row
+// goes by 16 bytes, which is all there is of some rows.
 template <class T>
 std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, std::size_t row0, Matrix<T> y) {
-    constexpr std::size_t P = kPanel<T>;
-    const std::size_t whole = n / kLanes<T> * kLanes<T>;
+    constexpr std::size_t P = kPanel<T>, L = kLanes<T>, kFew = 16 / sizeof(T);
+    typedef T Few __attribute__((vector_size(16)));
+    const std::size_t whole = n / L * L, fews = n / kFew * kFew;
     Vec<T> zeros{};  // x * 0 is 0 for every finite x and NaN else
+    Few few_zeros{};
     T rest = T(0);
     for (std::size_t r = 0; r < count; ++r) {
         const T* from = x[r];
         const T* next = x[r + 1 < count ? r + 1 : r];
         T* to = y.data + (row0 + r) * P;
-        for (std::size_t c = 0; c < whole; c += kLanes<T>) {
+        for (std::size_t c = 0; c < whole; c += L) {
             __builtin_prefetch(next + c);
             const Vec<T> v = load(from + c);
             zeros += v * T(0);
             store<T>(to + c / P * y.stride + c % P, v);
         }
-        for (std::size_t c = whole; c < n; ++c) {
+        if (whole == n) continue;
+        to += whole / P * y.stride + whole % P;  // the rest ends before the panel does
+        for (std::size_t c = whole; c < fews; c += kFew, to += kFew) {
+            Few v;
+            __builtin_memcpy(&v, from + c, sizeof v);
+            few_zeros += v * T(0);
+            __builtin_memcpy(to, &v, sizeof v);
+        }
+        for (std::size_t c = fews; c < n; ++c) {
             rest += from[c] * T(0);
-            to[c / P * y.stride + c % P] = from[c];
+            *to++ = from[c];
         }
     }
+    for (std::size_t i = 0; i < kFew; ++i) rest += few_zeros[i];
     return sum<T>(zeros) + rest == T(0);
 }
 
