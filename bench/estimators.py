@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import report
 import steepest as st
 from quality_models import n_threads
-from run import machine
+from run import PAUSE, machine
 from steepest.files import read_idx
 
 Table = tuple[NDArray[np.float32], NDArray[Any]]
@@ -139,7 +139,7 @@ def medians(workers: dict[bool, ProcessPoolExecutor], rounds: int, *work: Any) -
     for round_ in range(-1, rounds):
         for ours, worker in workers.items():
             answer = worker.submit(work[0], ours, *work[1:]).result()
-            time.sleep(0.05)  # until its idle threads have stopped spinning: some wait for 25 ms
+            time.sleep(PAUSE)
             if round_ >= 0:
                 found[ours].append(answer)
     return {

@@ -25,6 +25,7 @@ from peers import NAMES
 from works import WORKS
 
 CHECK_STEPS = 3
+PAUSE = 0.2  # seconds until idle threads no longer spin, and take a processor from who is next: OpenBLAS's do for 0.1
 MODULES = {"torch-compiled": "torch"}
 
 
@@ -72,7 +73,7 @@ def compare(peers: dict[str, Process], index: int, rounds: int) -> dict[str, Any
     for _ in range(rounds):
         for name in peers:
             times[name].append(peers[name].ask("run")["seconds"] / work.steps)
-            time.sleep(0.05)  # until its idle threads have stopped spinning: some wait for 25 ms
+            time.sleep(PAUSE)
     for process in peers.values():
         process.ask("close")
     return {

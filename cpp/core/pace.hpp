@@ -1,6 +1,7 @@
 // Whether work that comes again and again is worth a team of threads: found by trying.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 
 #include "parallel.hpp"
@@ -28,7 +29,7 @@ public:
 private:
     static constexpr double kTried = 3e5, kCertain = 3e7;  // one thread is the faster below, the team above
     static constexpr int kSettling = 2, kBlock = 16;       // calls: the first of a block wake threads and fill caches
-    static constexpr double kPatience = 25;                // a trial may take a twenty-fifth of the time
+    static constexpr double kPatience = 25;                // trials that change nothing take a twenty-fifth of the time
     static constexpr double kTooLong = 2;                  // blocks of the other way: a trial that takes them is over
 
     void record(double seconds, double work) {
@@ -40,20 +41,23 @@ private:
         if (calls_ < kBlock && !fails) return;
 
         costs_[shares_] = calls_ > kSettling ? seconds_ / work_ : seconds / work;
-        (tries_ ? trial_ : since_) += spent_;
-        calls_ = 0, spent_ = seconds_ = work_ = 0;
-        tries_ = other == 0 || since_ >= kPatience * trial_;
+        const bool faster = costs_[1] < costs_[0];
         if (tries_) {
-            since_ = trial_ = 0;
-            shares_ = !shares_;
+            trial_ = spent_;
+            patience_ = faster == shares_ ? 1 : std::min(2 * patience_, kPatience);
         } else {
-            shares_ = costs_[1] < costs_[0];
+            since_ += spent_;
         }
+        calls_ = 0, spent_ = seconds_ = work_ = 0;
+        tries_ = other == 0 || since_ >= patience_ * trial_;
+        if (tries_) since_ = 0;
+        shares_ = tries_ ? !shares_ : faster;
     }
 
     bool shares_ = false, tries_ = false;
     double costs_[2] = {0, 0};                   // seconds for an operation, alone and shared; 0 until tried
     double trial_ = 0, since_ = 0;               // seconds of the last trial, and since then
+    double patience_ = 1;                        // for how many trials' time there is no other
     int calls_ = 0;                              // of this block
     double spent_ = 0, seconds_ = 0, work_ = 0;  // in it: seconds; the same and the work without the settling calls
 };
