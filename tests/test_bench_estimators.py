@@ -35,7 +35,7 @@ def test_a_row_is_predicted_by_both(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_both_fits_do_the_same_work(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "SHARED", shared_data)
     monkeypatch.setattr(estimators, "MNIST_ROWS", 1000)
-    ours, others = (estimators.fit(mine, 1) for mine in (True, False))
+    ours, others = (estimators.fit(mine, (100,), 200, 1) for mine in (True, False))
     assert ours["loss"] == pytest.approx(others["loss"], rel=0.1) and ours["seconds"] > 0
 
 
