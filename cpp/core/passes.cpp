@@ -37,6 +37,9 @@ struct Pass {
     }
 };
 
+template <class T, class F>
+Pass(const Kernels<T>&, const ArrayView&, Rows, Matrix<T>, F, Matrix<T>, std::size_t, T*) -> Pass<T, F>;
+
 // Throws for bad numbers.
 template <class T, class F>
 void run_pass(Plan<T>& plan, const Pass<T, F>& pass) {
@@ -51,7 +54,7 @@ template <class T>
 auto inference(const Network<T>& network, Plan<T>& plan, const ArrayView& x, Rows rows, T* out) {
     auto work = [&plan, rows](Share share) { plan.forward({rows.count, 0, 0}, share); };
     const std::size_t n_out = network.n_out();
-    return Pass<T, decltype(work)>{network.kernels(), x, rows, plan.input(), work, plan.output(), n_out, out + rows.first * n_out};
+    return Pass{network.kernels(), x, rows, plan.input(), work, plan.output(), n_out, out + rows.first * n_out};
 }
 
 }  // namespace
@@ -126,8 +129,8 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
         share.sync();
         plan_->settle(replay, share);
     };
-    run_pass(*plan_, Pass<T, decltype(work)>{network_.kernels(), x, {nullptr, 0, x.rows}, plan_->input(), work, plan_->output(),
-                                             network_.n_out(), out});
+    const Rows rows{nullptr, 0, x.rows};
+    run_pass(*plan_, Pass{network_.kernels(), x, rows, plan_->input(), work, plan_->output(), network_.n_out(), out});
     rows_ = x.rows;
     ++passes_;
 }
@@ -138,8 +141,9 @@ void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     expect_shape(dy, rows_, network_.n_out());
     const Replay<T> replay{rows_, network_.seed(), passes_ - 1};
     const auto work = [&](Share share) { plan_->backward(replay, share); };
-    run_pass(*plan_, Pass<T, decltype(work)>{network_.kernels(), dy, {nullptr, 0, rows_}, plan_->output_gradient(), work,
-                                             plan_->input_gradient(), network_.n_in(), dx});
+    const Rows rows{nullptr, 0, rows_};
+    run_pass(*plan_,
+             Pass{network_.kernels(), dy, rows, plan_->output_gradient(), work, plan_->input_gradient(), network_.n_in(), dx});
     rows_ = 0;  // the gradients were changed in place: another backward needs another forward
 }
 

@@ -32,8 +32,7 @@ using Tile = Vec<T>[M][R][N];
 // acc[m][r][n] += A[r, k] * B[k, n] for `depth` values of k, where panel m of B lies m * b_stride further on.
 // Down: A[r, k] at a[r * panel + k]. Across: at a[k * panel + r]. Meanwhile a cache line for each k is fetched from `ahead`.
 template <class T, std::size_t M, std::size_t R, std::size_t N, bool kAcross>
-inline void accumulate(std::size_t depth, const T* a, const T* b, std::size_t b_stride, Tile<T, M, R, N>& acc,
-                       const T* ahead) {
+inline void accumulate(std::size_t depth, const T* a, const T* b, std::size_t b_stride, Tile<T, M, R, N>& acc, const T* ahead) {
     for (std::size_t k = 0; k < depth; ++k, b += kPanel<T>) {
         if (kFetches && !kAcross && M == 1) __builtin_prefetch(ahead + k * kLine<T>);
 #pragma GCC unroll 4
@@ -273,7 +272,7 @@ void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size
     for (std::size_t k = 0; k < depth; k += L) {
         const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P + k % P;
         for (std::size_t c = 0; c < P; c += L) {
-            if (far) fetch(L, w + g.weight.stride + c * P, P);
+            if (far) fetch(L, w + g.weight.stride + c * P, P);  // the next panel of W
             Vec<T> square[L];
 #pragma GCC unroll 16
             for (std::size_t i = 0; i < L; ++i) square[i] = c + i < inputs ? load(w + (c + i) * P) : Vec<T>{};
@@ -463,9 +462,10 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
     }
     const auto update_tile = weight_update ? update_rows<T>(*weight_update, g.weight_slots) : nullptr;
     const std::size_t in_blocks = (part->row1 - part->row0 + kInputs - 1) / kInputs, panels = part->panel1 - part->panel0;
-    // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
+    // What an update changes is asked for one tile ahead.
     const bool far = weight_update && is_far<T>(part->row1 - part->row0, g.n_out);
     const T* const changed[] = {g.weight.data, g.weight_slots.slot1, g.weight_slots.slot2};
+    // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
     const bool down = batch * (part->row1 - part->row0) * sizeof(T) <= kSmall;
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
         const std::size_t in = part->row0 + (down ? block % in_blocks : block / panels) * kInputs;
