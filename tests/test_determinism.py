@@ -240,6 +240,25 @@ def test_predictions_from_many_threads_at_once(threads: int, width: int, dtype: 
             assert [y.tobytes() for y in pool.map(net.predict, inputs)] == expected
 
 
+@pytest.mark.parametrize("rows", [224, 225, 449, 1500])
+def test_predictions_of_many_rows(rows: int, dtype: str) -> None:
+    """Threads have rows and workspaces of their own where one workspace does not hold all rows."""
+    net = st.Network(
+        20, [st.Dense(160, "relu"), st.BatchNorm(), st.Dense(160, "gelu"), st.Dense(3)], seed=1, dtype=dtype
+    )
+    x = normal(1, (rows, 20))
+    parts = np.concatenate([net.predict(x[start : start + 100]) for start in range(0, rows, 100)])
+    bad = x.copy()
+    bad[rows - 2, 7] = np.nan
+    for threads in THREADS:
+        st.set_num_threads(threads)
+        for _ in range(3):
+            assert net.predict(x).tobytes() == parts.tobytes()
+        with pytest.raises(ValueError, match=f"x has nan at row {rows - 2}, column 7"):
+            net.predict(bad)
+        assert net.predict(x).tobytes() == parts.tobytes()
+
+
 def test_trainers_at_once_do_not_disturb_each_other(dtype: str) -> None:
     case = CASES["dropout, adam, odd batches"]
     alone = results(case, dtype, 1)
