@@ -229,7 +229,7 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
     const auto group_for = [=, bytes = layer.n_out * sizeof(T)](std::size_t rows) {
         return rows * bytes <= kSmallGradient ? kGroup : in_panels;
     };
-    const auto both = [=, panel = k_.panel, layer_out = layer.n_out](const Replay<T>& replay, Share share) {
+    const auto both = [=, panel = k_.panel, n_out = layer.n_out](const Replay<T>& replay, Share share) {
         const bool carries = whole && replay.carries;
         if (carries && replay.owns && splits_evenly(share, n_in, panel)) {
             const Range part = share.split(in_panels);
@@ -246,7 +246,8 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
             share.sync();
         }
         if (!replay.owns) return;
-        const bool by_inputs = !splits_evenly(share, layer_out, panel) && in_panels >= out_panels;
+        // Who computes some outputs changes their weights, where that is even: they never leave the core.
+        const bool by_inputs = !splits_evenly(share, n_out, panel) && in_panels >= out_panels;
         weight_gradient(replay, by_inputs ? share.split(in_panels) : Range{0, in_panels},
                         by_inputs ? Range{0, out_panels} : share.split(out_panels));
     };
