@@ -36,12 +36,7 @@ from steepest.files import read_idx
 Table = tuple[NDArray[np.float32], NDArray[Any]]
 CALLS, SHARED = 2000, Path(__file__).parents[2] / "shared" / "data"
 MNIST_ROWS = 8000
-FITS = [
-    ((100,), 200),
-    ((128,), 64),
-    ((100,), 32),
-    ((256, 128), 64),
-]  # hidden layers and batches; the first are the defaults
+FITS = [((100,), 200), ((128,), 64), ((100,), 32), ((256, 128), 64)]  # hidden layers and batch; defaults first
 EPOCHS = 10
 
 

@@ -17,22 +17,28 @@ constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
 
 bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
 
+// The columns of a matrix in panels.
+struct Width {
+    std::size_t columns, panel, panels;
+
+    Width(std::size_t n, std::size_t of) : columns(n), panel(of), panels(panels_of(n, of)) {}
+};
+
 // Whether members that share out a matrix by its panels, of which the last may be part empty, have nearly the same work.
-bool splits_evenly(Share share, std::size_t columns, std::size_t panel) {
+bool splits_evenly(Share share, const Width& width) {
     if (share.count == 1) return true;
-    const std::size_t most = (panels_of(columns, panel) + share.count - 1) / share.count * panel;
-    return most * share.count <= columns + columns / 8;
+    const std::size_t most = (width.panels + share.count - 1) / share.count * width.panel;
+    return most * share.count <= width.columns + width.columns / 8;
 }
 
 // A member's part of rows x panels: panels where they are shared evenly, else rows.
-Block split_block(Share share, std::size_t rows, std::size_t columns, std::size_t panel) {
-    const std::size_t panels = panels_of(columns, panel);
-    if (splits_evenly(share, columns, panel)) {
-        const Range part = share.split(panels);
+Block split_block(Share share, std::size_t rows, const Width& width) {
+    if (splits_evenly(share, width)) {
+        const Range part = share.split(width.panels);
         return {0, rows, part.begin, part.end};
     }
     const Range part = share.split(rows);
-    return {part.begin, part.end, 0, panels};
+    return {part.begin, part.end, 0, width.panels};
 }
 
 Block split_rows(Share share, std::size_t rows, std::size_t panels) {
@@ -179,8 +185,8 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     T* const b = layer.bias == kNone ? nullptr : network_.parameters()[layer.bias]->value.matrix().data;
 
     const ForwardArgs<T> args{n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
-    forward_.push_back([=, run = k_.forward, panel = k_.panel](const Replay<T>& replay, Share share) {
-        const Block block = split_block(share, replay.rows, n_out, panel);
+    forward_.push_back([=, run = k_.forward, out = Width(n_out, k_.panel)](const Replay<T>& replay, Share share) {
+        const Block block = split_block(share, replay.rows, out);
         run(&args, &block);
     });
     if (!trains()) return;
@@ -193,10 +199,10 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
 template <class T>
 void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value& y, bool whole) {
     const Parameter<T>& weight = *network_.parameters()[layer.weight];
-    const std::size_t n_in = layer.n_in, in_panels = panels(n_in), out_panels = panels(layer.n_out);
+    const Width in(layer.n_in, k_.panel), out(layer.n_out, k_.panel);
 
     InputGradientArgs<T> input{};
-    input.n_in = n_in, input.n_out = layer.n_out;
+    input.n_in = layer.n_in, input.n_out = layer.n_out;
     input.dy = constant(y.gradient);
     input.weight = constant(weight.value.matrix());
     input.dx = x.gradient, input.x = constant(x.data), input.z = constant(x.z);
@@ -215,41 +221,41 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
         gradient.bias = bias.value.matrix().data, gradient.bias_gradient = bias.gradient.matrix().data;
         gradient.bias_slots = slots_[layer.bias];
     }
-    const auto weight_gradient = [=, run = k_.weight_gradient, panel = k_.panel, multiplier = &weight.lr_multiplier,
-                                  parameter = layer.weight](const Replay<T>& replay, Range inputs, Range outputs) {
+    const auto weight_gradient = [=, run = k_.weight_gradient, multiplier = &weight.lr_multiplier, parameter = layer.weight](
+                                     const Replay<T>& replay, Range inputs, Range outputs) {
         Updates<T> own;
         const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
         if (replay.updates && !updates) return;
-        const Block part{inputs.begin * panel, std::min(inputs.end * panel, n_in), outputs.begin, outputs.end};
+        const Block part{inputs.begin * in.panel, std::min(inputs.end * in.panel, in.columns), outputs.begin, outputs.end};
         if (part.row0 >= part.row1) return;  // fewer panels than members: not even the bias is theirs
         run(&gradient, &part, replay.rows, updates ? &updates->decaying : nullptr, updates ? &updates->other : nullptr);
     };
 
     // A small batch leaves room for a group of inputs' weights in the cache, where the update then finds them.
     const auto group_for = [=, bytes = layer.n_out * sizeof(T)](std::size_t rows) {
-        return rows * bytes <= kSmallGradient ? kGroup : in_panels;
+        return rows * bytes <= kSmallGradient ? kGroup : in.panels;
     };
-    const auto both = [=, panel = k_.panel, n_out = layer.n_out](const Replay<T>& replay, Share share) {
+    const auto both = [=](const Replay<T>& replay, Share share) {
         const bool carries = whole && replay.carries;
-        if (carries && replay.owns && splits_evenly(share, n_in, panel)) {
-            const Range part = share.split(in_panels);
+        if (carries && replay.owns && splits_evenly(share, in)) {
+            const Range part = share.split(in.panels);
             const std::size_t group = group_for(replay.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
                 const Range inputs{p, std::min(p + group, part.end)};
                 input_gradient(replay.rows, {0, replay.rows, inputs.begin, inputs.end});
-                weight_gradient(replay, inputs, {0, out_panels});
+                weight_gradient(replay, inputs, {0, out.panels});
             }
             return;
         }
         if (carries) {
-            input_gradient(replay.rows, split_rows(share, replay.rows, in_panels));
+            input_gradient(replay.rows, split_rows(share, replay.rows, in.panels));
             share.sync();
         }
         if (!replay.owns) return;
         // Who computes some outputs changes their weights, where that is even: they never leave the core.
-        const bool by_inputs = !splits_evenly(share, n_out, panel) && in_panels >= out_panels;
-        weight_gradient(replay, by_inputs ? share.split(in_panels) : Range{0, in_panels},
-                        by_inputs ? Range{0, out_panels} : share.split(out_panels));
+        const bool by_inputs = !splits_evenly(share, out) && in.panels >= out.panels;
+        weight_gradient(replay, by_inputs ? share.split(in.panels) : Range{0, in.panels},
+                        by_inputs ? Range{0, out.panels} : share.split(out.panels));
     };
     prepend({{both, Part::both}}, turns_.size() - 1);
 }

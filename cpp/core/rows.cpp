@@ -64,6 +64,12 @@ auto with_number(Number type, F f) {
 template <class T>
 constexpr Number kNumber = std::is_same_v<T, float> ? Number::f32 : Number::f64;
 
+// Whether a row is that many numbers of T one after the other, perhaps not aligned.
+template <class T>
+bool has_rows_of(const ArrayView& view) {
+    return view.type == kNumber<T> && !view.swapped && (view.column_stride == sizeof(T) || view.columns == 1);
+}
+
 std::string shape_text(std::size_t rows, std::size_t columns, bool flat) {
     const std::string first = rows == kAnyRows ? "rows" : std::to_string(rows);
     return flat ? "(" + first + ",)" : "(" + first + ", " + std::to_string(columns) + ")";
@@ -78,7 +84,7 @@ double ArrayView::at(std::size_t r, std::size_t column) const {
 
 template <class T>
 void read_row(const ArrayView& view, std::size_t row, T* out) {
-    if (view.type == kNumber<T> && !view.swapped && view.column_stride == sizeof(T)) {
+    if (has_rows_of<T>(view)) {
         std::memcpy(out, view.row(row), view.columns * sizeof(T));
         return;
     }
@@ -105,9 +111,7 @@ void mix_in(const ArrayView& view, Rows rows, std::size_t i, T* row) {
 template <class T>
 bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
             Matrix<T> out) {
-    const bool direct = !rows.mix && view.type == kNumber<T> && !view.swapped &&
-                        (view.column_stride == sizeof(T) || view.columns == 1) &&
-                        reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 &&
+    const bool direct = !rows.mix && has_rows_of<T>(view) && reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 &&
                         view.row_stride % static_cast<std::ptrdiff_t>(alignof(T)) == 0;
     bool finite = true;
     if (!direct) {

@@ -219,7 +219,7 @@ void multiply(const Block& part, std::size_t columns, std::size_t depth, TileArg
                     each_tile(block, block_end, [&](std::size_t row, std::size_t rows) {
                         t.a = whole.a + k / P * t.a_stride + row * P;
                         t.c = whole.c + p * t.c_stride + row * P;
-                        if (few) t.ahead = t.b + t.depth * P + (row > block ? t.depth * kLine<T> : 0);
+                        t.ahead = few ? t.b + t.depth * P + (row > block ? t.depth * kLine<T> : 0) : nullptr;
                         (wide.run ? wide.run : Tiles<T, false>::kOf[vectors - 1][rows - 1])(t);
                         if (k + t.depth < depth) return;
                         for (std::size_t m = 0; m < step; ++m) finish(p + m, vectors, row, rows);
