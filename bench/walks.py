@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import report
 import steepest as st
 from run import machine
-from steepest.demo import load_digits
+from steepest.cli.demo import load_digits
 
 ORDERS = ("together", "output_to_input", "input_to_output")
 LOOKS = 50  # at the cost, on the way

@@ -175,6 +175,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def succeeds(scenario: Callable[..., None], *arguments: Any, **environment: str) -> None:
     """Call a function of a test file in a new process."""
-    module = scenario.__module__
-    run = python(f"import {module}; {module}.{scenario.__name__}(*{arguments!r})", **environment)
+    module, folder = scenario.__module__, str(Path(scenario.__code__.co_filename).parent)
+    code = f"import sys; sys.path.append({folder!r}); import {module}; {module}.{scenario.__name__}(*{arguments!r})"
+    run = python(code, **environment)
     assert (run.returncode, run.stderr) == (0, ""), f"ended with {run.returncode}: {run.stdout}{run.stderr}"

@@ -56,7 +56,7 @@ inline Array read_array(py::handle source, std::string name) {
     const auto number = number_type(type->kind, array.itemsize());
     const auto* a = py::detail::array_proxy(array.ptr());
     if (!number || (a->nd != 1 && a->nd != 2)) {
-        const auto say = py::module_::import("steepest._columns").attr("no_table_of_numbers");
+        const auto say = py::module_::import("steepest._arrays").attr("no_table_of_numbers");
         throw py::value_error(say(name, source, array).cast<std::string>());
     }
     ArrayView view;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threadpoolctl import LibController, register
 
-from . import _core
+from ._core import __version__
 
 
 class SteepestController(LibController):  # type: ignore[misc]
@@ -25,7 +25,7 @@ class SteepestController(LibController):  # type: ignore[misc]
 
     def get_version(self) -> str:
         """Return the package's version."""
-        return _core.__version__
+        return __version__
 
 
 register(SteepestController)

@@ -1,4 +1,4 @@
-"""Files: readers for data (IDX, NPZ, CSV, Parquet), and model files, which are safetensors with JSON metadata.
+"""Readers of data: IDX, NPZ, CSV and Parquet. Model files are written and read by `write_model` and `read_model`.
 
 Every reader takes the file for hostile. Memory grows with the bytes that are really there, never with what a header
 claims, nothing is ever unpickled, and whatever is wrong with the contents is a ValueError that names the file.
@@ -7,26 +7,38 @@ claims, nothing is ever unpickled, and whatever is wrong with the contents is a 
 from __future__ import annotations
 
 import csv
-import errno
 import gzip
 import io
-import json
 import math
-import os
-import shutil
-import uuid
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ._extras import import_pyarrow
+from ._model_file import read_model, write_model
+from ._safe_io import GZIP, KNOWN_STARTS, StrPath, describe, refusing, write_atomically
+
 if TYPE_CHECKING:
     import pyarrow
 
-StrPath = str | os.PathLike[str]
+
+__all__ = [
+    "MISSING",
+    "StrPath",
+    "import_pyarrow",
+    "is_number",
+    "read_csv",
+    "read_idx",
+    "read_model",
+    "read_npz",
+    "read_table",
+    "write_atomically",
+    "write_model",
+]
 
 MISSING = (
     "", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "none", "?",
@@ -37,18 +49,6 @@ _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 _MOST_DIMENSIONS = 32
 _PIECE = 1 << 20  # bytes read at a time
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; no row may be longer
-_LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
-_METADATA_KEY = "steepest"
-_GZIP = b"\x1f\x8b"
-_KNOWN_STARTS = {
-    b"<": "a web page or XML, perhaps an error page saved in place of a download",
-    _GZIP: "gzip",
-    b"PK\x03\x04": "a zip or NPZ archive",
-    b"\x93NUMPY": "a single NumPy array (.npy)",
-    b"PAR1": "Parquet",
-    b"\x89HDF": "HDF5",
-    b"\x80": "a pickle",
-}
 
 
 def read_idx(path: StrPath) -> NDArray[Any]:
@@ -76,10 +76,10 @@ def read_idx(path: StrPath) -> NDArray[Any]:
     -----
     Format: http://yann.lecun.com/exdb/mnist (bytes 0, 0, type, number of dimensions; big-endian sizes; the data).
     """
-    with _open(path) as stream, _refusing(path, "IDX"):
+    with _open(path) as stream, refusing(path, "IDX"):
         magic = stream.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0":
-            raise ValueError(f"expected to start with two zero bytes, found {_describe(magic)}")
+            raise ValueError(f"expected to start with two zero bytes, found {describe(magic)}")
         code, n_dims = magic[2:]
         if code not in _IDX_TYPES:
             raise ValueError(f"type code 0x{code:02X}: expected one of {', '.join(f'0x{k:02X}' for k in _IDX_TYPES)}")
@@ -113,10 +113,10 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file, _refusing(path, "NPZ"):
+    with open(path, "rb") as file, refusing(path, "NPZ"):
         if not zipfile.is_zipfile(file):
             file.seek(0)
-            raise ValueError(f"expected a zip archive, found {_describe(file.read(8))}")
+            raise ValueError(f"expected a zip archive, found {describe(file.read(8))}")
         with zipfile.ZipFile(file) as archive:
             return {info.filename.removesuffix(".npy"): _read_npy(archive, info) for info in archive.infolist()}
 
@@ -164,10 +164,10 @@ def read_csv(
     arrow = import_pyarrow()
     from pyarrow import csv as arrow_csv
 
-    with _open(path) as stream, _refusing(path, "CSV"):
+    with _open(path) as stream, refusing(path, "CSV"):
         start = stream.read(8)
-        if not start or start.lstrip().startswith(tuple(_KNOWN_STARTS)):
-            raise ValueError(f"expected rows of text, found {_describe(start)}")
+        if not start or start.lstrip().startswith(tuple(KNOWN_STARTS)):
+            raise ValueError(f"expected rows of text, found {describe(start)}")
         first, more = _first_row(stream, delimiter)
         named = not _is_data(first) if header == "auto" else bool(header)
         names = [field.strip() if named else f"f{i}" for i, field in enumerate(first)]
@@ -225,143 +225,15 @@ def read_table(
         from pyarrow import parquet
 
         file.seek(0)
-        with _refusing(path, "Parquet"):
+        with refusing(path, "Parquet"):
             return parquet.read_table(file)
-
-
-def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
-    """Write arrays and metadata to one safetensors file, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-        The file to write; one that exists is replaced at the last moment, so that a failure leaves it as it was.
-    tensors : mapping of str to array
-        The arrays by name.
-    metadata : mapping
-        Plain JSON values, with finite numbers only.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `metadata` is not JSON, or is too long; nothing has been written then.
-    OSError
-        If the file cannot be written.
-    """
-    from safetensors.numpy import save
-
-    text = json.dumps(metadata, allow_nan=False)
-    data = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, {_METADATA_KEY: text})
-    if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
-        raise ValueError(f"metadata has {len(text)} bytes: expected at most {_LONGEST_HEADER} with the tensors' names")
-    write_atomically(path, data)
-
-
-def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read what `write_model` wrote. Nothing in the file is ever executed.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    tensors : dict of str to array
-        The arrays by name, read-only.
-    metadata : dict
-        The metadata, as written: whoever uses it must check it against the arrays.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or was not written by `write_model`.
-    OSError
-        If the file cannot be opened.
-    """
-    from safetensors.numpy import load
-
-    with open(os.fspath(path), "rb") as file, _refusing(path, "model"):
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
-            raise ValueError(f"expected a safetensors file, found {_describe(start)} in {size} bytes")
-        header = json.loads(file.read(length), object_pairs_hook=_unique)
-        text = header.get("__metadata__", {}).get(_METADATA_KEY)
-        if text is None:
-            raise ValueError("a safetensors file, but no model of this package: its metadata has no entry 'steepest'")
-        metadata = json.loads(text, object_pairs_hook=_unique)
-        if not isinstance(metadata, dict):
-            raise ValueError(f"the metadata is a {type(metadata).__name__}: expected an object")
-        file.seek(0)
-        return load(file.read()), metadata
-
-
-def write_atomically(path: StrPath, data: bytes) -> None:
-    """Write a file whole or not at all: beside `path` first, then renamed.
-
-    Parameters
-    ----------
-    path : path
-        The file; a link is followed, and the permissions of a file that exists are kept.
-    data : bytes
-        Its contents.
-
-    Raises
-    ------
-    ValueError
-        If `path` is a folder or a device.
-    OSError
-        If it cannot be written; an older file is as it was then.
-    """
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"{path}: exists and is not a file that could be replaced")
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
-    temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-@contextmanager
-def _refusing(path: StrPath, kind: str) -> Iterator[None]:
-    """Turn whatever the contents of a file make a parser raise into one ValueError that names the file.
-
-    Parsers raise far more on damaged input than they document: zlib.error, EOFError, RecursionError, MemoryError,
-    NotImplementedError and OSError from a seek to nowhere among them.
-    """
-    try:
-        yield
-    except Exception as error:
-        raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {error or type(error).__name__}") from error
 
 
 def _open(path: StrPath) -> io.BufferedReader | gzip.GzipFile:
     """Open a file for reading, through gzip if its first bytes say so."""
     with open(path, "rb") as file:
-        compressed = file.read(2) == _GZIP
+        compressed = file.read(2) == GZIP
     return gzip.open(path, "rb") if compressed else open(path, "rb")
-
-
-def _describe(start: bytes) -> str:
-    """Say what a file with this start seems to be."""
-    for known, kind in _KNOWN_STARTS.items():
-        if start.lstrip().startswith(known):
-            return kind
-    return f"the bytes {start[:8].hex(' ')}" if start else "an empty file"
 
 
 def _read_array(stream: Any, shape: tuple[int, ...], dtype: DTypeLike, order: Literal["C", "F"] = "C") -> NDArray[Any]:
@@ -394,15 +266,6 @@ def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         if any(size < 0 for size in shape):
             raise ValueError(f"{info.filename}: shape {shape}: expected sizes >= 0")
         return _read_array(member, shape, dtype, "F" if fortran else "C")
-
-
-def import_pyarrow() -> Any:
-    """Import pyarrow, or say how to get it."""
-    try:
-        import pyarrow
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("reading tables needs pyarrow: pip install 'steepest[tables]'") from error
-    return pyarrow
 
 
 @contextmanager
@@ -451,11 +314,3 @@ def is_number(field: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of a JSON object, in which no name may stand twice."""
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        raise ValueError("a name stands twice in one JSON object")
-    return result

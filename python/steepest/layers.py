@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _core
-from ._spec import Spec, choice, flag, from_dict, integer, number
+from ._core import Network as CoreNetwork
+from ._validation import Spec, choice, flag, from_dict, integer, number
 
 ACTIVATIONS = (
     "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus", "mish",
@@ -38,7 +38,7 @@ def _check_activation(name: str, activation: object, alpha: object) -> tuple[str
     return activation, number("alpha", alpha, ge=0)
 
 
-def _add_activation(core: _core.Network, activation: str, alpha: float | None) -> None:
+def _add_activation(core: CoreNetwork, activation: str, alpha: float | None) -> None:
     if activation != "identity":
         core.add_activation(activation, _ALPHAS.get(activation, 0.0) if alpha is None else alpha)
 
@@ -58,7 +58,7 @@ class Layer(Spec):
         """Return the shapes of what this layer keeps without learning it."""
         return {}
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add this layer to the compiled network; `following` are the layers after it in the same list."""
         raise NotImplementedError
 
@@ -128,7 +128,7 @@ class Dense(Layer):
         """Return this layer as plain JSON values; an array of first weights becomes "auto"."""
         return super().to_dict() | ({} if isinstance(self.init, str) else {"init": "auto"})
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add the dense layer and its activation."""
         init = self.init if isinstance(self.init, str) else "zeros"
         core.add_dense(name, self.n_out, self.bias, self._auto_init(following) if init == "auto" else init)
@@ -164,7 +164,7 @@ class Activation(Layer):
         name, alpha = _check_activation("name", self.name, self.alpha)
         self._set(name=name, alpha=alpha)
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add the activation."""
         _add_activation(core, self.name, self.alpha)
 
@@ -186,7 +186,7 @@ class Dropout(Layer):
         """Check the arguments."""
         self._set(p=number("p", self.p, ge=0, lt=1))
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add the dropout."""
         core.add_dropout(self.p)
 
@@ -224,7 +224,7 @@ class BatchNorm(Layer):
         """Return the shapes of the running statistics."""
         return {"running_mean": (n_in,), "running_var": (n_in,)}
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add the normalisation."""
         core.add_batch_norm(name, self.momentum, self.eps)
 
@@ -249,7 +249,7 @@ class LayerNorm(Layer):
         """Return the shapes of scale and shift."""
         return {"weight": (n_in,), "bias": (n_in,)}
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add the normalisation."""
         core.add_layer_norm(name, self.eps)
 
@@ -287,7 +287,7 @@ class Residual(Layer):
         """Return this block as plain JSON values."""
         return {"type": "Residual", "layers": [layer.to_dict() for layer in self.layers]}
 
-    def add_to(self, core: _core.Network, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
         """Add the branch."""
         core.begin_residual()
         add_layers(core, self.layers, f"{name}.")
@@ -321,17 +321,20 @@ def check_layers(layers: object) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def walk(layers: Sequence[Layer], n_in: int, prefix: str = "") -> Iterator[Node]:
+def iter_nodes(layers: Sequence[Layer], n_in: int, prefix: str = "") -> Iterator[Node]:
     """Go through the layers in order, a residual block before the layers inside it."""
     for i, layer in enumerate(layers):
         node = Node(f"{prefix}{i}", layer, n_in, layer.output_size(n_in))
         yield node
         if isinstance(layer, Residual):
-            yield from walk(layer.layers, n_in, f"{node.name}.")
+            yield from iter_nodes(layer.layers, n_in, f"{node.name}.")
         n_in = node.n_out
 
 
-def add_layers(core: _core.Network, layers: Sequence[Layer], prefix: str = "") -> None:
+walk = iter_nodes  # its name in 0.1
+
+
+def add_layers(core: CoreNetwork, layers: Sequence[Layer], prefix: str = "") -> None:
     """Add the layers to the compiled network."""
     for i, layer in enumerate(layers):
         layer.add_to(core, f"{prefix}{i}", layers[i + 1 :])

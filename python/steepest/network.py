@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _core
-from ._spec import choice, integer, number
-from .layers import Dense, Layer, Shapes, add_layers, check_layers, layers_from_json, walk
+from ._core import Network as CoreNetwork
+from ._core import __version__
+from ._model_file import read_model, write_model
+from ._validation import choice, integer, number
+from .layers import Dense, Layer, Shapes, add_layers, check_layers, iter_nodes, layers_from_json
 
 N = TypeVar("N", bound="Network")
 
@@ -74,13 +76,13 @@ class Network:
         self.preprocessing: dict[str, Any] | None = None
         self._lr_multipliers: dict[str, float] = {}
         given: dict[str, ArrayLike] = {}
-        for node in walk(self._layers, n_in):
+        for node in iter_nodes(self._layers, n_in):
             if isinstance(node.layer, Dense) and not isinstance(node.layer.init, str):
                 shape = np.shape(node.layer.init)
                 if shape != (node.n_in, node.n_out):
                     raise ValueError(f"init of layer {node.name} has the shape {shape}: expected {node[2:]}")
                 given[f"{node.name}.weight"] = node.layer.init
-        self._core = _core.Network(n_in, _dtype_name(dtype), self._seed)
+        self._core = CoreNetwork(n_in, _dtype_name(dtype), self._seed)
         add_layers(self._core, self._layers)
         if given:
             self._core.set_parameters(given)
@@ -305,9 +307,7 @@ class Network:
         path : path
             File to write.
         """
-        from . import files
-
-        files.write_model(path, self._tensors(), self._metadata())
+        write_model(path, self._tensors(), self._metadata())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by architecture and arrays."""
@@ -323,7 +323,7 @@ class Network:
         itemsize = np.dtype(self.dtype).itemsize
         rows = [("layer", "output", "activation", "parameters", "bytes", "FLOPs a row")]
         all_flops = 0
-        for name, layer, n_in, n_out in walk(self._layers, self.n_in):
+        for name, layer, n_in, n_out in iter_nodes(self._layers, self.n_in):
             size = sum(math.prod(shape) for shape in layer.parameter_shapes(n_in).values())
             flops = 2 * n_in * n_out if isinstance(layer, Dense) else 0
             all_flops += flops
@@ -355,7 +355,7 @@ class Network:
     def _metadata(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "version": _core.__version__,
+            "version": __version__,
             "architecture": self._architecture(),
             "preprocessing": self.preprocessing,
         }
@@ -405,9 +405,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     ValueError
         If the file is damaged, is no model of this package, or was written by a newer version of it.
     """
-    from . import files
-
-    return from_file(path, *files.read_model(path))
+    return from_file(path, *read_model(path))
 
 
 def from_file(
@@ -430,7 +428,7 @@ def from_file(
 
 def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:
     shapes = {}
-    for name, layer, size, _ in walk(layers, n_in):
+    for name, layer, size, _ in iter_nodes(layers, n_in):
         own = layer.parameter_shapes(size) | (layer.buffer_shapes(size) if buffers else {})
         shapes.update({f"{name}.{key}": shape for key, shape in own.items()})
     return shapes
@@ -442,3 +440,8 @@ def _dtype_name(dtype: DTypeLike) -> str:
     except TypeError:
         name = str(dtype)
     return choice("dtype", name, ("float32", "float64"))
+
+
+def dense_names(network: Network) -> list[str]:
+    """Return the paths of the dense layers, in order."""
+    return [node.name for node in iter_nodes(network.layers, network.n_in) if isinstance(node.layer, Dense)]

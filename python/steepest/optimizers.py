@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from . import _core
-from ._spec import Spec, choice, flag, from_dict, number
+from ._core import Optimizer as CoreOptimizer
+from ._validation import Spec, choice, flag, from_dict, number
 from .schedules import LearningRate, Schedule, schedule_from_json
 
 
@@ -36,9 +36,9 @@ class Optimizer(Spec):
         """Return the compiled optimiser's own settings."""
         return {}
 
-    def to_core(self) -> _core.Optimizer:
+    def to_core(self) -> CoreOptimizer:
         """Return the compiled optimiser, its learning rate aside."""
-        core = _core.Optimizer(self.rule)
+        core = CoreOptimizer(self.rule)
         core.weight_decay = self.weight_decay
         core.clip_value = self.clip_value or 0.0
         core.clip_norm = self.clip_norm or 0.0

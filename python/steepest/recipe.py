@@ -10,67 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._calibration import divide_logits, smooth_labels, temperature
-from ._fitting import build_layers
-from ._spec import Spec, choice, integer, number
+from ._validation import Spec, choice, integer, number
+from .calibration import divide_logits, smooth_labels, temperature
 from .callbacks import Callback, EarlyStopping, History
-from .layers import ACTIVATIONS
+from .layers import ACTIVATIONS, Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm
 from .network import Network
 from .optimizers import AdamW
 from .schedules import cosine
-from .tables import Classes, TableEncoder, Task
+from .tables import Classes, TableEncoder, Task, split_rows
 from .training import Trainer
+
+__all__ = ["LOSSES", "Recipe", "build_layers", "probabilities", "score", "split_rows"]
 
 LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
 
 _MOST_EPOCHS = 500
 _FEW = 2000  # rows
 _SHRINKING = 600.0  # weight decay times steps
-
-
-def split_rows(
-    rows: NDArray[np.intp], share: float, seed: int, labels: NDArray[Any] | None = None, part: int = 0
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Hold a share of the rows out, drawn at random.
-
-    Parameters
-    ----------
-    rows : array of int, shape (n,)
-        Places of the rows.
-    share : float
-        The share to hold out, 0 < share < 1.
-    seed : int
-        Seed of the draw.
-    labels : array of shape (n,), optional
-        Classes of the rows: every class is held out by its share as nearly as possible, but never the last row of one.
-    part : int
-        Which part of the same draw to hold out: parts 0, 1, ... have no row in common until their shares add up to 1.
-
-    Returns
-    -------
-    kept, held : arrays of int
-        The places of both parts, in order.
-
-    Raises
-    ------
-    ValueError
-        If a part would have no rows.
-    """
-    n_held = round(number("share", share, gt=0, lt=1) * len(rows))
-    order = np.random.default_rng(seed).permutation(len(rows))
-    if labels is not None:
-        order = order[np.argsort(labels[order], kind="stable")]
-        sorted_labels = labels[order]
-        order = order[np.append(False, sorted_labels[1:] == sorted_labels[:-1])]  # one row of each class stays
-        n_held = min(n_held, len(order))
-    if not 0 < n_held < len(rows):
-        raise ValueError(f"cannot hold {share:g} of {len(rows)} rows out: expected rows on both sides")
-    # Evenly over the sorted classes, so that each gives its share; another part is so many places further on.
-    places = ((np.arange(n_held) + 0.5) * (len(order) / n_held)).astype(np.intp) + part
-    held = order[places % len(order)]
-    is_held = np.zeros(len(rows), bool)
-    is_held[held] = True
-    return rows[~is_held], rows[is_held]
 
 
 @dataclass(frozen=True, repr=False)
@@ -265,3 +221,24 @@ def score(encoder: TableEncoder, outputs: NDArray[Any], target: NDArray[Any]) ->
 def _log_probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def build_layers(
+    hidden: Sequence[int],
+    activations: Sequence[str],
+    n_out: int,
+    *,
+    dropout: float,
+    batch_norm: bool = False,
+    layer_norm: bool = False,
+) -> list[Layer]:
+    """Return dense layers, each with its normalisation, activation and dropout, and the output layer."""
+    layers: list[Layer] = []
+    for width, activation in zip(hidden, activations, strict=True):
+        if batch_norm or layer_norm:
+            layers += [Dense(width), BatchNorm() if batch_norm else LayerNorm(), Activation(activation)]
+        else:
+            layers.append(Dense(width, activation))
+        if dropout:
+            layers.append(Dropout(dropout))
+    return [*layers, Dense(n_out)]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TypeAlias
 
-from ._spec import Spec, choice, from_dict, integer, number
+from ._validation import Spec, choice, from_dict, integer, number
 from .callbacks import MODES, monitored, sign_of
 
 __all__ = ["Schedule", "constant", "cosine", "exponential", "one_cycle", "plateau", "step"]

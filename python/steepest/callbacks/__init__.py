@@ -1,7 +1,8 @@
 """What goes on around the epochs of a fit: the history, and callbacks that watch and may end it."""
 
+from ..history import History
+from ..metrics import MODES, monitored, sign_of
 from .base import Callback, FitState
-from .history import MODES, History, monitored, sign_of
 from .recording import Checkpoint, CSVLogger, TensorBoard
 from .showing import LambdaCallback, PrintEpochs, Progress
 from .stopping import BestWeights, EarlyStopping, TimeLimit, Until

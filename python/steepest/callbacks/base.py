@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from .history import History
+from ..history import History
 
 if TYPE_CHECKING:
     from ..training import Trainer

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .._spec import Spec, choice, flag, integer
+from .._extras import require
+from .._validation import Spec, choice, flag, integer
+from ..metrics import MODES, monitored, sign_of
 from .base import Callback, FitState
-from .history import MODES, monitored, sign_of
-from .optional import require
 
 StrPath = str | os.PathLike[str]
 

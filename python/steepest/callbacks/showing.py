@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from .._extras import require
 from .base import Callback, FitState
-from .optional import require
 
 Hook: TypeAlias = Callable[[FitState], object]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._spec import Spec, choice, flag, integer, number
+from .._validation import Spec, choice, flag, integer, number
+from ..metrics import MODES, monitored, sign_of
 from .base import Callback, FitState
-from .history import MODES, monitored, sign_of
 
 if TYPE_CHECKING:
     from ..training import Trainer
@@ -188,7 +188,7 @@ class Until(Callback):
 
 def confidence(trainer: Trainer, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
     """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
-    from ..recipe import probabilities  # which imports the callbacks
+    from ..recipe import probabilities
 
     outputs = (trainer.averaged if trainer.ema else trainer.network).predict(x)
     if trainer.loss == "cross_entropy":

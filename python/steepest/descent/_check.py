@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._spec import integer
-from ..layers import Dropout, walk
+from .._validation import integer
+from ..layers import Dropout, iter_nodes
 from ..network import Network
 from ..training import Trainer
 from ._cost import RATE, Cost
@@ -152,7 +152,7 @@ def check(
     random = np.random.default_rng(integer("seed", seed, ge=0))
     other = in_float64(net)
     before = other.parameters
-    drops = any(isinstance(node.layer, Dropout) for node in walk(net.layers, net.n_in))
+    drops = any(isinstance(node.layer, Dropout) for node in iter_nodes(net.layers, net.n_in))
     still = cost.trainer(other)
 
     def value(name: str, moved: NDArray[np.float64]) -> float:

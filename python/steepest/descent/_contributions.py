@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..layers import walk
+from ..layers import iter_nodes
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still, length
@@ -136,7 +136,7 @@ def contributions(
     """
     cost, gradients = Still(check_network(net)).gradients(Cost.of(loss), x, y, sample_weight)
     parameters = net.parameters
-    kinds = {node.name: type(node.layer).__name__ for node in walk(net.layers, net.n_in)}
+    kinds = {node.name: type(node.layer).__name__ for node in iter_nodes(net.layers, net.n_in)}
     whole = length(*gradients.values())
     layers = []
     for layer, names in parameter_layers(list(parameters)).items():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._spec import choice
+from .._validation import choice
 from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
 from ..network import Network
 from ..optimizers import SGD

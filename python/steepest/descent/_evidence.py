@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import DivergedError
-from ..layers import Node, walk
+from ..layers import Node, iter_nodes
 from ..network import Network
 from ._cost import Cost, Still, length, rms
 from ._parts import Taps, parameter_layers, some_rows, tensors_of
@@ -79,7 +79,7 @@ class Evidence:
         self.network, self.cost, self.history, self.recorder = network, cost, history, recorder
         self.x = np.asarray(x[chosen], np.float64)
         self.y = np.asarray(y)[chosen]
-        self.nodes: list[Node] = list(walk(network.layers, network.n_in))
+        self.nodes: list[Node] = list(iter_nodes(network.layers, network.n_in))
         self.finite = network._core.is_finite()
 
     @cached_property

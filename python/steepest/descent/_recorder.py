@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import DivergedError
-from .._spec import Spec, integer
+from .._extras import require
+from .._validation import Spec, integer
 from ..callbacks import Callback, FitState
-from ..callbacks.optional import require
-from ..layers import Activation, Dense, Layer, walk
+from ..layers import Activation, Dense, Layer, iter_nodes
 from ..network import Network
 from ._cost import Cost, Still, length, rms
 from ._parts import Array, Taps, parameter_layers, some_rows
@@ -327,7 +327,7 @@ def _round_up(least: float) -> int:
 def _own(network: Network) -> dict[str, tuple[list[str], slice]]:
     """Return the names of each layer's parameters, and where their numbers lie in the network's state."""
     own, start = {}, 0
-    for name, layer, n_in, _ in walk(network.layers, network.n_in):
+    for name, layer, n_in, _ in iter_nodes(network.layers, network.n_in):
         shapes = layer.parameter_shapes(n_in)
         size = sum(map(math.prod, shapes.values()))
         if shapes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._spec import integer, number
+from .._validation import integer, number
 from ..network import Network
 from ._cost import rms
 from ._parts import Array, check_network, in_float64, parameter_layers

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._spec import integer, number
-from ..callbacks.optional import axes_or_new
+from .._extras import axes_or_new
+from .._validation import integer, number
 from ..layers import Activation, Dense, Layer, LayerNorm
 from ..network import Network
 from ..training import Trainer

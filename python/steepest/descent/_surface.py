@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._spec import choice, integer, number
-from ..callbacks.optional import axes_or_new
+from .._extras import axes_or_new
+from .._validation import choice, integer, number
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, Still

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..callbacks import History
 from ..descent import Recorder
 from ..descent._parts import shapes_of, some_rows, unflat
-from ..layers import Dense, walk
+from ..layers import Dense, iter_nodes
 from ..network import Network
 from ._chain import cost_of
 from ._walk import Task
@@ -95,7 +95,7 @@ class Case:
     def layer_titles(self) -> dict[str, str]:
         """Return what the layers that learn are called, by name, from input to output."""
         parameters = {name.rpartition(".")[0] for name in self.network.parameters}
-        nodes = [node for node in walk(self.network.layers, self.network.n_in) if node.name in parameters]
+        nodes = [node for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in parameters]
         titles = {}
         for i, node in enumerate(nodes, start=1):
             kind = "" if isinstance(node.layer, Dense) else f" ({type(node.layer).__name__})"

@@ -1,0 +1,102 @@
+"""Checked value objects: checks of arguments, short reprs, and the way to plain JSON and back."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def number(name: str, value: object, **bounds: float) -> float:
+    """Return `value` as a float, or say that `name` is not finite or not within bounds such as ``ge=0, lt=1``."""
+    wanted = "a finite number" + " and".join(f" {_SIGNS[key]} {bound:g}" for key, bound in bounds.items())
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}: expected {wanted}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result) or not all(getattr(operator, key)(result, bound) for key, bound in bounds.items()):
+        raise ValueError(f"{name} is {value!r}: expected {wanted}")
+    return result
+
+
+def integer(name: str, value: object, *, ge: int) -> int:
+    """Return `value` as an int, or say that `name` is not a whole number, is below `ge`, or needs over 63 bits."""
+    wanted = f"a whole number >= {ge}"
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is {value!r}: expected {wanted}")
+    result = operator.index(value)
+    if not ge <= result < 2**63:
+        raise ValueError(f"{name} is {value!r}: expected {wanted}" + (" and < 2**63" if result > ge else ""))
+    return result
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value` as a bool, or say that `name` is neither true nor false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}: expected True or False")
+    return bool(value)
+
+
+def choice(name: str, value: object, options: tuple[str, ...]) -> str:
+    """Return `value`, or say that `name` is not one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} is {value!r}: expected one of {', '.join(options)}")
+    return value
+
+
+def text(name: str, value: object) -> str:
+    """Return `value`, or say that `name` is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}: expected text")
+    return value
+
+
+class Spec:
+    """Base of the dataclasses that describe layers, optimisers and schedules."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def _set(self, **values: object) -> None:
+        """Put checked values into a frozen object; for ``__post_init__`` alone."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """Return the call that makes this object, defaults left out."""
+        parts = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                parts.append(f"{field.name}=<array {value.shape}>")
+            elif field.default is MISSING and not field.kw_only:
+                parts.append(repr(value))
+            elif value != field.default:
+                parts.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this object as plain JSON values: its type's name and its fields."""
+        return {"type": type(self).__name__} | {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def from_dict(data: object, kinds: Mapping[str, type[T]], what: str) -> T:
+    """Make the object that `to_dict` described; ValueError where `data` describes none of `kinds`."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{what} is {data!r}: expected an object with a type")
+    values = dict(data)
+    kind = choice(f"{what} type", values.pop("type", None), tuple(kinds))
+    try:
+        return kinds[kind](**values)
+    except TypeError as error:  # a field missing, unknown or of the wrong type
+        raise ValueError(f"{what} {kind}: {error}") from error

@@ -1,0 +1,68 @@
+"""What the command line shows: progress while training, and small tables of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..callbacks import Callback, FitState
+
+_LINES = 10  # of progress where no bar can be drawn
+
+
+class ProgressBar(Callback):
+    """Shows how far a fit is: a live bar in a terminal, elsewhere about ten lines.
+
+    Parameters
+    ----------
+    console : Console
+        Where to.
+    metric : str, optional
+        What to show after each epoch besides the loss: a name of the history's, of the validation rows.
+    """
+
+    def __init__(self, console: Console, metric: str | None = None) -> None:
+        self._metric = metric
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(),
+            console=console, disable=not console.is_terminal,
+        )  # fmt: skip
+
+    def on_fit_begin(self, fit: FitState) -> None:
+        """Draw the bar."""
+        self._task = self._progress.add_task("training", total=fit.epochs * fit.n_rows, numbers="")
+        self._progress.start()
+
+    def wake(self, fit: FitState) -> None:
+        """Move the bar within an epoch."""
+        self._progress.update(self._task, completed=fit.epoch * fit.n_rows + fit.rows_done)
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Move the bar, or print a line."""
+        done = fit.epoch + 1
+        numbers = f"loss {fit.metrics['loss']:.4f}"
+        if self._metric:
+            numbers += f", on validation rows {self._metric.removeprefix('val_')} {fit.metrics[self._metric]:.4f}"
+        self._progress.update(
+            self._task, completed=done * fit.n_rows, description=f"epoch {done}/{fit.epochs}", numbers=numbers
+        )
+        if not self._console.is_terminal and (done % max(fit.epochs // _LINES, 1) == 0 or fit.stopped):
+            self._console.print(f"epoch {done}/{fit.epochs}: {numbers}", soft_wrap=True)
+
+    def on_fit_end(self, fit: FitState) -> None:
+        """Leave the bar as it stands."""
+        self._progress.stop()
+
+
+def print_numbers(console: Console, title: str, numbers: Mapping[str, float]) -> None:
+    """Print a small table of names and numbers."""
+    console.print(title, soft_wrap=True)
+    table = Table("metric")
+    table.add_column("value", justify="right")
+    for name, value in numbers.items():
+        table.add_row(name, f"{value:,.6g}")
+    console.print(table)

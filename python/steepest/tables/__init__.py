@@ -1,0 +1,18 @@
+"""Tables: raw columns to the rows a network wants, targets and back, and rows held out."""
+
+from .encoder import TableEncoder
+from .features import LabelFeatures, NumberFeatures
+from .split import split_rows
+from .targets import TASKS, Classes, Task, Units, infer_task
+
+__all__ = [
+    "TASKS",
+    "Classes",
+    "LabelFeatures",
+    "NumberFeatures",
+    "TableEncoder",
+    "Task",
+    "Units",
+    "infer_task",
+    "split_rows",
+]

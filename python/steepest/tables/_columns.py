@@ -1,0 +1,215 @@
+"""Columns of whatever holds a table, as plain arrays: numbers, or codes of labels."""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arrays import is_frame, is_missing
+from .._extras import import_pyarrow
+
+
+class Column(NamedTuple):
+    """A column, read.
+
+    `kind` "number" has float64 values, NaN where one is missing; dates and times are microseconds. "text" and "boolean"
+    have codes into `labels`, -1 where one is missing. "empty" is a column without any value, of no type: all NaN.
+    """
+
+    kind: Literal["number", "text", "boolean", "empty"]
+    values: NDArray[Any]  # (n,)
+    labels: Sequence[str] = ()
+
+
+BOOLEAN_LABELS = ("false", "true")
+
+
+def open_table(table: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the columns of a table by name, not yet read; `names` are those of an array's columns."""
+    if isinstance(table, np.ndarray):
+        if table.ndim != 2:
+            raise ValueError(f"table has the shape {table.shape}: expected rows and columns")
+        if names is None:
+            names = [f"f{i}" for i in range(table.shape[1])]
+        if len(names) != table.shape[1]:
+            raise ValueError(f"table has {table.shape[1]} columns: expected {len(names)}, as in training")
+        return {name: table[:, i] for i, name in enumerate(names)}
+    if isinstance(table, Mapping):
+        columns = {str(name): _one_dimensional(str(name), values) for name, values in table.items()}
+    elif is_frame(table):
+        columns = _arrow_columns(table)
+    else:
+        raise TypeError(
+            f"table is a {type(table).__name__}: expected a pyarrow Table, a pandas or polars DataFrame, "
+            "a dict of columns, or a 2-D array"
+        )
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"table has columns of different lengths: {lengths}")
+    return columns
+
+
+def read_column(name: str, values: Any) -> Column:
+    """Read a column as numbers or labels; ValueError where it is neither, or holds an infinite number."""
+    column = _from_numpy(name, values) if isinstance(values, np.ndarray) else _from_arrow(name, values)
+    if missing_in(column).all():
+        return Column("empty", np.full(len(column.values), np.nan))
+    if column.kind == "number" and (infinite := np.isinf(column.values)).any():
+        raise ValueError(f"column {name!r} is infinite in row {infinite.argmax()} (the first row is 0)")
+    return column
+
+
+def missing_in(column: Column) -> NDArray[np.bool_]:
+    """Return where a column has no value, shape (n,)."""
+    return np.asarray(np.isnan(column.values) if column.kind in ("number", "empty") else column.values < 0)
+
+
+def read_target(name: str, values: Any) -> NDArray[Any]:
+    """Read a target as an array of its own type: whole numbers, floats, booleans or str objects.
+
+    Raises
+    ------
+    ValueError
+        If it has another type, or a value is missing or infinite.
+    """
+    if not isinstance(values, np.ndarray) and hasattr(values, "__arrow_c_stream__"):
+        values = import_pyarrow().chunked_array(values)
+    elif not hasattr(values, "chunks"):
+        values = _one_dimensional(name, values)
+    column = read_column(name, values)
+    missing = missing_in(column)
+    if missing.any():
+        raise ValueError(
+            f"target {name!r} has no value in row {missing.argmax()} (the first row is 0; "
+            f"{missing.sum()} of {len(missing)} rows have none): remove such rows first"
+        )
+    if column.kind == "text":
+        return np.asarray(np.array(column.labels, dtype=object)[column.values])
+    if column.kind == "boolean":
+        return column.values.astype(bool)
+    own = values.dtype if isinstance(values, np.ndarray) else np.dtype(values.type.to_pandas_dtype())
+    if own.kind in "mM":
+        raise ValueError(f"target {name!r} has the type {own}: expected numbers, text, or true and false")
+    if own.kind == "O":  # Python numbers
+        own = np.dtype(np.int64 if all(isinstance(value, numbers.Integral) for value in values) else np.float64)
+    return np.asarray(values).astype(own) if own.kind in "iu" else column.values.astype(own)
+
+
+def _one_dimensional(name: str, values: Any) -> Any:
+    """Return one column as an arrow or NumPy array."""
+    if not isinstance(values, np.ndarray) and hasattr(values, "__arrow_c_stream__"):
+        return import_pyarrow().chunked_array(values)
+    if not isinstance(values, np.ndarray):
+        array = np.asarray(values)
+        # NumPy writes a list of text and other things out as text, a missing value as "nan" too.
+        values = np.array(values, dtype=object) if array.dtype.kind == "U" else array
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f"column {name!r} has the shape {values.shape}: expected one dimension")
+    return values
+
+
+def _arrow_columns(table: Any) -> dict[str, Any]:
+    arrow = import_pyarrow()
+    try:
+        read = arrow.table(table)
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError) as error:
+        raise ValueError(f"table cannot be read: {error}") from error
+    names = read.column_names
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"table has the columns {repeated} more than once: expected a name of its own for each")
+    # A data frame's index travels along as a column, but it counts the rows and says nothing about them.
+    index = read.schema.pandas_metadata["index_columns"] if read.schema.pandas_metadata else ()
+    return {name: read.column(name) for name in names if name not in index}
+
+
+def _from_arrow(name: str, column: Any) -> Column:
+    arrow = import_pyarrow()
+    types = arrow.types
+    kind = column.type
+    if types.is_dictionary(kind):  # categories are labels, whatever they look like
+        return _arrow_labels(column.cast(kind.value_type))
+    if types.is_null(kind):
+        return Column("empty", np.full(len(column), np.nan))
+    if types.is_boolean(kind):
+        return Column("boolean", column.cast(arrow.int8()).fill_null(-1).to_numpy(), BOOLEAN_LABELS)
+    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+        return _arrow_labels(column)
+    if types.is_temporal(kind):
+        if types.is_time(kind):
+            kind = arrow.time64("us")
+        elif types.is_duration(kind):
+            kind = arrow.duration("us")
+        else:
+            kind = arrow.timestamp("us", getattr(kind, "tz", None))
+        column = column.cast(kind, safe=False).cast(arrow.int64())
+    elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)):
+        raise ValueError(f"column {name!r} has the type {kind}: expected numbers, text, true and false, or dates")
+    return Column("number", column.cast(arrow.float64(), safe=False).to_numpy())
+
+
+def _arrow_labels(column: Any) -> Column:
+    arrow = import_pyarrow()
+    coded = column.cast(arrow.large_string()).combine_chunks().dictionary_encode()
+    if isinstance(coded, arrow.ChunkedArray):  # of no rows
+        return Column("text", np.empty(0, np.int64))
+    return Column("text", coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), coded.dictionary.to_pylist())
+
+
+def _from_numpy(name: str, values: NDArray[Any]) -> Column:
+    if isinstance(values, np.ma.MaskedArray):
+        masked, values = np.ma.getmaskarray(values), values.data.astype(object)
+        values[masked] = None
+    match values.dtype.kind:
+        case "b":
+            return Column("boolean", values.astype(np.int8), BOOLEAN_LABELS)
+        case "i" | "u" | "f":
+            return Column("number", values.astype(np.float64))
+        case "M" | "m" as kind:
+            unit = "datetime64[us]" if kind == "M" else "timedelta64[us]"
+            microseconds = values.astype(unit).astype(np.int64).astype(np.float64)
+            return Column("number", np.where(np.isnat(values), np.nan, microseconds))
+        case "U":
+            labels, codes = np.unique(values, return_inverse=True)
+            return Column("text", codes, labels.tolist())
+        case "O":
+            return _from_objects(name, values)
+    raise ValueError(f"column {name!r} has the type {values.dtype}: expected numbers, text, true and false, or dates")
+
+
+def _from_objects(name: str, values: NDArray[Any]) -> Column:
+    present = np.array([not is_missing(value) for value in values], dtype=bool)
+    found = values[present]
+    types = {type(value) for value in found}
+
+    def all_are(*kinds: type) -> bool:
+        return all(issubclass(kind, kinds) for kind in types)
+
+    if not types:
+        return Column("empty", np.full(len(values), np.nan))
+    if all_are(str):
+        labels, inverse = np.unique(found, return_inverse=True)
+        codes = np.full(len(values), -1)
+        codes[present] = inverse
+        return Column("text", codes, labels.tolist())
+    if all_are(bool, np.bool_):
+        codes = np.full(len(values), -1)
+        codes[present] = found.astype(bool)
+        return Column("boolean", codes, BOOLEAN_LABELS)
+    if all_are(numbers.Real) and not any(issubclass(kind, bool) for kind in types):
+        filled = np.full(len(values), np.nan)
+        filled[present] = found.astype(np.float64)
+        return Column("number", filled)
+    if all_are(datetime.date):
+        times = np.full(len(values), np.datetime64("NaT", "us"))
+        times[present] = found.astype("datetime64[us]")
+        return _from_numpy(name, times)
+    mixture = ", ".join(sorted(kind.__name__ for kind in types))
+    raise ValueError(f"column {name!r} holds {mixture}: expected numbers, text, true and false, or dates alone")

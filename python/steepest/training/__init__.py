@@ -1,0 +1,7 @@
+"""Training: the trainer, which holds an optimizer's state and runs steps and whole fits."""
+
+from ..losses import LOSSES
+from ._layerwise import UPDATE_ORDERS, LayerRates
+from .trainer import Trainer
+
+__all__ = ["LOSSES", "UPDATE_ORDERS", "LayerRates", "Trainer"]

@@ -1,0 +1,44 @@
+"""Ways to walk: in which order the layers move within a step, and at what rate each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .._validation import choice, number
+
+UPDATE_ORDERS = ("together", "output_to_input", "input_to_output")
+RULES = ("front_first", "equal_effect")
+
+LayerRates = Mapping[str, float] | str | None
+
+
+def check_layer_rates(given: object, layers: Sequence[str]) -> dict[str, float] | str | None:
+    """Return what may stand for `Trainer`'s layer_rates, checked; `layers` are the names of those with parameters."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return choice("layer_rates", given, RULES)
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"layer_rates is {given!r}: expected a mapping such as {{'0': 0.1}} or one of {', '.join(RULES)}"
+        )
+    for name in given:
+        if name not in layers:
+            raise ValueError(f"layer_rates has {name!r}, no layer with parameters: expected of {', '.join(layers)}")
+    return {name: number(f"layer_rates[{name!r}]", rate, ge=0) for name, rate in given.items()}
+
+
+def known_rates(rates: dict[str, float] | str | None, layers: Sequence[str]) -> dict[str, float]:
+    """Return the rates by layer that are known before any step; those of other layers are 1."""
+    if rates == "front_first":
+        n = len(layers)
+        return {name: 2 * (n - place) / (n + 1) for place, name in enumerate(layers)}
+    return rates if isinstance(rates, dict) else {}
+
+
+def turn_metrics(turns: Sequence[tuple[str, float, float]]) -> dict[str, float]:
+    """Return the costs before and after each layer's turn, named for the history."""
+    costs: dict[str, float] = {}
+    for layer, before, after in turns:
+        costs |= {f"cost_before_{layer}": before, f"cost_after_{layer}": after}
+    return costs

@@ -1,0 +1,154 @@
+"""The loop over epochs, and what is measured after each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from .._core import DivergedError
+from ..callbacks import Callback, FitState, History
+from ..metrics import Metric
+from ..schedules import Schedule
+from ._layerwise import turn_metrics
+from ._rows import RowSource
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+LARGEST_COPY = 64 * 2**20  # bytes of weights that an epoch keeps, to go back to if it diverges, unless told otherwise
+
+
+def run_epochs(
+    trainer: Trainer,
+    rows: RowSource,
+    held_out: RowSource | None,
+    asked: list[Metric] | None,
+    active: list[Callback],
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    rollback: bool = True,
+) -> History:
+    """Train on rows from anywhere, as `Trainer.fit` says: all epochs of this package are run here."""
+    n_rows = rows.check(trainer._core)
+    recorded = ["loss", "learning_rate", "seconds", *turn_metrics(trainer._core.turns())]
+    if held_out:
+        held_out.check(trainer._core)
+        recorded += [f"val_{name}" for name in _names(trainer, held_out.first(), asked)]
+    elif asked:
+        raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
+    rate = trainer._lr
+    if isinstance(rate, Schedule):
+        epoch_steps = math.ceil(math.ceil(n_rows / batch_size) / trainer.accumulate)
+        rate = rate.lay_out(trainer.n_steps, epochs * epoch_steps, epoch_steps, recorded)
+
+    history = History("val_loss" if held_out else "loss")
+    fit = FitState(trainer, epochs, batch_size, n_rows, tuple(recorded), history)
+    fit.data, fit.validation = rows.shown(), held_out.shown() if held_out else None
+    with ExitStack() as endings:
+        for callback in active:
+            callback.on_fit_begin(fit)
+            endings.callback(callback.on_fit_end, fit)
+        trainer.history = history
+        trainer._use(rate)
+        for epoch in range(epochs):
+            fit.epoch = epoch
+            start = time.perf_counter()
+            loss = _run_epoch(trainer, rows, batch_size, shuffle, _waker(fit, active), rollback)
+            fit.metrics = {"loss": loss, "learning_rate": trainer._rate(trainer.n_steps - 1), "seconds": 0.0}
+            fit.metrics |= turn_metrics(trainer._core.turns())
+            if held_out:
+                measured = measure(trainer, held_out, asked)
+                fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
+            fit.metrics["seconds"] = time.perf_counter() - start
+            history.append(fit.metrics)
+            if isinstance(trainer._lr, Schedule):
+                trainer._use(trainer._lr.observe(fit.metrics))
+            for callback in active:
+                callback.on_epoch_end(fit)
+            if fit.stopped:
+                break
+    return history
+
+
+def _names(trainer: Trainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
+    """Return the names of what `measure` will give, by a try with one row; functions may need more of them."""
+    named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
+    first = ["loss"] if trainer._own_loss and not named else measure(trainer, row, named)
+    return [*first, *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
+
+
+def measure(trainer: Trainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
+    names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
+    functions = [metric for metric in asked or () if not isinstance(metric, str)]
+    if trainer._own_loss and names:
+        raise ValueError(f"metrics has {names[0]!r}: expected functions (y, outputs) with a loss of your own")
+    measured = {} if trainer._own_loss else rows.measure(trainer._core, names)
+    if functions or trainer._own_loss:
+        outputs = rows.outputs(trainer.averaged if trainer.ema else trainer.network)
+        if trainer._own_loss:
+            rows.check(trainer._core)
+            measured["loss"] = trainer._own_loss(rows.y, rows.weight, outputs)[0]
+        measured |= {function.__name__: float(function(rows.y, outputs)) for function in functions}
+    return measured
+
+
+def _run_epoch(
+    trainer: Trainer,
+    rows: RowSource,
+    batch_size: int,
+    shuffle: bool,
+    wake: Callable[[int, float], None] | None,
+    rollback: bool,
+) -> float:
+    """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
+    network = trainer.network._core
+    before = network.state() if rollback else None
+    try:
+        loss = rows.run_epoch(trainer._core, batch_size, shuffle, wake)
+        # The last step's loss was taken before its update, so the update itself is still to be judged.
+        if not network.is_finite():
+            raise _diverged(trainer)
+        return loss
+    except DivergedError as error:
+        if before is not None:
+            network.restore(before)
+        trainer._core.reset()
+        kept = "The network has its last finite epoch's weights again. " if rollback else ""
+        error.args = (
+            f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
+            f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}"
+            "Scale x (and y) to about -1 to 1, or lower the learning rate.",
+        )
+        raise
+
+
+def _diverged(trainer: Trainer) -> DivergedError:
+    """Return the error for weights that the epoch's last step has made not finite."""
+    error = DivergedError()
+    error.epoch, error.step, error.loss = trainer._core.epoch - 1, trainer.n_steps - 1, math.nan
+    error.learning_rate = trainer._rate(error.step)
+    return error
+
+
+def check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    active = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in active:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks contains {callback!r}: expected objects such as EarlyStopping(patience=5)")
+    return active
+
+
+def _waker(fit: FitState, callbacks: list[Callback]) -> Callable[[int, float], None] | None:
+    """Return what the core calls during an epoch, if any callback wants to be woken."""
+    watching = [callback for callback in callbacks if type(callback).wake is not Callback.wake]
+
+    def wake(rows_done: int, running_loss: float) -> None:
+        fit.rows_done, fit.running_loss = rows_done, running_loss
+        for callback in watching:
+            callback.wake(fit)
+
+    return wake if watching else None

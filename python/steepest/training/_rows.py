@@ -1,0 +1,182 @@
+"""Where a trainer's rows come from: arrays that the core reads in place, or sparse rows that become dense in parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._arrays import is_frame, no_table_of_numbers
+from .._blocks import blocks
+from .._core import Trainer as CoreTrainer
+from ..callbacks.base import Rows
+from ..network import Network
+
+# What of a sparse matrix, or of an array to scale, is dense or in float64 at a time: 8 MiB at most.
+
+Wake = Callable[[int, float], None]
+
+_WAKE_INTERVAL = 0.05  # seconds, as in the core
+
+
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    if hasattr(values, "toarray"):
+        raise TypeError(f"{name} is a sparse {type(values).__name__}: expected a dense array, as by .toarray()")
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and is_frame(values):  # the core would see the array alone
+        raise ValueError(no_table_of_numbers(name, values, array))
+    return array
+
+
+class RowSource(Protocol):
+    """What `Trainer` trains on or measures: rows, with their targets and weights."""
+
+    y: NDArray[Any]
+    weight: NDArray[Any] | None
+
+    def check(self, core: CoreTrainer) -> int:
+        """Raise ValueError for what an epoch would refuse; return the number of rows."""
+
+    def shown(self) -> Rows | None:
+        """Return the rows as callbacks may see them; None where they are not arrays."""
+
+    def first(self) -> RowSource:
+        """Return the first row alone."""
+
+    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+        """Train on every row once; return their mean loss."""
+
+    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
+        """Return the loss and the metrics of these names."""
+
+    def outputs(self, network: Network) -> NDArray[Any]:
+        """Return what a network says of the rows, (n, n_out)."""
+
+
+class ArrayRows:
+    """Arrays, of which the core gathers batch after batch itself.
+
+    Parameters
+    ----------
+    x, y, weight : array
+        As `Trainer.fit` takes them; lists and frames become arrays once, arrays and memory maps are not copied.
+    prefix : str
+        What stands before the arguments' names in errors.
+    units : sequence of float
+        What the numbers of each output are multiplied with for metrics; by default 1.
+    """
+
+    def __init__(
+        self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, prefix: str = "", units: Sequence[float] = ()
+    ) -> None:
+        self.x, self.y = _array(f"{prefix}x", x), _array(f"{prefix}y", y)
+        self.weight = None if weight is None else _array(f"{prefix}sample_weight", weight)
+        self.prefix, self.units = prefix, list(units)
+
+    def check(self, core: CoreTrainer) -> int:
+        """As in `RowSource`."""
+        return core.check(self.x, self.y, self.weight, self.prefix)
+
+    def shown(self) -> Rows | None:
+        """As in `RowSource`."""
+        return self.x, self.y, self.weight
+
+    def first(self) -> ArrayRows:
+        """As in `RowSource`; without a weight, for that might be 0."""
+        return ArrayRows(self.x[:1], self.y[:1], None, self.prefix, self.units)
+
+    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+        """As in `RowSource`."""
+        return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, wake)
+
+    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
+        """As in `RowSource`."""
+        evaluation = core.evaluation(names, self.units)
+        evaluation.add(self.x, self.y, self.weight)
+        return evaluation.results()
+
+    def outputs(self, network: Network) -> NDArray[Any]:
+        """As in `RowSource`."""
+        return network.predict(self.x)
+
+
+class SparseRows:
+    """A CSR matrix, of which one batch or block is dense at a time; in the order and with the steps of `ArrayRows`.
+
+    Parameters
+    ----------
+    x : CSR matrix
+        The rows.
+    y, weight : array
+        Their targets and weights.
+    to_dense : callable
+        Makes of dense rows what the network takes.
+    units : sequence of float
+        As in `ArrayRows`.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        to_dense: Callable[[NDArray[Any]], NDArray[Any]],
+        units: Sequence[float] = (),
+    ) -> None:
+        self.x, self.y, self.weight, self.to_dense, self.units = x, y, weight, to_dense, list(units)
+
+    def check(self, core: CoreTrainer) -> int:
+        """As in `RowSource`, block by block."""
+        for rows, (x, y, weight) in self._parts():
+            if weight is not None and not weight.any() and np.any(self.weight):
+                weight = None  # only the sum of all must be above 0
+            try:
+                core.check(x, y, weight, "")
+            except ValueError as error:
+                raise ValueError(f"{error} (counted from row {rows.start})" if rows.start else str(error)) from None
+        return int(self.x.shape[0])
+
+    def shown(self) -> Rows | None:
+        """As in `RowSource`."""
+        return None
+
+    def first(self) -> SparseRows:
+        """As in `RowSource`; without a weight, for that might be 0."""
+        return SparseRows(self.x[:1], self.y[:1], None, self.to_dense, self.units)
+
+    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+        """As in `RowSource`."""
+        n = self.x.shape[0]
+        order = core.order(n) if shuffle else np.arange(n)
+        loss = weight = 0.0
+        woken = time.monotonic()
+        for start in range(0, n, batch_size):
+            rows = order[start : start + batch_size]
+            weights = None if self.weight is None else self.weight[rows]
+            share = float(len(rows) if weights is None else weights.sum())
+            if share:
+                loss += share * core.step(self.to_dense(self.x[rows].toarray()), self.y[rows], weights)
+                weight += share
+            if wake is not None and time.monotonic() - woken >= _WAKE_INTERVAL:
+                wake(start + len(rows), loss / weight if weight else 0.0)
+                woken = time.monotonic()
+        core.end_epoch()
+        return loss / weight if weight else 0.0
+
+    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
+        """As in `RowSource`."""
+        evaluation = core.evaluation(names, self.units)
+        for _, part in self._parts():
+            evaluation.add(*part)
+        return evaluation.results()
+
+    def outputs(self, network: Network) -> NDArray[Any]:
+        """As in `RowSource`."""
+        return np.concatenate([network.predict(x) for _, (x, _, _) in self._parts()])
+
+    def _parts(self) -> Iterator[tuple[slice, tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]]:
+        for rows, block in blocks(self.x):
+            yield rows, (self.to_dense(block), self.y[rows], None if self.weight is None else self.weight[rows])

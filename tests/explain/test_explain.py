@@ -1,0 +1,426 @@
+"""The page of `steepest explain`: what the command writes and refuses, and the numbers and words on the page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from explain_pages import FIGURES, run, written
+
+import steepest as st
+from helpers import assert_within, normal
+from steepest import cli
+
+pytest.importorskip("matplotlib", reason="the page's charts need matplotlib")
+
+from steepest.explain import _html as html
+from steepest.explain._chain import cost_of, trace
+from steepest.explain._reading import read
+from steepest.explain._steps import words
+from steepest.explain._walk import Task, walk
+from steepest.tables import TableEncoder
+
+VOID = {"br", "hr", "meta"}
+
+
+class Page(HTMLParser):
+    """A page as its elements, in order, each with its attributes and the text directly and deeply in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[int] = []
+        self.feed(text)
+        assert not self._open, "an element is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.texts.append("")
+        if tag not in VOID:
+            self._open.append(len(self.elements) - 1)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.elements[self._open.pop()][0] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        for place in self._open:
+            self.texts[place] += data
+
+    def all(self, *tags: str) -> Iterator[tuple[dict[str, str | None], str]]:
+        """The attributes and texts of all elements of some names."""
+        for (tag, attributes), text in zip(self.elements, self.texts, strict=True):
+            if tag in tags:
+                yield attributes, text
+
+    def text(self, ident: str) -> str:
+        """The text of the element with an id."""
+        return next(t for (_, a), t in zip(self.elements, self.texts, strict=True) if a.get("id") == ident)
+
+
+@pytest.fixture(scope="module", params=["demo", "table", "regression", "model"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of page in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def page(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of a kind."""
+    return Page(written(kind, tmp_path_factory).read_text("utf-8"))
+
+
+# --- The page as a document ---
+
+
+def test_every_figure_is_there_and_described(kind: str, page: Page) -> None:
+    drawings = {attributes["id"]: attributes for attributes, _ in page.all("svg")}
+    missing = [name for name in FIGURES[kind] if name not in drawings]
+    assert not missing
+    for name, attributes in drawings.items():
+        assert attributes["role"] == "img", name
+        assert attributes["aria-labelledby"] == f"{name}-title {name}-desc"
+        assert page.text(f"{name}-title") and len(page.text(f"{name}-desc")) > 20, name
+    for attributes, text in page.all("figcaption"):
+        assert text.strip(), attributes
+
+
+def test_ids_are_unique_and_references_lead_somewhere(page: Page) -> None:
+    ids = Counter(a["id"] for _, a in page.elements if "id" in a)
+    assert [name for name, count in ids.items() if count > 1] == []
+    for tag, attributes in page.elements:
+        for key in ("aria-labelledby", "aria-controls"):
+            for name in (attributes.get(key) or "").split():
+                assert name in ids, f"{tag} {key}={name}"
+        target = attributes.get("href")
+        if target is not None:
+            assert target.startswith("#") and target[1:] in ids, target
+        for value in attributes.values():
+            for name in re.findall(r"url\(#([^)]+)\)", value or ""):
+                assert name in ids, name
+
+
+def test_nothing_is_asked_for_from_outside(page: Page) -> None:
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "img", "iframe", "object", "image", "base"), tag
+        assert not attributes.keys() & {"src", "srcset", "action", "ping"}, tag
+        assert not [key for key in attributes if key.startswith("on")], tag
+    for _, text in page.all("style", "script"):
+        assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch|XMLHttp|import\(", text)
+    policy = [a["content"] for a, _ in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy and "default-src 'none'" in str(policy[0])
+
+
+def test_drawings_take_their_colours_from_the_page(page: Page) -> None:
+    known = set(re.findall(r"(--[a-z0-9]+):", next(text for _, text in page.all("style"))))
+    for tag, attributes in page.elements:
+        style = attributes.get("style") or ""
+        assert "#" not in style.replace("url(#", ""), f"{tag} has a colour of its own: {style}"
+        used = set(re.findall(r"var\((--[a-z0-9]+)\)", style))
+        assert used <= known, used - known
+
+
+def test_document_is_well_formed_for_readers(page: Page) -> None:
+    assert next(page.all("html"))[0]["lang"] == "en"
+    assert next(page.all("title"))[1] == next(page.all("h1"))[1]
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels)), levels
+    for attributes, text in page.all("button"):
+        assert attributes["type"] == "button" and attributes["aria-label"] and text
+    assert len(list(page.all("caption"))) == len(list(page.all("table"))) > 3
+    assert all(attributes.get("scope") in ("col", "row") for attributes, _ in page.all("th"))
+    named = [str(a["aria-labelledby"]) for a, _ in page.all("section") if "aria-labelledby" in a]
+    assert len({page.text(name) for name in named}) == len(named) == levels.count(2) - 1  # one more: the contents
+
+
+def test_page_is_small(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert 50_000 < written(kind, tmp_path_factory).stat().st_size < 1_500_000
+
+
+def test_same_seed_same_page(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    first = written("table", tmp_path_factory)
+    run("table", tmp_path, first.parent)
+    assert (tmp_path / "explain.html").read_bytes() == first.read_bytes()
+
+
+# --- What it says ---
+
+
+def test_names_of_a_table_cannot_become_markup(tmp_path_factory: pytest.TempPathFactory) -> None:
+    text = written("table", tmp_path_factory).read_text("utf-8")
+    assert "<b>sheep" not in text and "alert(1)</script>" not in text
+    assert "&lt;b&gt;sheep&lt;/b&gt; &amp; lamb" in text
+
+
+def test_model_page_says_what_it_cannot_know(tmp_path_factory: pytest.TempPathFactory) -> None:
+    page = Page(written("model", tmp_path_factory).read_text("utf-8"))
+    assert "there is no cost curve on this page" in " ".join(t for _, t in page.all("p"))
+    assert "There is no path on it" in " ".join(t for _, t in page.all("p"))
+    assert not [a for a, _ in page.all("svg") if "cost-curve" in str(a["id"])]
+
+
+def test_demo_learns_what_it_shows(tmp_path_factory: pytest.TempPathFactory) -> None:
+    page = Page(written("demo", tmp_path_factory).read_text("utf-8"))
+    notes = [text for attributes, text in page.all("p") if attributes.get("class") == "note"]
+    assert len(notes) == 6 and notes[2].startswith("100%") and notes[5].startswith("100%")
+    assert "steep" in "".join(t for _, t in page.all("p")) and "flat" in "".join(t for _, t in page.all("p"))
+
+
+def test_facts_agree_with_the_console(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = written("regression", tmp_path_factory)
+    said = path.with_suffix(".txt").read_text()
+    found = re.search(r"R2 +│ +([\d.]+)", said)
+    assert found
+    facts = {name: value for (_, name), (_, value) in zip(*(
+        list(Page(path.read_text("utf-8")).all(tag)) for tag in ("dt", "dd")), strict=True)}  # fmt: skip
+    assert float(facts["R² on rows held out"]) == pytest.approx(float(found[1]), abs=1e-3)
+    assert facts["epochs"] == re.search(r"Trained (\d+) epochs", said)[1]  # type: ignore[index]
+
+
+# --- The numbers of the animation ---
+
+
+LOSSES = ("mse", "binary_cross_entropy", "cross_entropy")
+LAYERS: list[Sequence[st.Dense]] = [
+    [st.Dense(3, "tanh"), st.Dense(1)],
+    [st.Dense(5, "relu"), st.Dense(4, "sigmoid", bias=False), st.Dense(3)],
+    [st.Dense(2)],
+    [st.Dense(4, "leaky_relu", alpha=0.2), st.Dense(3, "softplus")],
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss"),
+    [(layers, loss) for layers in LAYERS for loss in LOSSES if loss != "cross_entropy" or layers[-1].n_out > 1],
+    ids=str,
+)
+def test_walk_finds_the_networks_own_gradients(layers: Sequence[st.Dense], loss: str) -> None:
+    net = st.Network(4, layers, seed=3, dtype="float64")
+    row, target = normal(1, (4,)), np.eye(net.n_out)[0]
+    stages, output = trace(net, row, lambda y: cost_of(loss, y, target)[1])
+    trainer = st.Trainer(net, loss)
+    y = np.array([0]) if loss == "cross_entropy" else target[None]
+    assert cost_of(loss, output, target)[0] == pytest.approx(
+        trainer.evaluate(row[None], y)["loss"], rel=1e-12, abs=1e-12
+    )
+
+    net.forward(row[None])
+    into = net.backward(cost_of(loss, output, target)[1][None])
+    for stage in stages:
+        assert_within(stage.gradient, net.gradients[f"{stage.name}.weight"], 1e-13)
+    assert_within(stages[0].blame_in, into[0], 1e-13)
+    step = 1e-6
+    moved = [trainer.evaluate((row + np.array([d, 0, 0, 0]))[None], y)["loss"] for d in (step, -step)]
+    assert stages[0].blame_in[0] == pytest.approx((moved[0] - moved[1]) / (2 * step), abs=1e-8)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_step_after_the_walk_lowers_the_cost(loss: str) -> None:
+    for seed in range(10):
+        net = st.Network(6, [st.Dense(12, "relu"), st.Dense(9, "tanh"), st.Dense(4)], seed=seed)
+        names = [f"output {i}" for i in range(4)]
+        task = Task(net, loss, 3 * normal(seed, (6,)), np.eye(4)[seed % 4], [f"x{i}" for i in range(6)], names)
+        before = net.parameters
+        done = walk(task)
+        assert done.costs[1] < done.costs[0]
+        assert all(np.array_equal(before[name], value) for name, value in net.parameters.items())
+        assert [len(column.shown) for column in done.columns] == [3, 3, 3, 3]
+        assert np.array_equal(done.columns[-1].after, done.outputs[1])
+        assert cost_of(loss, done.outputs[1], task.target)[0] == done.costs[1]
+        # The unit with the largest slope of the output is always among those that are drawn.
+        assert int(np.abs(done.columns[-1].blame).argmax()) in done.columns[-1].shown
+        steps = words(done)
+        assert len(steps) == 2 * 3 + 4
+        assert steps[0].startswith("Forward") and steps[-2].startswith("The input is reached")
+
+
+def test_words_multiply_rightly() -> None:
+    net = st.Network(2, [st.Dense(3, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    task = Task(net, "binary_cross_entropy", np.array([0.5, -1.0]), np.array([1.0]), ("a", "b"), ("out",))
+    products = [re.search(rf"is (\S+) {html.TIMES} (\S+) = (\S+)\.$", step) for step in words(walk(task))]
+    found = [[float(part.replace(html.MINUS, "-")) for part in match.groups()] for match in products if match]
+    assert len(found) == 2
+    for left, right, product in found:
+        assert product == pytest.approx(left * right, rel=0.02)
+
+
+# --- The reading of a cost curve ---
+
+
+def test_reading_finds_the_steep_and_the_flat() -> None:
+    plateau, fall, valley = np.full(100, 1.0), np.linspace(1, 0.1, 21), np.full(80, 0.1)
+    found = read(np.concatenate([plateau, fall, valley]))
+    assert found.fall == pytest.approx(0.9)
+    assert found.steep is not None and 100 <= found.steep[0] < found.steep[1] <= 121
+    assert len(found.flat) == 2
+    assert found.flat[0][0] == 0 and 90 <= found.flat[0][1] <= 104
+    assert 116 <= found.flat[1][0] <= 122 and found.flat[1][1] == 200
+
+
+@pytest.mark.parametrize("curve", [np.linspace(1, 0, 50), np.geomspace(1, 0.5, 200)], ids=["line", "gentle"])
+def test_reading_of_an_even_fall_has_nothing_flat(curve: np.ndarray) -> None:
+    assert read(curve).flat == ()
+
+
+def test_reading_of_a_rise_or_of_few_epochs() -> None:
+    assert read(np.linspace(1, 2, 30)).flat == ((0, 29),)
+    assert read(np.linspace(1, 2, 30)).steep is None
+    assert read(np.array([3.0, 1.0])).steep is None and read(np.array([2.0])).flat == ()
+
+
+# --- Small things ---
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1234567.4, "1,234,567"),
+        (-0.5, f"{html.MINUS}0.5"),
+        (0.000123456, "0.000123"),
+        (2.5e-9, f"2.5 {html.TIMES} 10⁻⁹"),
+        (123.4, "123"),
+        (99.94, "99.9"),
+        (-3.2e12, f"{html.MINUS}3.2 {html.TIMES} 10¹²"),
+    ],
+)
+def test_numbers_as_people_read_them(value: float, text: str) -> None:
+    assert html.short(value) == text
+
+
+def test_markup_is_escaped_once() -> None:
+    inner = html.tag("b", "a < b & c", class_='"x"', data_n=1, hidden=None, open=True)
+    assert inner == '<b class="&quot;x&quot;" data-n="1" open>a &lt; b &amp; c</b>'
+    assert html.tag("p", [inner, None, "<"]) == f"<p>{inner}&lt;</p>"
+
+
+# --- Odd tables and networks ---
+
+
+def explain(*arguments: object) -> str:
+    """Run the command in this process, which must succeed, and return the page."""
+    out = Path(str(arguments[-1]))
+    assert cli.main(["explain", *map(str, arguments[:-1]), "--out", str(out)]) == 0
+    return out.read_text("utf-8")
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A table with names that charts and files might stumble over."""
+    x = normal(0, (60, 4)).round(3)
+    names = ["$a$ and $b$", "名前", "tab\there \x07 bell", "x" * 90, "y"]
+    rows = [",".join(map(str, [*row, round(row[0] * row[1] - row[2], 3)])) for row in x.tolist()]
+    (tmp_path / "odd.csv").write_text("\n".join([",".join(names), *rows]), "utf-8")
+    return tmp_path / "odd.csv"
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 9])
+def test_odd_names_and_few_epochs(odd: Path, epochs: int, tmp_path: Path) -> None:
+    text = explain(odd, "--target", "y", "--epochs", epochs, "--hidden", "4,4", tmp_path / "page.html")
+    Page(text)
+    assert "$a$ and $b$" in text and "名前" in text and "\x07" not in text
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [st.Dense(6), st.BatchNorm(), st.Activation("relu"), st.Residual([st.Dense(6, "tanh")]), st.Dense(1)],
+        [st.Dense(1)],
+        [st.Dense(6, "relu", init="zeros"), st.Dense(1, init="zeros")],
+        [st.Dense(3, "relu")] * 6 + [st.Dense(1)],
+    ],
+    ids=["residual", "single", "zeros", "deep"],
+)
+def test_models_of_any_layers(layers: list[st.Dense], odd: Path, tmp_path: Path) -> None:
+    from steepest.files import read_table
+
+    table = read_table(odd)
+    encoder = TableEncoder().fit(table, np.asarray(table.column("y")), "regression", target_name="y")
+    net = st.Network(encoder.n_features, layers, seed=0)
+    net.preprocessing = encoder.to_dict()
+    net.save(tmp_path / "model")
+    page = Page(explain(odd, "--model", tmp_path / "model", tmp_path / "page.html"))
+    drawn = [a["id"] for a, _ in page.all("svg")]
+    chain = len(layers) < 6 and all(isinstance(layer, st.Dense) for layer in layers)
+    assert ("table-net" in drawn) == chain
+    assert "table-gradients" in drawn and "table-slope-0" in drawn
+
+
+def test_findings_are_written_out(tmp_path: Path) -> None:
+    kinds = np.random.default_rng(0).integers(0, 2, 200)
+    lines = [f"{a:.4f},{k},{'yes' if k else 'no'}" for a, k in zip(normal(0, (200,)), kinds, strict=True)]
+    (tmp_path / "leak.csv").write_text("\n".join(["a,copy,y", *lines]))
+    page = Page(explain(tmp_path / "leak.csv", "--target", "y", "--epochs", 20, "--hidden", 8, tmp_path / "page.html"))
+    findings = [text for attributes, text in page.all("section") if "finding" in (attributes.get("class") or "")]
+    assert findings and findings[0].startswith("Leaking feature") and "What to do: " in findings[0]
+    assert re.search(r"Column \d+ \(copy\) gives the target away", findings[0]), findings[0]
+
+
+# --- Mistakes ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "TABLE is missing: expected a table with --target or --model, or --demo"),
+        (["--demo", "pets.csv"], "TABLE does not go with --demo, which brings its own networks"),
+        (["--demo", "--target", "kind"], "--target does not go with --demo"),
+        (["--demo", "--epochs", "3"], "--epochs does not go with --demo"),
+        (["pets.csv"], "pets.csv: expected --target NAME to train, or --model FILE"),
+        *(
+            (["pets.csv", "--model", "pets.model", *given], f"{given[0]} does not go with --model, which shows a net")
+            for given in (
+                ["--target", "kind"],
+                ["--task", "auto"],
+                ["--hidden", "8"],
+                ["--epochs", "9"],
+                ["--holdout", "0.2"],
+                ["--seed", "0"],
+            )
+        ),
+        (["pets.csv", "--target", "weight of"], "pets.csv: no column 'weight of'"),
+        (["nothing.csv", "--target", "kind"], "nothing.csv: No such file or directory"),
+        (["pets.csv", "--model", "nothing"], "nothing: No such file or directory"),
+        (["pets.csv", "--model", "pets.csv"], "pets.csv: not a readable model file"),
+        (["pets.csv", "--target", "kind", "--hidden", "wide"], "--hidden is 'wide'"),
+        (["pets.csv", "--target", "kind", "--epochs", "0"], "--epochs is 0"),
+        (["pets.csv", "--target", "kind", "--holdout", "1"], "--holdout is 1.0"),
+        (["--demo", "--seed", "-1"], "--seed is -1"),
+        (["--demo", "--out", "no/page.html"], "--out: there is no folder no"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_mistakes_are_answered_by_one_line(
+    arguments: list[str],
+    part: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = written("model", tmp_path_factory).parent
+    before = sorted(folder.iterdir())
+    monkeypatch.chdir(folder)
+    assert cli.main(["explain", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("steepest: ") and err.count("\n") == 1 and part in err, err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_without_matplotlib_nothing_is_trained(tmp_path: Path) -> None:
+    script = "import sys; sys.modules['matplotlib'] = None; from steepest.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "explain", "--demo"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == (
+        "steepest: the charts need matplotlib, which is not installed: pip install 'steepest[plot]'\n"
+    )
+    assert not list(tmp_path.iterdir())
