@@ -161,10 +161,7 @@ class Recipe(Spec):
         activations = [self.activation] * len(self.hidden)
         layers = build_layers(self.hidden, activations, n_outputs, dropout=self.dropout)
         network = Network(x.shape[1], layers, seed=seed)
-        # A feature that is zero in all rows, as an unseen slot, learns nothing: it shall say nothing either.
-        first = network.parameters["0.weight"].copy()
-        first[~x.any(axis=0)] = 0
-        network.set_parameters({"0.weight": first})
+        silence_unseen(network, x)
         epochs, batch_size = self.plan(len(x))
         steps = epochs * math.ceil(len(x) / batch_size)
         trainer = Trainer(network, LOSSES[task], self.optimizer(steps), seed=seed)
@@ -242,3 +239,10 @@ def build_layers(
         if dropout:
             layers.append(Dropout(dropout))
     return [*layers, Dense(n_out)]
+
+
+def silence_unseen(network: Network, x: NDArray[Any]) -> None:
+    """Let features that are zero in all rows, as an unseen slot, say nothing: they learn nothing either."""
+    first = network.parameters["0.weight"].copy()
+    first[~x.any(axis=0)] = 0
+    network.set_parameters({"0.weight": first})

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 
 import steepest as st
 from helpers import normal
-from steepest.estimators import _base as _mlp
+from steepest.estimators._input import Rows
 from steepest.recipe import Recipe
 
 IRIS, DIABETES = load_iris(return_X_y=True), load_diabetes(return_X_y=True)
@@ -33,7 +33,7 @@ def many(rows: int = 2001, columns: int = 4) -> tuple[Any, Any]:
 def test_few_rows_have_five_small_networks(few: Any) -> None:
     found = few.recipe_
     assert (found["ensemble"], found["hidden_layer_sizes"], found["dropout"]) == (5, (128, 128), 0.0)
-    assert found["activation"] == ("silu", "silu") and found["features"] == "standardised"
+    assert found["activation"] == ("silu", "silu") and found["features"] == "standardized"
     assert (found["training_rows"], found["held_out_rows"], found["label_smoothing"]) == (120, 30, 0.1)
     assert len(few.networks_) == len(few.histories_) == 5
 
@@ -42,11 +42,11 @@ def test_many_rows_have_one_network_and_bins(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Recipe, "plan", lambda self, n: (1, 256))
     found = st.MLPClassifier(random_state=0).fit(*many()).recipe_
     assert (found["ensemble"], found["hidden_layer_sizes"], found["dropout"]) == (1, (256, 256), 0.1)
-    assert found["features"] == "standardised, with bins" and found["held_out_rows"] == 200
+    assert found["features"] == "standardized, with bins" and found["held_out_rows"] == 200
     wide = st.MLPRegressor(random_state=0).fit(*many(columns=600)).recipe_  # a network of thousands of features is slow
-    assert wide["features"] == "standardised" and wide["label_smoothing"] == 0
+    assert wide["features"] == "standardized" and wide["label_smoothing"] == 0
     sparse = st.MLPRegressor(random_state=0).fit(csr_matrix(many()[0]), many()[1])
-    assert sparse.recipe_["features"] == "standardised"
+    assert sparse.recipe_["features"] == "standardized"
 
 
 def test_frames_have_bins_where_there_are_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +79,8 @@ def test_the_number_of_networks_may_be_said() -> None:
 
 def test_each_network_holds_other_rows_out(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    cut = _mlp.cut
-    monkeypatch.setattr(_mlp, "cut", lambda x, y, w, rows: seen.append(rows) or cut(x, y, w, rows))
+    at = Rows.at
+    monkeypatch.setattr(Rows, "at", lambda rows, places: seen.append(places) or at(rows, places))
     st.MLPClassifier(random_state=0, ensemble=5, max_iter=1).fit(*IRIS)
     held, trained = seen[:5], seen[5:]
     assert len(np.unique(np.concatenate(held))) == 147  # one row of each class always stays
@@ -132,7 +132,7 @@ def test_an_eval_set_calibrates() -> None:
 def test_online_nothing_is_dropped_or_smoothed() -> None:
     found = st.MLPClassifier().partial_fit(*IRIS, classes=[0, 1, 2]).recipe_
     assert (found["ensemble"], found["dropout"], found["label_smoothing"]) == (1, 0.0, 0.0)
-    assert "weight_decay=0.1" in found["optimizer"] and found["features"] == "standardised"
+    assert "weight_decay=0.1" in found["optimizer"] and found["features"] == "standardized"
 
 
 def test_the_default_ensemble_gives_a_spread() -> None:

@@ -141,7 +141,7 @@ def test_numbers_alone_are_plain_numbers(kind: str) -> None:
         st.MLPRegressor(**QUICK, encode="numbers").fit(pd.DataFrame({"a": values, "b": FLOATS}), Y)
         for values in (column, np.asarray(same, float))
     )
-    assert model.recipe_["features"] == "standardised" and weights_of(model) == weights_of(plain)
+    assert model.recipe_["features"] == "standardized" and weights_of(model) == weights_of(plain)
     holes = pd.Series(column).copy()
     holes[7] = None
     frame = pd.DataFrame({"b": FLOATS, "a": holes})

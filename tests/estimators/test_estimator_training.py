@@ -228,7 +228,7 @@ def test_online_it_predicts_with_the_average_too() -> None:
     model = st.MLPRegressor(**QUICK, ema=0.9)
     for _ in range(3):
         model.partial_fit(*DIABETES)
-        trainer = model._trainers[0]
+        trainer = model._progress.trainers[0]
         np.testing.assert_array_equal(model.coefs_[0], trainer.averaged.parameters["0.weight"])
     assert not np.allclose(model.coefs_[0], trainer.network.parameters["0.weight"])
 
@@ -324,7 +324,7 @@ def test_a_plain_row_is_told_that_names_were_seen(make: Any, data: Any) -> None:
 
 def test_far_numbers_are_clipped_and_infinite_ones_refused() -> None:
     model = st.MLPRegressor(**QUICK).fit(*DIABETES)
-    edge = (model._scale.mean + 10 * model._scale.scale)[0]
+    edge = (model._model.preprocessor.scale.mean + 10 * model._model.preprocessor.scale.scale)[0]
     far = np.where(np.arange(10) == 3, 1e30, edge)[None]
     np.testing.assert_allclose(model.predict(far), model.predict(edge[None]), rtol=1e-5)
     with pytest.raises(ValueError, match="infinity"):

@@ -1,39 +1,255 @@
-"""What the two estimators share: the attributes, and the order in which a fit does its work."""
+"""What the two estimators share: a fit, and what it leaves behind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
+from .._arrays import is_frame
 from ..network import Network, dense_names
-from ._errors import refuse_too_large
-from ._input import cut, merge_rows, take
-from ._params import checked, decide
-from ._predict import Predicts
-from ._sklearn_preset import draw_like_sklearn
-from ._solver import Trains
+from ._errors import located, refuse_masked, refuse_too_large, warn_caller
+from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
+from ._model import K, Model
+from ._networks import new_networks, sklearn_networks
+from ._params import Parameters, Settings
+from ._plan import FitPlan
+from ._preprocess import Preprocessor
+from ._solver import FitResult, Progress, Solver
+from ._split import Split
 
-E = TypeVar("E", bound="BaseMLP")
+E = TypeVar("E", bound="BaseMLP[Any]")
+F = TypeVar("F", bound=Callable[..., Any])
 
-_TINY = 50  # rows: fewer train all at once, in float64
-_FEW = 200  # rows: a batch at most, even where they are sparse
+_FEWEST_TO_SCALE_BY = 10  # rows of the first call of partial_fit
 
 
-class BaseMLP(Trains, Predicts):
-    """What the classifier and the regressor share."""
+@dataclass(eq=False, repr=False)
+class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
+    """The estimator without its task."""
 
-    _losses: ClassVar[tuple[str, ...]]  # that have a name
+    _losses: ClassVar[tuple[str, ...]]  # by name
+    _numeric: ClassVar[bool]  # whether targets are numbers
 
-    def _store(self, values: Mapping[str, Any]) -> None:
-        for name, value in values.items():
-            if name not in ("self", "__class__"):
+    def fit(self: E, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> E:
+        """Train anew, or from the last weights with `warm_start`.
+
+        Parameters
+        ----------
+        X : array, CSR or CSC matrix, or data frame of shape (n, n_features)
+            The rows. A sparse matrix becomes dense batch by batch.
+        y : array of shape (n,) or (n, n_targets)
+            The numbers to predict; or labels of any type, (n,), or indicators of several labels a row, (n, n_labels).
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, >= 0; a row of weight 0 is no row. None: all are 1.
+        eval_set : (X, y) or (X, y, sample_weight), default=None
+            Rows to choose the best epoch by, instead of held-out ones; see `eval_metric`.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            This one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is out of its range, two do not go together, or X, y or a weight cannot be read: a shape that
+            does not fit, a value that is missing, not finite or of another kind. The estimator is as before then.
+        DivergedError
+            If the loss or a weight is no longer finite: the rate is too high, or the data is not scaled. The estimator
+            is as before then.
+        KeyboardInterrupt
+            By Ctrl-C. The estimator has what was trained in full epochs until then, or is as before if there was none.
+        """
+        return self._fit(X, y, sample_weight, eval_set)
+
+    def _fit(
+        self: E, X: Any, y: Any, sample_weight: Any, eval_set: Any, *, classes: Any = None, online: bool = False
+    ) -> E:
+        """Fit, or leave the estimator as it was."""
+        before = self.__dict__.copy()
+        try:
+            model, result = self._solve(X, y, sample_weight, eval_set, classes, online)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        self._publish(model, result)
+        if result.interrupt is not None:
+            raise result.interrupt
+        return self
+
+    def _solve(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any, online: bool
+    ) -> tuple[Model[K], FitResult]:
+        """Read, plan, split, preprocess and train; nothing is published yet."""
+        settings = Settings.of(self.get_params(deep=False), self._losses)
+        fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
+        as_table = takes_encoder(X, settings.encode) if fitted is None else fitted.preprocessor.encoder is not None
+
+        # read
+        x, given = read_rows(self, X, y, as_table=as_table, numeric=self._numeric, reset=fitted is None)
+        weight = read_weight(sample_weight, given)
+        task = self._task_of(given, classes, settings, None if fitted is None else fitted.task, online=online)
+        rows = Rows(x, task.encode(given), weight)
+        rows = replace(rows, weight=task.weighted(rows.y, weight, settings.class_weight))
+        eval_rows = None if eval_set is None else self._read_eval_set(eval_set, task, as_table=as_table)
+        if settings.eval_metric and eval_rows is None and not online and settings.early_stopping is False:
+            raise ValueError("eval_metric is given with early_stopping=False: expected an eval_set with it")
+        places = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
+        if len(places) < len(rows):  # a row without weight is no row
+            rows = rows.at(places)
+
+        # plan
+        rows, tiny = merge_if_tiny(rows, allowed=not (settings.like_sklearn or online))
+        random = check_random_state(settings.random_state)
+        plan = FitPlan.decide(
+            settings, len(rows), rows.x, random, tiny=tiny, online=online,
+            going_on=None if fitted is None else fitted.networks,
+            dtype=None if fitted is None else fitted.preprocessor.dtype,
+        )  # fmt: skip
+        networks = None if fitted is None else fitted.networks
+        if networks is None and settings.like_sklearn:  # which draws its weights before it splits
+            networks = sklearn_networks(plan, task, rows.x.shape[1], random)
+
+        # split
+        split = Split.of(plan, task, rows, eval_rows, random)
+        plan = plan.with_smoothing(classes=task.is_of_single_labels, held_out=split.holds_out)
+
+        # preprocess
+        if fitted is not None:
+            preprocessor = fitted.preprocessor
+        elif settings.like_sklearn:
+            preprocessor = Preprocessor(plan.dtype)
+        else:
+            scales = not online or len(split.fitted) >= _FEWEST_TO_SCALE_BY
+            preprocessor = Preprocessor.fit(
+                split.fitted, plan.dtype, bins=plan.recipe.bins, as_table=as_table, scales=scales
+            )
+            task = task.scaled_by(split.fitted.y, split.fitted.weight)
+        if plan.dtype == np.float32 and self._numeric:
+            refuse_too_large("y", task.scaled(rows.y), places)
+        features = preprocessor.features(split.fitted.x)
+
+        # solve
+        if networks is None:
+            networks = new_networks(plan, task, features, preprocessor)
+        before = Progress() if fitted is None else self._progress
+        solver = Solver(plan, task, preprocessor, before)
+        result = solver.train(networks, split.parts(task, preprocessor, features, plan), split.n_training)
+        return Model(task, preprocessor, result.networks), result
+
+    def _task_of(self, y: NDArray[Any], classes: Any, settings: Settings, last: K | None, *, online: bool) -> K:
+        """Return what is learned of the targets: anew, or as in the last fit, which they must suit then."""
+        raise NotImplementedError
+
+    def _read_eval_set(self, eval_set: Any, task: K, *, as_table: bool) -> Rows:
+        x, y, weight = eval_set_parts(eval_set)
+        try:
+            x, y = read_rows(self, x, y, as_table=as_table, numeric=self._numeric, reset=False)
+            task.check_same(y)
+            return Rows(x, task.encode(y), read_weight(weight, y))
+        except ValueError as error:
+            raise ValueError(f"eval_set: {error}") from None
+
+    def _publish(self, model: Model[K], result: FitResult) -> None:
+        """Take in what a fit has found: the one place that sets attributes."""
+        progress = result.progress
+        self._model, self._progress = model, progress
+        self.recipe_, self.history_, self.histories_ = result.recipe, result.history, result.histories
+        self.n_iter_, self.t_ = progress.n_iter, progress.t
+        self.loss_, self.best_loss_, self.validation_scores_ = result.loss, result.best_loss, result.scores
+        optional = {"loss_curve_": progress.loss_curve or None, "best_validation_score_": result.best_score}
+        for name, value in optional.items():
+            self.__dict__.pop(name, None)
+            if value is not None:
                 setattr(self, name, value)
+
+    # --- What a fit leaves behind ---
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_model" in vars(self)
+
+    @property
+    def networks_(self) -> list[Network]:
+        """The networks, all of an ensemble."""
+        return self._fitted.networks
+
+    @property
+    def network_(self) -> Network:
+        """The first network."""
+        return self._fitted.networks[0]
+
+    @property
+    def coefs_(self) -> list[NDArray[Any]]:
+        """The weights of the dense layers, (n_in, n_out) each: those of the first network, for scaled features."""
+        parameters = self.network_.parameters
+        return [parameters[f"{name}.weight"] for name in dense_names(self.network_)]
+
+    @property
+    def intercepts_(self) -> list[NDArray[Any]]:
+        """The biases of the dense layers, (n_out,) each."""
+        parameters = self.network_.parameters
+        return [parameters[f"{name}.bias"] for name in dense_names(self.network_)]
+
+    @property
+    def n_layers_(self) -> int:
+        """Dense layers of a network, and one for the input."""
+        return len(dense_names(self.network_)) + 1
+
+    @property
+    def n_outputs_(self) -> int:
+        """Outputs of a network."""
+        return self._fitted.task.n_outputs
+
+    @property
+    def out_activation_(self) -> str:
+        """The link between outputs and predictions: "softmax", "logistic", "identity" or "exp"."""
+        return self._fitted.task.out_activation
+
+    @property
+    def _fitted(self) -> Model[K]:
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        return self._model
+
+    # --- Predicting ---
+
+    def _predict(self, x: Any) -> tuple[K, NDArray[Any]]:
+        """Return the task, and the outputs of each network for the rows, (networks, n, n_outputs)."""
+        own = vars(self)
+        # The usual case costs no more than these checks: the network itself refuses what is not finite.
+        if (
+            type(x) is np.ndarray and x.dtype.char in "fd" and x.ndim == 2 and "_model" in own
+            and (model := own["_model"]).preprocessor.encoder is None and x.shape[1] == self.n_features_in_ and len(x)
+        ):  # fmt: skip
+            if "feature_names_in_" in own:  # scikit-learn's own words, for a hundredth of its time
+                name = type(self).__name__
+                warn_caller(f"X does not have valid feature names, but {name} was fitted with feature names")
+            try:
+                return model.task, model.of_numbers(x)
+            except ValueError:
+                pass  # to be said in scikit-learn's words, below
+        check_is_fitted(self)
+        model = self._model
+        if model.preprocessor.encoder is not None:
+            if not is_frame(x):
+                x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
+                _check_feature_names(self, x, reset=False)
+            return model.task, model.outputs(x)
+        given = x
+        refuse_masked(X=x)
+        try:
+            x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        except ValueError as error:
+            raise located(error, X=given) from None
+        return model.task, model.outputs(x)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -44,130 +260,12 @@ class BaseMLP(Trains, Predicts):
             tags.target_tags.multi_output = True
         return tags
 
-    @property
-    def coefs_(self) -> list[NDArray[Any]]:
-        """The weights of the dense layers, (n_in, n_out) each: those of the first network, for scaled features."""
-        parameters = self._first_network.parameters
-        return [parameters[f"{name}.weight"] for name in dense_names(self._first_network)]
 
-    @property
-    def intercepts_(self) -> list[NDArray[Any]]:
-        """The biases of the dense layers, (n_out,) each."""
-        parameters = self._first_network.parameters
-        return [parameters[f"{name}.bias"] for name in dense_names(self._first_network)]
-
-    @property
-    def _first_network(self) -> Network:
-        if "network_" not in vars(self):
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        network: Network = self.network_
-        return network
-
-    def _fit(
-        self: E, x: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any = None, online: bool = False
-    ) -> E:
-        before = self.__dict__.copy()
-        try:
-            return self._read_and_train(x, y, sample_weight, eval_set, classes, online)
-        except Exception:  # as if it had never been called; Ctrl-C keeps what is trained
-            self.__dict__ = before
-            raise
-
-    def _read_and_train(self: E, x: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any, online: bool) -> E:
-        o = checked(self.get_params(deep=False), self._losses)
-        goes_on = "network_" in vars(self) and (o["warm_start"] or online)
-        x, y = self._read(x, y, o, reset=not goes_on)
-        weight = None if sample_weight is None else self._read_weight(sample_weight, y)
-        targets = self._encode_targets(y, classes, goes_on=goes_on, online=online)
-        weight = self._class_weighted(targets, y, weight, o)
-        held = None if eval_set is None else self._read_eval_set(eval_set, o)
-        if o["eval_metric"] and held is None and not online and o["early_stopping"] is False:
-            raise ValueError("eval_metric is given with early_stopping=False: expected an eval_set with it")
-
-        places = np.arange(targets.shape[0])
-        if weight is not None and not weight.all():  # a row without weight is no row
-            places = np.flatnonzero(weight)
-            x, targets, weight = take(x, places), targets[places], weight[places]
-        few = targets.shape[0] <= _FEW
-        if few and hasattr(x, "toarray"):
-            x = x.toarray()
-        tiny = False
-        if few and isinstance(x, np.ndarray) and not (o["like_sklearn"] or online):
-            found = merge_rows(x, targets, weight)
-            tiny = len(found[0]) < _TINY
-            if tiny:
-                x, targets, weight = found
-        random = check_random_state(o["random_state"])
-        legacy = o["like_sklearn"]
-        seed = 0 if legacy and o["random_state"] is not None else int(random.randint(2**31 - 1))
-        decide(o, targets.shape[0], tiny=tiny, online=online)
-
-        if not goes_on:
-            self._dtype = np.dtype(
-                np.float64 if tiny or o["solver"] == "lbfgs" or (legacy and getattr(x, "dtype", None) == np.float64)
-                 else np.float32
-            )  # fmt: skip
-        if legacy and not goes_on:
-            self._encoder, self._scale = None, None
-            networks = [self._network(x.shape[1], o, seed + i) for i in range(o["ensemble"])]
-            for network in networks:
-                draw_like_sklearn(network, random, logistic=o["activation"][:1] == ["sigmoid"])
-        n_networks = len(self.networks_) if goes_on else o["ensemble"]
-        splits = self._split(targets, o, random, seed, n_networks, tiny=tiny, online=online or held is not None)
-        if o["eval_metric"] and not online and held is None and not splits:
-            raise ValueError(f"eval_metric has none of {len(targets)} rows to measure: expected more, or an eval_set")
-        whole = targets
-        if len(splits) == 1:
-            train, valid = splits[0]
-            held = (take(x, valid), targets[valid], None if weight is None else weight[valid])
-            if held[2] is not None and not held[2].any():
-                held = None
-            x, targets, weight = take(x, train), targets[train], None if weight is None else weight[train]
-        n = targets.shape[0]
-        if not goes_on:
-            if not legacy:
-                self._fit_scales(x, targets, weight, o["recipe"].bins, scale_features=not online or n >= 10)
-            else:
-                self._target_scale = None
-        if self._dtype == np.float32 and not is_classifier(self):
-            refuse_too_large("y", self._scaled_target(whole), places)
-        rows = self._features(x)
-        held = None if held is None else (self._features(held[0]), *held[1:])
-        if o.get("label_smoothing", 0.0) is None:
-            smooths = self._n_out > 1 and self._loss_name() == "cross_entropy" and (len(splits) > 1 or held is not None)
-            o["label_smoothing"] = o["recipe"].label_smoothing if smooths else 0.0
-            o["calibrates"] = smooths
-        if goes_on:
-            networks = self.networks_
-        elif not legacy:
-            networks = [self._network(rows.shape[1], o, seed + i) for i in range(o["ensemble"])]
-            for network in networks:
-                self._silence_unseen(network, rows)
-
-        y_train = self._trained_targets(targets, o)
-        if held is not None:
-            held = (held[0], self._scaled_target(held[1]), held[2])
-        if not goes_on:
-            self.n_iter_ = self.t_ = 0
-            self._trainers = None
-        self.networks_, self.network_ = networks, networks[0]
-        self.n_layers_, self.n_outputs_ = len(dense_names(networks[0])) + 1, networks[0].n_out
-        if online:
-            return self._train_online(rows, y_train, weight, o, seed)
-        parts: list[Any] = [(lambda: (rows, y_train, weight), held)] * len(networks)
-        if len(splits) > 1:
-            n, y_held = len(splits[0][0]), self._scaled_target(targets)
-            parts = [
-                (partial(cut, rows, y_train, weight, train), cut(rows, y_held, weight, valid))
-                for train, valid in splits
-            ]
-        self._train(n, parts, o, seed, tiny=tiny)
-        if o.get("calibrates"):
-            self._calibrate([held for _, held in parts])
-        return self
-
-
-def can_go_on(estimator: Any) -> bool:
+def _can_go_on(estimator: Any) -> bool:
+    """Tell whether an estimator has partial_fit; AttributeError where it has not."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit is not available with solver='lbfgs'")
     return True
+
+
+where_it_can_go_on: Callable[[F], F] = available_if(_can_go_on)  # a method that other estimators have not

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 from .._blocks import blocks
 from ..network import dense_names
 from ..training import Trainer
+from ._input import Rows
 
 
-def minimise(
+def minimize(
     trainer: Trainer,
-    x: Any,
-    y: NDArray[Any],
-    weight: NDArray[Any] | None,
+    rows: Rows,
     scale: Callable[[NDArray[Any]], NDArray[Any]],
     *,
     factor: float,
@@ -25,29 +25,55 @@ def minimise(
     max_iter: int,
     tol: float,
 ) -> tuple[float, int, bool]:
-    """Minimise the whole loss by SciPy's L-BFGS-B; return loss, iterations and whether it converged."""
-    from scipy.optimize import minimize  # type: ignore[import-untyped]
+    """Minimize the mean loss of all rows, (n, n_features), by SciPy's L-BFGS-B.
 
+    Parameters
+    ----------
+    trainer : Trainer
+        Whose network is trained.
+    rows : Rows
+        Features and targets.
+    scale : callable
+        What makes dense features of a block of rows.
+    factor : float
+        What scikit-learn's loss is of ours.
+    alpha : float
+        Strength of the L2 penalty, divided by the sum of the weights of rows.
+    max_iter : int
+        The most iterations.
+    tol : float
+        The gradient's largest element at which it stops.
+
+    Returns
+    -------
+    loss : float
+        With the penalty.
+    n_iter : int
+        Iterations.
+    converged : bool
+        Whether it stopped by itself.
+    """
+    x, y, weight = rows.x, rows.y, rows.weight
     core, network = trainer._core, trainer.network._core
     start = network.state()
-    penalised = {f"{name}.weight" for name in dense_names(trainer.network)}
-    is_weight = np.concatenate([np.full(v.size, name in penalised) for name, v in trainer.network.parameters.items()])
+    penalized = {f"{name}.weight" for name in dense_names(trainer.network)}
+    is_weight = np.concatenate([np.full(v.size, name in penalized) for name, v in trainer.network.parameters.items()])
     total = float(x.shape[0] if weight is None else np.sum(weight, dtype=np.float64))
 
     def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         network.restore(np.ascontiguousarray(flat, start.dtype))
         loss = 0.0
-        for rows, block in blocks(x):
-            weights = None if weight is None else weight[rows]
+        for part, block in blocks(x):
+            weights = None if weight is None else weight[part]
             share = (len(block) if weights is None else float(weights.sum())) / total
             if share:
-                loss += share * core.differentiate(scale(block), y[rows], weights)
+                loss += share * core.differentiate(scale(block), y[part], weights)
         penalty = alpha / total
         shrunk = flat * is_weight
         return factor * loss + penalty / 2 * float(shrunk @ shrunk), factor * core.mean_gradient() + penalty * shrunk
 
     try:
-        found = minimize(
+        found = optimize.minimize(
             loss_and_gradient,
             start,
             method="L-BFGS-B",

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ..callbacks import BestWeights, Callback, FitState
 from ..network import Network, dense_names
 from ..training import Trainer
+from ._optimizer import gradient_factor, sklearn_penalty
+from ._params import Settings
+from ._task import Task, loss_name
 
 
 def draw_like_sklearn(network: Network, random: np.random.RandomState, *, logistic: bool) -> None:
@@ -101,8 +104,22 @@ class StopLikeSklearn(Callback):
         self._best.put_back(fit)
 
 
-def penalised(factor: float, alpha: float, batch_weight: float, network: Network) -> Callable[[float, Network], float]:
-    """Return what makes scikit-learn's loss: `factor` times ours, and the L2 penalty as it stood in mid-epoch."""
+def loss_like_sklearn(
+    settings: Settings, task: Task, batch: int, network: Network
+) -> Callable[[float, Network], float]:
+    """Return what turns our loss of an epoch into scikit-learn's: a multiple, and the L2 penalty as in mid-epoch.
+
+    Parameters
+    ----------
+    settings, task
+        Of the estimator.
+    batch : int
+        Rows in a batch.
+    network : Network
+        As it is before the first epoch.
+    """
+    factor = 0.5 if loss_name(task) == "mse" else 1 / gradient_factor(task)
+    alpha, batch_weight = sklearn_penalty(settings), batch * settings.accumulate
     before = _squares(network) if alpha else 0.0
 
     def to_loss(loss: float, network: Network) -> float:

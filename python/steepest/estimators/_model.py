@@ -1,0 +1,68 @@
+"""What a fitted estimator predicts by: one value, replaced as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._blocks import block_rows, blocks
+from ..network import Network
+from ._preprocess import Preprocessor
+from ._task import Task
+
+K = TypeVar("K", bound=Task)
+
+
+@dataclass(frozen=True)
+class Model(Generic[K]):
+    """Raw rows to the outputs of networks.
+
+    Parameters
+    ----------
+    task : Task
+        What the outputs mean.
+    preprocessor : Preprocessor
+        What makes features of rows.
+    networks : list of Network
+        All of one architecture.
+    """
+
+    task: K
+    preprocessor: Preprocessor
+    networks: list[Network]
+
+    def outputs(self, x: Any) -> NDArray[Any]:
+        """Return the outputs of each network, (networks, n, n_outputs), for checked rows, a table or a CSR matrix."""
+        if self.preprocessor.encoder is not None:
+            return self.of_features(self.preprocessor.encoder.transform(x))
+        if hasattr(x, "tocsr"):
+            return np.concatenate([self.of_numbers(block) for _, block in blocks(x.tocsr())], axis=1)
+        return self.of_numbers(x)
+
+    def of_numbers(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs for an array of unscaled numbers; the networks refuse what is not finite."""
+        scale = self.preprocessor.scale
+        if scale is None:
+            return self.of_features(x)
+        if len(x) == 1:  # a single row is left to the networks to round
+            return self.of_features(scale.features(x))
+        outputs = self._empty(len(x))
+        size = block_rows(x)
+        for start in range(0, len(x), size):
+            rows = scale.apply(x[start : start + size], self.preprocessor.dtype)
+            for i, network in enumerate(self.networks):
+                network.predict(rows, outputs[i, start : start + size])
+        return outputs
+
+    def of_features(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs for features."""
+        outputs = self._empty(len(features))
+        for i, network in enumerate(self.networks):
+            network.predict(features, outputs[i])
+        return outputs
+
+    def _empty(self, n: int) -> NDArray[Any]:
+        return np.empty((len(self.networks), n, self.task.n_outputs), self.preprocessor.dtype)
