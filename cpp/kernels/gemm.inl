@@ -3,10 +3,23 @@
 // B always comes in panels; A is read one number at a time and broadcast. With A in panels too, the numbers of a tile
 // lie a constant distance apart in both directions that are needed: down a column of A for x W and dy W^T, along a row
 // of A for x^T dy. So nothing is packed but W^T, a block at a time.
+#pragma once
+
+#include "activations.inl"
+#include "kernels.hpp"
+#include "optimizers.inl"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
 
+// The register tile: rows x kTileVectors accumulators, the vectors of B and one broadcast of A must fit the registers.
+#if defined(__AVX512F__) || defined(__aarch64__) || STEEPEST_VECTOR_BYTES == 64
+constexpr std::size_t kTileRows = 14;
+#else
+constexpr std::size_t kTileRows = 6;
+#endif
 // Block sizes, of which bench/README.md tells the gains. kBlockRows rows of A stay in L2, kDepth numbers of the sum at a
 // time; beside them a panel of B of so many numbers stays in L1, or where vectors are long in L2, whence it comes fast
 // enough. kChunk: the numbers of a panel of B that are sure to stay in L1.
@@ -185,8 +198,6 @@ inline void each_tile(std::size_t row0, std::size_t row1, F f) {
         row0 += count;
     }
 }
-
-inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
 // C = start + A B for a part of C, which has `columns`, over a sum of `depth` numbers from A. `t` holds the pointers for row 0,
 // the first number and panel 0. The sum runs in blocks of kDepth, for which C holds the partial sums. finish(panel, vectors,

@@ -1,13 +1,15 @@
 // One translation unit for each instruction set: the build gives the flags and the name.
 #include "kernels.hpp"
 
-#include "vec.inl"
-#include "elementwise.inl"
+#include "activations.inl"
 #include "gemm.inl"
 #include "loss.inl"
 #include "norm.inl"
+#include "optimizers.inl"
+#include "panel.inl"
 #include "rows.inl"
 #include "select.inl"
+#include "vec.inl"
 
 #define STEEPEST_JOIN(a, b) a##b
 #define STEEPEST_NAME(a, b) STEEPEST_JOIN(a, b)

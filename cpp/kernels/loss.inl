@@ -1,15 +1,12 @@
 // Losses: value and gradient in one pass over the rows.
+#pragma once
+
+#include "kernels.hpp"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
-
-// f(at, mask) for each vector of row `row` in a matrix of n columns with panels `stride` apart; mask tells its columns.
-template <class T, class F>
-inline void each_vector_of_row(std::size_t row, std::size_t n, F f) {
-    for (std::size_t c = 0; c < n; c += kLanes<T>) {
-        f(c / kPanel<T>, row * kPanel<T> + c % kPanel<T>, first_lanes<T>(n - c < kLanes<T> ? n - c : kLanes<T>));
-    }
-}
 
 // Losses of one number: value(y, t) and its derivative slope(y, t) by y.
 template <class T>

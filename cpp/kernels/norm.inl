@@ -1,4 +1,9 @@
 // Batch and layer normalisation, forward and backward.
+#pragma once
+
+#include "kernels.hpp"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
@@ -33,12 +38,6 @@ ColumnMoments<T> column_moments(std::size_t rows, const T* x) {
         return d * d;
     });
     return {mean, squares / count};
-}
-
-// f(panel, c): each vector of the columns, c counting the columns.
-template <class T, class F>
-inline void each_vector_of_columns(std::size_t panel0, std::size_t panel1, F f) {
-    for (std::size_t c = panel0 * kPanel<T>; c < panel1 * kPanel<T>; c += kLanes<T>) f(c / kPanel<T>, c);
 }
 
 // A batch of one row has no variance: it is normalised by the running statistics, which it leaves alone.

@@ -1,4 +1,9 @@
 // Rows in and out of panels, and dropout, whose random numbers belong to rows and columns.
+#pragma once
+
+#include "kernels.hpp"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {

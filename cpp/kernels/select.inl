@@ -1,4 +1,9 @@
 // The largest gradients alone: what finds them, and the update that moves nothing else (see kernels.hpp for keys).
+#pragma once
+
+#include "kernels.hpp"
+#include "optimizers.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {

@@ -1,0 +1,53 @@
+// Panels: the vectors of a row, of a panel and of a column, and the slots beside them (see kernels.hpp for the layout).
+#pragma once
+
+#include "kernels.hpp"
+#include "vec.inl"
+
+namespace steepest {
+namespace {
+
+constexpr std::size_t kTileVectors = 2;
+
+template <class T>
+constexpr std::size_t kPanel = kTileVectors * kLanes<T>;
+
+inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
+
+// The vectors of a row that hold columns of panel `panel` in a matrix of n columns.
+template <class T>
+inline std::size_t vectors_used(std::size_t n, std::size_t panel) {
+    return n - panel * kPanel<T> > kLanes<T> ? kTileVectors : 1;
+}
+
+// f(offset) for every vector of `rows` rows of a panel, of which `vectors` are in use.
+template <class T, class F>
+inline void each_vector(std::size_t rows, std::size_t vectors, F f) {
+    if (vectors == kTileVectors) {
+        for (std::size_t i = 0; i < rows * kPanel<T>; i += kLanes<T>) f(i);
+    } else {
+        for (std::size_t r = 0; r < rows; ++r) f(r * kPanel<T>);
+    }
+}
+
+// f(at, mask) for each vector of row `row` in a matrix of n columns with panels `stride` apart; mask tells its columns.
+template <class T, class F>
+inline void each_vector_of_row(std::size_t row, std::size_t n, F f) {
+    for (std::size_t c = 0; c < n; c += kLanes<T>) {
+        f(c / kPanel<T>, row * kPanel<T> + c % kPanel<T>, first_lanes<T>(n - c < kLanes<T> ? n - c : kLanes<T>));
+    }
+}
+
+// f(panel, c): each vector of the columns, c counting the columns.
+template <class T, class F>
+inline void each_vector_of_columns(std::size_t panel0, std::size_t panel1, F f) {
+    for (std::size_t c = panel0 * kPanel<T>; c < panel1 * kPanel<T>; c += kLanes<T>) f(c / kPanel<T>, c);
+}
+
+template <class T>
+Slots<T> slots_at(Slots<T> s, std::size_t at) {
+    return {s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
+}
+
+}  // namespace
+}  // namespace steepest
