@@ -2,13 +2,14 @@
 #include "kernels.hpp"
 
 #include "activations.inl"
-#include "gemm.inl"
+#include "dense.inl"
 #include "loss.inl"
 #include "norm.inl"
 #include "optimizers.inl"
 #include "panel.inl"
 #include "rows.inl"
-#include "select.inl"
+#include "tile.inl"
+#include "top_k.inl"
 #include "vec.inl"
 
 #define STEEPEST_JOIN(a, b) a##b
