@@ -8,31 +8,31 @@
 namespace steepest {
 namespace {
 
-// Each activation: value(z) and slope(y, z). Only those with kNeedsInput read z for the slope.
+// Each activation y = value(z), and its derivative slope(y, z), which reads z alone where slope_needs_input, else y alone.
 template <class T>
 struct Identity {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::identity;
     static Vec<T> value(Vec<T> z, T) { return z; }
     static Vec<T> slope(Vec<T>, Vec<T>, T) { return splat<T>(T(1)); }
 };
 
 template <class T>
 struct Relu {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::relu;
     static Vec<T> value(Vec<T> z, T) { return select<T>(z < T(0), Vec<T>{}, z); }  // keeps a NaN
     static Vec<T> slope(Vec<T> y, Vec<T>, T) { return select<T>(y > T(0), splat<T>(T(1)), Vec<T>{}); }
 };
 
 template <class T>
 struct LeakyRelu {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::leaky_relu;
     static Vec<T> value(Vec<T> z, T alpha) { return select<T>(z < T(0), z * alpha, z); }
     static Vec<T> slope(Vec<T> y, Vec<T>, T alpha) { return select<T>(y > T(0), splat<T>(T(1)), splat<T>(alpha)); }
 };
 
 template <class T>
 struct Elu {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::elu;
     static Vec<T> value(Vec<T> z, T alpha) {
         return select<T>(z > T(0), z, alpha * expm1_negative<T>(select<T>(z > T(0), Vec<T>{}, z)));
     }
@@ -42,7 +42,7 @@ struct Elu {
 // Klambauer et al., Self-Normalizing Neural Networks (2017).
 template <class T>
 struct Selu {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::selu;
     static constexpr T kScale = T(1.0507009873554804934193349852946);
     static constexpr T kAlpha = T(1.6732632423543772848170429916717);
     static Vec<T> value(Vec<T> z, T) { return kScale * Elu<T>::value(z, kAlpha); }
@@ -51,7 +51,7 @@ struct Selu {
 
 template <class T>
 struct Gelu {
-    static constexpr bool kNeedsInput = true;
+    static constexpr Activation kActivation = Activation::gelu;
     static Vec<T> value(Vec<T> z, T) { return z * normal<T>(z).below; }
     static Vec<T> slope(Vec<T>, Vec<T> z, T) {
         const Normal<T> n = normal<T>(z);
@@ -61,7 +61,7 @@ struct Gelu {
 
 template <class T>
 struct Silu {
-    static constexpr bool kNeedsInput = true;
+    static constexpr Activation kActivation = Activation::silu;
     static Vec<T> value(Vec<T> z, T) { return z * sigmoid<T>(z); }
     static Vec<T> slope(Vec<T>, Vec<T> z, T) {
         const Vec<T> s = sigmoid<T>(z);
@@ -71,21 +71,21 @@ struct Silu {
 
 template <class T>
 struct Sigmoid {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::sigmoid;
     static Vec<T> value(Vec<T> z, T) { return sigmoid<T>(z); }
     static Vec<T> slope(Vec<T> y, Vec<T>, T) { return y * (T(1) - y); }
 };
 
 template <class T>
 struct Tanh {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::tanh;
     static Vec<T> value(Vec<T> z, T) { return tanh<T>(z); }
     static Vec<T> slope(Vec<T> y, Vec<T>, T) { return T(1) - y * y; }
 };
 
 template <class T>
 struct Softplus {
-    static constexpr bool kNeedsInput = false;
+    static constexpr Activation kActivation = Activation::softplus;
     static Vec<T> value(Vec<T> z, T) { return softplus<T>(z); }
     static Vec<T> slope(Vec<T> y, Vec<T>, T) { return -expm1_negative<T>(-y); }
 };
@@ -93,7 +93,7 @@ struct Softplus {
 // z tanh(softplus(z)) (Misra, 2019). With w = e^z the tanh is n / (n + 2), n = w (w + 2); past 20 it is 1 to the last bit.
 template <class T>
 struct Mish {
-    static constexpr bool kNeedsInput = true;
+    static constexpr Activation kActivation = Activation::mish;
     static Vec<T> value(Vec<T> z, T) {
         const Vec<T> w = exp<T>(select<T>(z > T(20), splat<T>(T(20)), z));
         const Vec<T> n = w * (w + T(2));
@@ -152,10 +152,11 @@ template <class T>
 SlopeRows<T> slope_rows(Activation activation) {
     return with_activation<T>(activation, [](auto act) -> SlopeRows<T> {
         using Act = decltype(act);
+        constexpr bool kOfInput = slope_needs_input(Act::kActivation);
         return [](std::size_t rows, std::size_t vectors, T* dy, const T* y, const T* z, T alpha) {
             each_vector<T>(rows, vectors, [=](std::size_t i) {
-                const Vec<T> output = Act::kNeedsInput ? Vec<T>{} : load(y + i);
-                const Vec<T> input = Act::kNeedsInput ? load(z + i) : Vec<T>{};
+                const Vec<T> output = kOfInput ? Vec<T>{} : load(y + i);
+                const Vec<T> input = kOfInput ? load(z + i) : Vec<T>{};
                 store<T>(dy + i, load(dy + i) * Act::slope(output, input, alpha));
             });
         };

@@ -14,6 +14,12 @@ namespace steepest {
 
 enum class Activation : std::int32_t { identity, relu, leaky_relu, elu, selu, gelu, silu, sigmoid, tanh, softplus, mish };
 
+// Whether an activation's derivative is computed from its input z; the others' follows from the output y, so that their z need
+// not be kept. Static: each instruction set has its own, where it leaves code at all.
+static constexpr bool slope_needs_input(Activation a) {
+    return a == Activation::gelu || a == Activation::silu || a == Activation::mish;
+}
+
 enum class Loss : std::int32_t { mse, mae, huber, quantile, cross_entropy, binary_cross_entropy, poisson };
 
 enum class Rule : std::int32_t { sgd, adam, rmsprop };
