@@ -48,9 +48,7 @@ struct QuantileLoss {
 // From the logit y: softplus(y) - y t, which neither overflows nor clips.
 template <class T>
 struct BinaryCrossEntropy {
-    static Vec<T> value(Vec<T> y, Vec<T> t, T) {
-        return select<T>(y > T(0), y * (T(1) - t), -y * t) + log1p_unit<T>(exp<T>(-absolute<T>(y)));
-    }
+    static Vec<T> value(Vec<T> y, Vec<T> t, T) { return select<T>(y > T(0), y * (T(1) - t), -y * t) + softplus_tail<T>(y); }
     static Vec<T> slope(Vec<T> y, Vec<T> t, T) { return sigmoid<T>(y) - t; }
 };
 
@@ -110,6 +108,18 @@ private:
     int factors_ = 0;
 };
 
+// Adds a row's weight * (share * log(normalizer) - linear); a row of weight 0 has no part. With top the largest logit,
+// normalizer = sum(exp(y - top)): no exp overflows, and top + log(normalizer) is the log of the sum of exp(y). For a row t of
+// probabilities share = sum(t) and linear = t.(y - top). Most rows count once: their logarithms go to `logs`.
+inline void add_row(double& total, LogSum& logs, double weight, double share, double normalizer, double linear) {
+    if (weight == 1 && share == 1) {
+        logs.add(normalizer);
+        total -= linear;
+    } else if (weight > 0) {
+        total += weight * (share * __builtin_log(normalizer) - linear);
+    }
+}
+
 // Cross-entropy of as many rows as a vector has lanes, for labels of few classes: the numbers stand in one panel, and are
 // turned so that each lane works on a row of its own.
 template <class T>
@@ -131,12 +141,7 @@ void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total
     for (std::size_t i = 0; i < L; ++i) {
         const double weight = double(weights[i]);
         const double linear = double(a.y.data[(row + i) * P + std::size_t(a.labels[row + i])]) - double(tops[i]);
-        if (weight == 1) {
-            logs.add(double(sums[i]));
-            total -= linear;
-        } else if (weight > 0) {
-            total += weight * (__builtin_log(double(sums[i])) - linear);
-        }
+        add_row(total, logs, weight, 1, double(sums[i]), linear);
     }
     if (!a.dy.data) return;
 
@@ -161,7 +166,7 @@ double cross_entropy(const LossArgs<T>& a) {
         return label / kPanel<T> * m.stride + row * kPanel<T> + label % kPanel<T>;
     };
     double total = 0;
-    LogSum logs;  // of the rows that count 1
+    LogSum logs;  // of the rows that count once
     std::size_t row = a.row0;
     for (; a.labels && a.n_out <= kPanel<T> && row + kLanes<T> <= a.row1; row += kLanes<T>) {
         cross_entropy_of_lanes(a, row, total, logs);
@@ -188,12 +193,7 @@ double cross_entropy(const LossArgs<T>& a) {
         const double normalizer = double(sum<T>(exps)), weight = row_weight(a, row);
         const double share = a.labels ? 1.0 : double(sum<T>(mass));
         const double linear = a.labels ? double(a.y.data[label_of(a.y, row)]) - double(top) : double(sum<T>(dot));
-        if (weight == 1 && share == 1) {
-            logs.add(normalizer);
-            total -= linear;
-        } else if (weight > 0) {
-            total += weight * (share * __builtin_log(normalizer) - linear);
-        }
+        add_row(total, logs, weight, share, normalizer, linear);
         if (!a.dy.data) continue;
 
         const T scale = T(weight * double(a.scale)), factor = T(double(scale) / normalizer * share);

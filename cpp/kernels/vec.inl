@@ -304,9 +304,15 @@ inline Vec<T> tanh(Vec<T> x) {
     return with_sign<T>(select<T>(size < T(0.54930614433405484570), low, high), x);
 }
 
+// log(1 + e^-|x|): what softplus(x) = log(1 + e^x) has beyond max(x, 0).
+template <class T>
+inline Vec<T> softplus_tail(Vec<T> x) {
+    return log1p_unit<T>(exp<T>(-absolute<T>(x)));
+}
+
 template <class T>
 inline Vec<T> softplus(Vec<T> x) {
-    return select<T>(x < T(0), Vec<T>{}, x) + log1p_unit<T>(exp<T>(-absolute<T>(x)));
+    return select<T>(x < T(0), Vec<T>{}, x) + softplus_tail<T>(x);
 }
 
 // The normal distribution: its density at x, and the probability of a value below x.
