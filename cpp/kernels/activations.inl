@@ -168,7 +168,7 @@ void activate(const Block* b, Matrix<const T> x, Matrix<T> y, Matrix<T> z, Activ
     const auto rows = activate_rows<T>(activation);
     for (std::size_t p = b->panel0; p < b->panel1; ++p) {
         const std::size_t at = b->row0 * kPanel<T>;
-        rows(b->row1 - b->row0, kTileVectors, x.data + p * x.stride + at, y.data + p * y.stride + at,
+        rows(b->row1 - b->row0, kPanelVectors, x.data + p * x.stride + at, y.data + p * y.stride + at,
              z.data ? z.data + p * z.stride + at : nullptr, alpha);
     }
 }
@@ -178,7 +178,7 @@ void activate_gradient(const Block* b, Matrix<T> dy, Matrix<const T> y, Matrix<c
     const auto rows = slope_rows<T>(activation);
     for (std::size_t p = b->panel0; p < b->panel1; ++p) {
         const std::size_t at = b->row0 * kPanel<T>;
-        rows(b->row1 - b->row0, kTileVectors, dy.data + p * dy.stride + at, y.data ? y.data + p * y.stride + at : nullptr,
+        rows(b->row1 - b->row0, kPanelVectors, dy.data + p * dy.stride + at, y.data ? y.data + p * y.stride + at : nullptr,
              z.data ? z.data + p * z.stride + at : nullptr, alpha);
     }
 }

@@ -11,6 +11,12 @@
 namespace steepest {
 namespace {
 
+// Panels of W^T that are packed at a time, each kDepth numbers of the sum deep.
+constexpr std::size_t kPackedPanels = 8;
+
+template <class T>
+constexpr std::size_t kScratch = kDepth * kPanel<T> * kPackedPanels;
+
 // y = x W + b and the activation, for a part of y.
 template <class T>
 void forward(const ForwardArgs<T>* args, const Block* part) {
@@ -23,20 +29,25 @@ void forward(const ForwardArgs<T>* args, const Block* part) {
         T* y = f.y.data + p * f.y.stride + row * P;
         activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + row * P : nullptr, f.alpha);
     };
-    TileArgs<T> t{f.n_in, f.x.data, f.x.stride, f.weight.data, f.weight.stride, f.bias, false, f.y.data, f.y.stride};
+    TileArgs<T> t;
+    t.depth = f.n_in;
+    t.a = f.x;
+    t.b = f.weight;
+    t.bias = f.bias;
+    t.c = f.y;
     if (part->row1 - part->row0 != 1) {
-        multiply<T>(*part, f.n_out, f.n_in, t, finish);
+        multiply(*part, f.n_out, t, finish);
         return;
     }
     // One row reads each panel of W once from end to end: no blocks, which are half of a small network's time.
-    t.a += part->row0 * P;
+    t.a.data += part->row0 * P;
     for (std::size_t p = part->panel0, step = 1; p < part->panel1; p += step) {
         const std::size_t vectors = vectors_used<T>(f.n_out, p);
         const std::size_t whole = smaller(part->panel1, f.n_out / P);  // panels with all their columns end there
-        const WideTile<T> wide = p < whole ? wide_tile<T>(1, whole - p) : WideTile<T>{1, Tiles<T, false>::kOf[vectors - 1][0]};
-        t.b = f.weight.data + p * f.weight.stride;
+        const WideTile<T> wide = p < whole ? wide_tile<T>(1, whole - p) : WideTile<T>{1, Tiles<T>::kOf[vectors - 1][0]};
+        t.b.data = f.weight.data + p * f.weight.stride;
         t.bias = f.bias ? f.bias + p * P : nullptr;
-        t.c = f.y.data + p * f.y.stride + part->row0 * P;
+        t.c.data = f.y.data + p * f.y.stride + part->row0 * P;
         wide.run(t);
         step = wide.panels;
         for (std::size_t m = 0; m < step; ++m) finish(p + m, vectors, part->row0, 1);
@@ -138,12 +149,16 @@ void input_gradient(const InputGradientArgs<T>* args, const Block* part, std::si
             for (std::size_t p = group; p < group_end; ++p) {
                 pack_transposed(g, p, k, depth, scratch + (p - group) * kDepth * P);
             }
-            const TileArgs<T> t{0,     g.dy.data + k / P * g.dy.stride, g.dy.stride, scratch, kDepth * P, nullptr,
-                                k > 0, g.dx.data + group * g.dx.stride, g.dx.stride};
-            multiply<T>({part->row0, part->row1, 0, group_end - group}, g.n_in - group * P, depth, t,
-                        [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
-                            if (last) finish(group + panel, vectors, row, rows);
-                        });
+            TileArgs<T> t;
+            t.depth = depth;
+            t.a = {g.dy.data + k / P * g.dy.stride, g.dy.stride};
+            t.b = {scratch, kDepth * P};
+            t.resumes = k > 0;
+            t.c = {g.dx.data + group * g.dx.stride, g.dx.stride};
+            multiply({part->row0, part->row1, 0, group_end - group}, g.n_in - group * P, t,
+                     [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
+                         if (last) finish(group + panel, vectors, row, rows);
+                     });
         }
     }
 }
@@ -186,10 +201,10 @@ using SubtractOuter = void (*)(std::size_t, T*, const T*, const T*, T);
 // kOf[batch - 1][vectors - 1]
 template <class T>
 struct Subtractions {
-    static constexpr SubtractOuter<T> kOf[kOuterRows][kTileVectors] = {{subtract_outer<T, 1, 1>, subtract_outer<T, 2, 1>},
-                                                                       {subtract_outer<T, 1, 2>, subtract_outer<T, 2, 2>},
-                                                                       {subtract_outer<T, 1, 3>, subtract_outer<T, 2, 3>},
-                                                                       {subtract_outer<T, 1, 4>, subtract_outer<T, 2, 4>}};
+    static constexpr SubtractOuter<T> kOf[kOuterRows][kPanelVectors] = {{subtract_outer<T, 1, 1>, subtract_outer<T, 2, 1>},
+                                                                        {subtract_outer<T, 1, 2>, subtract_outer<T, 2, 2>},
+                                                                        {subtract_outer<T, 1, 3>, subtract_outer<T, 2, 3>},
+                                                                        {subtract_outer<T, 1, 4>, subtract_outer<T, 2, 4>}};
 };
 
 template <class T>
@@ -256,12 +271,12 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
         const std::size_t at = p * g.weight.stride + in * P;
         T tiles[kInputs * P];
         T* sums = weight_update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
-        TileArgs<T> t{0, nullptr, 0, nullptr, 0, nullptr, false, nullptr, 0};
-        if (plain) t.rate = weight_update->lr * weight_update->scale;
+        TransposedTileArgs<T> t;
+        if (plain) t.update.rate = weight_update->lr * weight_update->scale;
         for (std::size_t row = 0; row < batch || row == 0; row += kChunk) {
             t.depth = smaller(kChunk, batch - row);
             t.b = g.dy.data + p * g.dy.stride + row * P;
-            t.more = row > 0;
+            t.resumes = row > 0;
             const bool last = row + t.depth == batch;
             for (std::size_t i = 0; i < inputs; i += P) {
                 const T* x = g.x.data + (in + i) / P * g.x.stride + row * P;
@@ -269,13 +284,13 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
                     t.a = x + r;
                     t.c = sums + (i + r) * P;
                     const std::size_t w = at + (i + r) * P;
-                    if (last && plain) t.w = g.weight.data + w;
+                    if (last && plain) t.update.w = g.weight.data + w;
                     if (last && far) {
                         for (const T* next : changed) {
                             if (next) fetch(count * P / kLine<T>, next + w + count * P);
                         }
                     }
-                    Tiles<T, true>::kOf[vectors - 1][count - 1](t);
+                    TransposedTiles<T>::kOf[vectors - 1][count - 1](t);
                     if (!last || !weight_update || plain) return;
                     update_tile(count, vectors, g.weight.data + w, {t.c}, slots_at(g.weight_slots, w), *weight_update);
                 });
@@ -287,7 +302,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
         T block[P];
         T* sums = weight_update ? block : g.bias_gradient + p * P;
         column_sums(batch, g.dy.data + p * g.dy.stride, sums);
-        if (weight_update) update_tile(1, kTileVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *bias_update);
+        if (weight_update) update_tile(1, kPanelVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *bias_update);
     }
 }
 

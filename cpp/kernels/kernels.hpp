@@ -24,6 +24,8 @@ enum class Loss : std::int32_t { mse, mae, huber, quantile, cross_entropy, binar
 
 enum class Rule : std::int32_t { sgd, adam, rmsprop };
 
+constexpr std::size_t kCacheLineBytes = 64;
+
 template <class T>
 struct Matrix {
     T* data;

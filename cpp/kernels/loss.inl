@@ -125,7 +125,7 @@ inline void add_row(double& total, LogSum& logs, double weight, double share, do
 template <class T>
 void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total, LogSum& logs) {
     constexpr std::size_t L = kLanes<T>, P = kPanel<T>;
-    Vec<T> columns[kTileVectors][L] = {};
+    Vec<T> columns[kPanelVectors][L] = {};
     const auto each_column = [&](auto f) {
         for (std::size_t c = 0; c < a.n_out; ++c) f(columns[c / L][c % L]);
     };
@@ -148,7 +148,7 @@ void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total
     const Vec<T> factors = scales / sums;
     each_column([&](Vec<T>& y) { y *= factors; });
     for (std::size_t c = a.n_out; c % L != 0; ++c) columns[c / L][c % L] = Vec<T>{};
-    for (std::size_t v = 0; v < kTileVectors; ++v) {
+    for (std::size_t v = 0; v < kPanelVectors; ++v) {
         const bool used = v * L < a.n_out;
         if (used) transpose<T>(columns[v]);
         for (std::size_t i = 0; i < L; ++i) store<T>(a.dy.data + (row + i) * P + v * L, used ? columns[v][i] : Vec<T>{});

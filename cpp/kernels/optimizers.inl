@@ -85,7 +85,7 @@ using UpdateRows = void (*)(std::size_t rows, std::size_t vectors, T* w, Source 
 
 template <class T, class Source, class Optimizer>
 UpdateRows<T, Source> update_rows_with(bool clips) {
-    static_assert(kTileVectors == 2, "a panel has one vector in use, or two");
+    static_assert(kPanelVectors == 2, "a panel has one vector in use, or two");
     if (clips) {
         return [](std::size_t rows, std::size_t vectors, T* w, Source source, Slots<T> s, const Update<T>& u) {
             (vectors == 1 ? update_panel<T, Source, Optimizer, true, 1>
@@ -114,7 +114,7 @@ template <class T>
 void update(std::size_t n, T* w, const T* g, Slots<T> s, const Update<T>* u) {
     const std::size_t rows = n / kPanel<T>, rest = rows * kPanel<T>;
     const auto apply = update_rows<T>(*u, s);
-    apply(rows, kTileVectors, w, {g}, s, *u);
+    apply(rows, kPanelVectors, w, {g}, s, *u);
     if (rest < n) apply(1, 1, w + rest, {g + rest}, slots_at(s, rest), *u);
 }
 

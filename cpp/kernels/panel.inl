@@ -7,23 +7,23 @@
 namespace steepest {
 namespace {
 
-constexpr std::size_t kTileVectors = 2;
+constexpr std::size_t kPanelVectors = 2;
 
 template <class T>
-constexpr std::size_t kPanel = kTileVectors * kLanes<T>;
+constexpr std::size_t kPanel = kPanelVectors * kLanes<T>;
 
 inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
 // The vectors of a row that hold columns of panel `panel` in a matrix of n columns.
 template <class T>
 inline std::size_t vectors_used(std::size_t n, std::size_t panel) {
-    return n - panel * kPanel<T> > kLanes<T> ? kTileVectors : 1;
+    return n - panel * kPanel<T> > kLanes<T> ? kPanelVectors : 1;
 }
 
 // f(offset) for every vector of `rows` rows of a panel, of which `vectors` are in use.
 template <class T, class F>
 inline void each_vector(std::size_t rows, std::size_t vectors, F f) {
-    if (vectors == kTileVectors) {
+    if (vectors == kPanelVectors) {
         for (std::size_t i = 0; i < rows * kPanel<T>; i += kLanes<T>) f(i);
     } else {
         for (std::size_t r = 0; r < rows; ++r) f(r * kPanel<T>);
