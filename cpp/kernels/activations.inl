@@ -167,9 +167,8 @@ template <class T>
 void activate(const Block* b, Matrix<const T> x, Matrix<T> y, Matrix<T> z, Activation activation, T alpha) {
     const auto rows = activate_rows<T>(activation);
     for (std::size_t p = b->panel0; p < b->panel1; ++p) {
-        const std::size_t at = b->row0 * kPanel<T>;
-        rows(b->row1 - b->row0, kPanelVectors, x.data + p * x.stride + at, y.data + p * y.stride + at,
-             z.data ? z.data + p * z.stride + at : nullptr, alpha);
+        rows(b->row1 - b->row0, kPanelVectors, panel_row(x, p, b->row0), panel_row(y, p, b->row0),
+             panel_row_or_null(z, p, b->row0), alpha);
     }
 }
 
@@ -177,9 +176,8 @@ template <class T>
 void activate_gradient(const Block* b, Matrix<T> dy, Matrix<const T> y, Matrix<const T> z, Activation activation, T alpha) {
     const auto rows = slope_rows<T>(activation);
     for (std::size_t p = b->panel0; p < b->panel1; ++p) {
-        const std::size_t at = b->row0 * kPanel<T>;
-        rows(b->row1 - b->row0, kPanelVectors, dy.data + p * dy.stride + at, y.data ? y.data + p * y.stride + at : nullptr,
-             z.data ? z.data + p * z.stride + at : nullptr, alpha);
+        rows(b->row1 - b->row0, kPanelVectors, panel_row(dy, p, b->row0), panel_row_or_null(y, p, b->row0),
+             panel_row_or_null(z, p, b->row0), alpha);
     }
 }
 

@@ -17,7 +17,7 @@ constexpr std::size_t kPackedPanels = 8;
 template <class T>
 constexpr std::size_t kScratch = kDepth * kPanel<T> * kPackedPanels;
 
-// y = x W + b and the activation, for a part of y.
+// y = x W + b and the activation, for a part of y: the product of x (A) and W (B). Each tile is activated while it is hot.
 template <class T>
 void forward(const ForwardArgs<T>* args, const Block* part) {
     constexpr std::size_t P = kPanel<T>;
@@ -26,8 +26,8 @@ void forward(const ForwardArgs<T>* args, const Block* part) {
     const bool plain = f.activation == Activation::identity && !f.z.data;
     const auto finish = [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
         if (plain) return;
-        T* y = f.y.data + p * f.y.stride + row * P;
-        activate_tile(rows, vectors, y, y, f.z.data ? f.z.data + p * f.z.stride + row * P : nullptr, f.alpha);
+        T* y = panel_row(f.y, p, row);
+        activate_tile(rows, vectors, y, y, panel_row_or_null(f.z, p, row), f.alpha);
     };
     TileArgs<T> t;
     t.depth = f.n_in;
@@ -40,29 +40,30 @@ void forward(const ForwardArgs<T>* args, const Block* part) {
         return;
     }
     // One row reads each panel of W once from end to end: no blocks, which are half of a small network's time.
-    t.a.data += part->row0 * P;
+    t.a.data = panel_row(f.x, 0, part->row0);
     for (std::size_t p = part->panel0, step = 1; p < part->panel1; p += step) {
         const std::size_t vectors = vectors_used<T>(f.n_out, p);
         const std::size_t whole = smaller(part->panel1, f.n_out / P);  // panels with all their columns end there
         const WideTile<T> wide = p < whole ? wide_tile<T>(1, whole - p) : WideTile<T>{1, Tiles<T>::kOf[vectors - 1][0]};
-        t.b.data = f.weight.data + p * f.weight.stride;
+        t.b.data = panel_row(f.weight, p, 0);
         t.bias = f.bias ? f.bias + p * P : nullptr;
-        t.c.data = f.y.data + p * f.y.stride + part->row0 * P;
+        t.c.data = panel_row(f.y, p, part->row0);
         wide.run(t);
         step = wide.panels;
         for (std::size_t m = 0; m < step; ++m) finish(p + m, vectors, part->row0, 1);
     }
 }
 
-// out[k][c] = W[input, output] for the block of outputs [k0, k0 + depth) and one panel of inputs: a panel of W^T. What
-// stands beyond `depth` and beyond n_in is zero, or is not read.
+// out (depth, panel) = W^T for the outputs [k0, k0 + depth), its rows, and one panel of inputs, its columns: squares of W, of
+// as many inputs and outputs as a vector has lanes, are transposed in registers. What stands beyond n_in is zero; what stands
+// beyond `depth`, up to the next square, is not read.
 template <class T>
 void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size_t k0, std::size_t depth, T* out) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     const std::size_t inputs = smaller(P, g.n_in - panel * P);
     const bool far = is_far<T>(g.n_in, g.n_out);
     for (std::size_t k = 0; k < depth; k += L) {
-        const T* w = g.weight.data + (k0 + k) / P * g.weight.stride + panel * P * P + k % P;
+        const T* w = panel_row(g.weight, (k0 + k) / P, panel * P) + k % P;  // the panel's first input; k0 begins a panel of W
         for (std::size_t c = 0; c < P; c += L) {
             if (far) fetch(L, w + g.weight.stride + c * P, P);  // the next panel of W
             Vec<T> square[L];
@@ -75,7 +76,9 @@ void pack_transposed(const InputGradientArgs<T>& g, std::size_t panel, std::size
     }
 }
 
-// dx of one row for L inputs, of which the first `count` exist: a dot product for each, side by side.
+// dx of one row for L inputs, of which the first `count` exist: a dot product of dy's row with each input's row of W, side by
+// side. sums[i] holds input i's products, lane by lane; the transposed square is then summed down to one vector. dy points at
+// the row's first output, w at the first input's.
 template <class T, bool kAll>
 void input_gradient_lanes(const InputGradientArgs<T>& g, const T* dy, const T* w, std::size_t count, T* dx) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
@@ -88,7 +91,7 @@ void input_gradient_lanes(const InputGradientArgs<T>& g, const T* dy, const T* w
     }
     Vec<T> sums[L] = {};
     for (std::size_t k = 0; k < g.n_out; k += L) {
-        const Vec<T> read = load(dy + k / P * g.dy.stride + k % P);
+        const Vec<T> read = load(dy + k / P * g.dy.stride + k % P);  // beyond n_out it is any finite number
         const Vec<T> slopes = g.n_out - k < L ? select<T>(first_lanes<T>(g.n_out - k), read, Vec<T>{}) : read;
         const T* numbers = w + k / P * g.weight.stride + k % P;
 #pragma GCC unroll 16
@@ -111,10 +114,10 @@ template <class T>
 void input_gradient_row(const InputGradientArgs<T>& g, std::size_t row, std::size_t panel) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     const std::size_t inputs = smaller(P, g.n_in - panel * P);
-    const T* dy = g.dy.data + row * P;
+    const T* dy = panel_row(g.dy, 0, row);
     for (std::size_t c = 0; c < inputs; c += L) {
-        const T* w = g.weight.data + (panel * P + c) * P;
-        T* dx = g.dx.data + panel * g.dx.stride + row * P + c;
+        const T* w = panel_row(g.weight, 0, panel * P + c);
+        T* dx = panel_row(g.dx, panel, row) + c;
         if (inputs - c >= L) {
             input_gradient_lanes<T, true>(g, dy, w, L, dx);
         } else {
@@ -123,6 +126,8 @@ void input_gradient_row(const InputGradientArgs<T>& g, std::size_t row, std::siz
     }
 }
 
+// dx = (dy W^T) * slope, for a part of dx: the product of dy (A) and W^T (B), of which `scratch` holds kPackedPanels panels at
+// a time, kDepth numbers of the sum deep. While the sum goes on, dx holds what there is of it.
 template <class T>
 void input_gradient(const InputGradientArgs<T>* args, const Block* part, std::size_t batch, T* scratch) {
     constexpr std::size_t P = kPanel<T>;
@@ -130,9 +135,8 @@ void input_gradient(const InputGradientArgs<T>* args, const Block* part, std::si
     const auto slope_tile = slope_rows<T>(g.activation);
     const auto finish = [&](std::size_t p, std::size_t vectors, std::size_t row, std::size_t rows) {
         if (g.activation == Activation::identity) return;
-        const std::size_t at = row * P;
-        slope_tile(rows, vectors, g.dx.data + p * g.dx.stride + at, g.x.data ? g.x.data + p * g.x.stride + at : nullptr,
-                   g.z.data ? g.z.data + p * g.z.stride + at : nullptr, g.alpha);
+        slope_tile(rows, vectors, panel_row(g.dx, p, row), panel_row_or_null(g.x, p, row), panel_row_or_null(g.z, p, row),
+                   g.alpha);
     };
     if (batch <= 2) {
         for (std::size_t p = part->panel0; p < part->panel1; ++p) {
@@ -151,10 +155,10 @@ void input_gradient(const InputGradientArgs<T>* args, const Block* part, std::si
             }
             TileArgs<T> t;
             t.depth = depth;
-            t.a = {g.dy.data + k / P * g.dy.stride, g.dy.stride};
+            t.a = {panel_row(g.dy, k / P, 0), g.dy.stride};
             t.b = {scratch, kDepth * P};
             t.resumes = k > 0;
-            t.c = {g.dx.data + group * g.dx.stride, g.dx.stride};
+            t.c = {panel_row(g.dx, group, 0), g.dx.stride};
             multiply({part->row0, part->row1, 0, group_end - group}, g.n_in - group * P, t,
                      [&](std::size_t panel, std::size_t vectors, std::size_t row, std::size_t rows) {
                          if (last) finish(group + panel, vectors, row, rows);
@@ -177,7 +181,8 @@ void column_sums(std::size_t batch, const T* dy, T* sums) {
     }
 }
 
-// w -= rate * x^T dy for `rows` inputs and one panel of outputs, of which N vectors are in use, by a batch of B rows.
+// w -= rate * x^T dy for a batch of B rows: w (rows, panel) for `rows` inputs and one panel of outputs, of which N vectors are
+// in use; x (B, rows) and dy (B, panel), each row `panel` further on.
 template <class T, std::size_t N, std::size_t B>
 void subtract_outer(std::size_t rows, T* w, const T* x, const T* dy, T rate) {
     Vec<T> step[B][N];
@@ -212,7 +217,8 @@ bool is_plain(const Update<T>& u, Slots<T> slots) {
     return u.rule == Rule::sgd && !slots.slot1 && u.clip_value == 0 && u.weight_decay == 0 && u.shrink == 1;
 }
 
-// The update by a batch so small that no memory needs to hold its gradient, a sum of outer products.
+// The update by a batch so small that no memory needs to hold its gradient, a sum of outer products: of one row, or for plain
+// gradient descent of up to kOuterRows. The bias is a row of W whose input is always 1.
 template <class T>
 void update_by_rows(const WeightGradientArgs<T>& g, const Block& part, std::size_t batch, bool plain,
                     const Update<T>& weight_update, const Update<T>& bias_update) {
@@ -231,7 +237,7 @@ void update_by_rows(const WeightGradientArgs<T>& g, const Block& part, std::size
     const std::size_t stretch = g.x.stride == P ? part.row1 - part.row0 : P;  // inputs that lie side by side
     for (std::size_t p = part.panel0; p < part.panel1; ++p) {
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
-        const T* dy = g.dy.data + p * g.dy.stride;
+        const T* dy = panel_row(g.dy, p, 0);
         for (std::size_t in = part.row0; in < part.row1; in += stretch) {
             const std::size_t w = p * g.weight.stride + in * P;
             apply(smaller(stretch, part.row1 - in), vectors, g.weight.data + w, g.x.data + in / P * g.x.stride, dy,
@@ -242,8 +248,24 @@ void update_by_rows(const WeightGradientArgs<T>& g, const Block& part, std::size
     }
 }
 
-// dW = x^T dy. A block of inputs meets one panel of dy at a time, kChunk rows of the batch after kChunk rows: the sums
-// never leave L1 before the optimiser has used them.
+// The gradient of b for panels of outputs [panel0, panel1), and its update.
+template <class T>
+void bias_gradient(const WeightGradientArgs<T>& g, const Block& part, std::size_t batch, UpdateRows<T> update_tile,
+                   const Update<T>* update) {
+    constexpr std::size_t P = kPanel<T>;
+    for (std::size_t p = part.panel0; p < part.panel1; ++p) {
+        T block[P];
+        T* sums = update ? block : g.bias_gradient + p * P;
+        column_sums(batch, panel_row(g.dy, p, 0), sums);
+        if (update) update_tile(1, kPanelVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *update);
+    }
+}
+
+// dW = x^T dy and the update of W, or dW to `gradient`, for a part of W: the product of x^T (A) and dy (B).
+//
+// A block of W is kInputs inputs by one panel of outputs. It meets dy's panel kChunk rows of the batch after kChunk rows; its
+// sums, kInputs x panel, never leave L1 before the optimizer has used them. Plain gradient descent needs no memory even for
+// those: the tile that adds the last rows takes its step from W itself.
 template <class T>
 void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::size_t batch, const Update<T>* weight_update,
                      const Update<T>* bias_update) {
@@ -258,32 +280,33 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
     }
     const auto update_tile = weight_update ? update_rows<T>(*weight_update, g.weight_slots) : nullptr;
     const std::size_t in_blocks = (part->row1 - part->row0 + kInputs - 1) / kInputs, panels = part->panel1 - part->panel0;
-    // What an update changes is asked for one tile ahead.
+    // What an update changes is fetched one tile ahead.
     const bool far = weight_update && is_far<T>(part->row1 - part->row0, g.n_out);
     const T* const changed[] = {g.weight.data, g.weight_slots.slot1, g.weight_slots.slot2};
-    // Where all of x stays close, W and its slots are walked panel by panel from end to end, as memory likes it.
+    // Where all of x stays in L2 however often it is read, the blocks go down one panel of W after the other: W and its slots
+    // are then contiguous streams. Else they go across the panels, so that each block's part of x is read from memory once.
     const bool down = batch * (part->row1 - part->row0) * sizeof(T) <= kSmall;
     for (std::size_t block = 0; block < in_blocks * panels; ++block) {
         const std::size_t in = part->row0 + (down ? block % in_blocks : block / panels) * kInputs;
         const std::size_t p = part->panel0 + (down ? block / in_blocks : block % panels);
         const std::size_t inputs = smaller(kInputs, part->row1 - in);
         const std::size_t vectors = vectors_used<T>(g.n_out, p);
-        const std::size_t at = p * g.weight.stride + in * P;
+        const std::size_t at = p * g.weight.stride + in * P;  // of the block in W and its slots
         T tiles[kInputs * P];
-        T* sums = weight_update ? tiles : g.gradient.data + p * g.gradient.stride + in * P;
+        T* sums = weight_update ? tiles : panel_row(g.gradient, p, in);  // (inputs, panel)
         TransposedTileArgs<T> t;
         if (plain) t.update.rate = weight_update->lr * weight_update->scale;
         for (std::size_t row = 0; row < batch || row == 0; row += kChunk) {
             t.depth = smaller(kChunk, batch - row);
-            t.b = g.dy.data + p * g.dy.stride + row * P;
+            t.b = panel_row(g.dy, p, row);
             t.resumes = row > 0;
             const bool last = row + t.depth == batch;
-            for (std::size_t i = 0; i < inputs; i += P) {
-                const T* x = g.x.data + (in + i) / P * g.x.stride + row * P;
+            for (std::size_t i = 0; i < inputs; i += P) {  // a panel of x
+                const T* x = panel_row(g.x, (in + i) / P, row);
                 each_tile(0, smaller(P, inputs - i), [&](std::size_t r, std::size_t count) {
                     t.a = x + r;
                     t.c = sums + (i + r) * P;
-                    const std::size_t w = at + (i + r) * P;
+                    const std::size_t w = at + (i + r) * P;  // of the tile in W and its slots
                     if (last && plain) t.update.w = g.weight.data + w;
                     if (last && far) {
                         for (const T* next : changed) {
@@ -297,13 +320,7 @@ void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::
             }
         }
     }
-    if (part->row0 > 0 || !g.bias) return;
-    for (std::size_t p = part->panel0; p < part->panel1; ++p) {
-        T block[P];
-        T* sums = weight_update ? block : g.bias_gradient + p * P;
-        column_sums(batch, g.dy.data + p * g.dy.stride, sums);
-        if (weight_update) update_tile(1, kPanelVectors, g.bias + p * P, {sums}, slots_at(g.bias_slots, p * P), *bias_update);
-    }
+    if (part->row0 == 0 && g.bias) bias_gradient(g, *part, batch, update_tile, bias_update);
 }
 
 }  // namespace

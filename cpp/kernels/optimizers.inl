@@ -61,6 +61,14 @@ struct OuterProduct {
     Vec<T> operator()(std::size_t row, std::size_t n, std::size_t) const { return x[row] * load(dy + n); }
 };
 
+// The gradient as the rule sees it (see Update): scaled, clipped to +-bound, decayed.
+template <class T, bool kClips>
+inline Vec<T> regularize(Vec<T> g, Vec<T> w, Vec<T> bound, const Update<T>& u) {
+    g *= u.scale;
+    if (kClips) g = select<T>(g > bound, bound, select<T>(g < -bound, -bound, g));
+    return g + u.weight_decay * w;
+}
+
 // Updates `rows` rows of a panel, of which N vectors are in use. Everything in u is a loop invariant, and what would be
 // a branch for each vector is a template's argument: for a small network the update is most of a step.
 template <class T, class Source, class Optimizer, bool kClips, std::size_t N>
@@ -71,10 +79,8 @@ void update_panel(std::size_t rows, T* w, Source source, Slots<T> s, const Updat
 #pragma GCC unroll 4
         for (std::size_t n = 0; n < N; ++n) {
             const std::size_t i = r * kPanel<T> + n * kLanes<T>;
-            Vec<T> gradient = source(r, n * kLanes<T>, i) * u.scale;
-            if (kClips) gradient = select<T>(gradient > bound, bound, select<T>(gradient < -bound, -bound, gradient));
             const Vec<T> weight = load(w + i);
-            gradient += u.weight_decay * weight;
+            const Vec<T> gradient = regularize<T, kClips>(source(r, n * kLanes<T>, i), weight, bound, u);
             store<T>(w + i, u.shrink * weight - u.lr * Optimizer::direction(gradient, i, s, u));
         }
     }

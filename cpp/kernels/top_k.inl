@@ -65,9 +65,7 @@ void update_selected_with(const SelectedArgs<T>& a) {
         const Vec<T> g = load(a.g + i), w = load(a.w + i);
         const IntVec<T> bound = i + kLanes<T> <= a.ties ? least - 1 : i >= a.ties ? least : least + first_lanes<T>(a.ties - i);
         const IntVec<T> moves = keys_of<T>(g) > bound;
-        Vec<T> gradient = g * u.scale;
-        if (kClips) gradient = select<T>(gradient > limit, limit, select<T>(gradient < -limit, -limit, gradient));
-        gradient += u.weight_decay * w;
+        const Vec<T> gradient = regularize<T, kClips>(g, w, limit, u);
         const Vec<T> before = a.slot1 ? load(a.slot1 + i) : Vec<T>{};
         const Vec<T> moved = u.shrink * w - u.lr * Optimizer::direction(gradient, i, {a.slot1, nullptr}, u);
         if (a.slot1) store<T>(a.slot1 + i, select<T>(moves, load(a.slot1 + i), before));
