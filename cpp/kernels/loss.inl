@@ -64,6 +64,7 @@ inline double row_weight(const LossArgs<T>& a, std::size_t row) {
     return a.weights ? double(a.weights[row]) : 1.0;
 }
 
+// The losses that are a mean over a row's columns. What stands beyond the last column becomes zero in dy.
 template <class T, class Formula>
 double elementwise_loss(const LossArgs<T>& a) {
     double total = 0;
@@ -125,7 +126,8 @@ inline void add_row(double& total, LogSum& logs, double weight, double share, do
 template <class T>
 void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total, LogSum& logs) {
     constexpr std::size_t L = kLanes<T>, P = kPanel<T>;
-    Vec<T> columns[kPanelVectors][L] = {};
+    Vec<T> columns[kPanelVectors][L] =
+        {};  // column c of the L rows: columns[c / L][c % L]; first the logits, then exp, then dy
     const auto each_column = [&](auto f) {
         for (std::size_t c = 0; c < a.n_out; ++c) f(columns[c / L][c % L]);
     };
@@ -179,7 +181,7 @@ double cross_entropy(const LossArgs<T>& a) {
         });
         const T top = largest<T>(tops);
 
-        Vec<T> exps{}, mass{}, dot{};
+        Vec<T> exps{}, mass{}, dot{};  // dy holds exp(y - top) until the normalizer is known
         each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             const Vec<T> y = load(a.y.data + p * a.y.stride + at) - top;
             const Vec<T> e = select<T>(mask, exp<T>(y), Vec<T>{});

@@ -8,7 +8,8 @@
 namespace steepest {
 namespace {
 
-// The optimisers, as PyTorch defines them: p <- p - lr * direction.
+// The optimizers, as PyTorch defines them: w <- w - lr * direction, where direction(g, i, slots, update) is that of the vector
+// of elements from i on, and moves their slots.
 template <class T>
 struct Sgd {
     static Vec<T> direction(Vec<T> g, std::size_t, Slots<T>, const Update<T>&) { return g; }
@@ -48,7 +49,8 @@ struct RmsProp {
 };
 
 // Where the gradient of an element comes from: memory laid out like the parameter, or for a batch of one row the product
-// of its input and the gradient of its output.
+// of its input and the gradient of its output. Called with the row, the first column n in the panel and the place
+// i = row * panel + n.
 template <class T>
 struct Stored {
     const T* g;
@@ -89,6 +91,7 @@ void update_panel(std::size_t rows, T* w, Source source, Slots<T> s, const Updat
 template <class T, class Source = Stored<T>>
 using UpdateRows = void (*)(std::size_t rows, std::size_t vectors, T* w, Source source, Slots<T> s, const Update<T>& u);
 
+// The function for one optimizer: which of four it is, is decided once for many rows.
 template <class T, class Source, class Optimizer>
 UpdateRows<T, Source> update_rows_with(bool clips) {
     static_assert(kPanelVectors == 2, "a panel has one vector in use, or two");
@@ -124,6 +127,7 @@ void update(std::size_t n, T* w, const T* g, Slots<T> s, const Update<T>* u) {
     if (rest < n) apply(1, 1, w + rest, {g + rest}, slots_at(s, rest), *u);
 }
 
+// In double throughout, for the squares of large gradients overflow float.
 template <class T>
 double sum_squares(std::size_t n, const T* g) {
     double totals[kLanes<T>] = {};  // one for each lane, so that they can be summed side by side

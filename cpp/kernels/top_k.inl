@@ -8,6 +8,7 @@
 namespace steepest {
 namespace {
 
+// How far a key is shifted to leave its bucket: the sign, which a key lacks, is the topmost bit.
 template <class T>
 constexpr int kBucketShift = int(8 * sizeof(T)) - 1 - int(kBucketBits);
 
@@ -24,6 +25,7 @@ void count_buckets(std::size_t n, const T* g, std::uint32_t* counts) {
     for (std::size_t l = 0; l < kLanes<T>; ++l) copy[l] = Bits(l % kCountCopies);
     Bits places[kLanes<T>];
     for (std::size_t i = 0; i < n; i += kLanes<T>) {
+        // counts[bucket][copy]: the shift leaves the bucket times kCountCopies
         const IntVec<T> found = (keys_of<T>(load(g + i)) >> (kBucketShift<T> - 2) & ~Bits{3}) | copy;
         __builtin_memcpy(places, &found, sizeof found);
 #pragma GCC unroll 16
@@ -56,6 +58,8 @@ std::size_t collect_bucket(std::size_t n, const T* g, std::size_t bucket, T* to)
     return total;
 }
 
+// A key above `bound` moves: least - 1 among the first `ties` elements, least after them. Where the last of these lies within a
+// vector, its lanes' masks, which are -1, make the difference.
 template <class T, class Optimizer, bool kClips>
 void update_selected_with(const SelectedArgs<T>& a) {
     const Update<T> u = *a.update;
