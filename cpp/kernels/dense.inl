@@ -264,8 +264,8 @@ void bias_gradient(const WeightGradientArgs<T>& g, const Block& part, std::size_
 // dW = x^T dy and the update of W, or dW to `gradient`, for a part of W: the product of x^T (A) and dy (B).
 //
 // A block of W is kInputs inputs by one panel of outputs. It meets dy's panel kChunk rows of the batch after kChunk rows; its
-// sums, kInputs x panel, never leave L1 before the optimizer has used them. Plain gradient descent needs no memory even for
-// those: the tile that adds the last rows takes its step from W itself.
+// sums, kInputs x panel, never leave L1 before the optimizer has used them. Under plain gradient descent the tile that adds the
+// last rows does not even store them: it takes the step from W itself.
 template <class T>
 void weight_gradient(const WeightGradientArgs<T>* args, const Block* part, std::size_t batch, const Update<T>* weight_update,
                      const Update<T>* bias_update) {

@@ -14,8 +14,8 @@ namespace steepest {
 
 enum class Activation : std::int32_t { identity, relu, leaky_relu, elu, selu, gelu, silu, sigmoid, tanh, softplus, mish };
 
-// Whether an activation's derivative is computed from its input z; the others' follows from the output y, so that their z need
-// not be kept. Static: each instruction set has its own, where it leaves code at all.
+// Whether an activation's derivative is computed from its input z. The others' follows from the output y, so that z need not be
+// kept. Static, for code that the linker could share between instruction sets may not come of it.
 static constexpr bool slope_needs_input(Activation a) {
     return a == Activation::gelu || a == Activation::silu || a == Activation::mish;
 }
