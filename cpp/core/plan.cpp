@@ -15,8 +15,6 @@ Matrix<const T> constant(Matrix<T> m) {
 constexpr std::size_t kGroup = 8;                   // panels of inputs
 constexpr std::size_t kSmallGradient = 256 * 1024;  // bytes
 
-bool slope_needs_input(Activation a) { return a == Activation::gelu || a == Activation::silu || a == Activation::mish; }
-
 // The columns of a matrix in panels.
 struct Width {
     std::size_t columns, panel, panels;

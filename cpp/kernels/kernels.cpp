@@ -1,13 +1,16 @@
 // One translation unit for each instruction set: the build gives the flags and the name.
 #include "kernels.hpp"
 
-#include "vec.inl"
-#include "elementwise.inl"
-#include "gemm.inl"
+#include "activations.inl"
+#include "dense.inl"
 #include "loss.inl"
 #include "norm.inl"
+#include "optimizers.inl"
+#include "panel.inl"
 #include "rows.inl"
-#include "select.inl"
+#include "tile.inl"
+#include "top_k.inl"
+#include "vec.inl"
 
 #define STEEPEST_JOIN(a, b) a##b
 #define STEEPEST_NAME(a, b) STEEPEST_JOIN(a, b)

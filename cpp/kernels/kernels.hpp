@@ -1,6 +1,6 @@
 // The table of kernels: what the core may ask of one instruction set.
 //
-// Every matrix is stored in panels: `panel` neighbouring columns stand together, row after row, so that each kernel
+// Every matrix is stored in panels: `panel` neighboring columns stand together, row after row, so that each kernel
 // reads and writes one contiguous stream. Element (r, c) lies at data[c / panel * stride + r * panel + c % panel].
 // The unused columns of the last panel are zero in parameters and gradients, and any finite number in activations.
 // `stride` (elements from one panel to the next) is a multiple of `panel`. Panels start on a cache line where speed
@@ -14,9 +14,17 @@ namespace steepest {
 
 enum class Activation : std::int32_t { identity, relu, leaky_relu, elu, selu, gelu, silu, sigmoid, tanh, softplus, mish };
 
+// Whether an activation's derivative is computed from its input z. The others' follows from the output y, so that z need not be
+// kept. Static, for code that the linker could share between instruction sets may not come of it.
+static constexpr bool slope_needs_input(Activation a) {
+    return a == Activation::gelu || a == Activation::silu || a == Activation::mish;
+}
+
 enum class Loss : std::int32_t { mse, mae, huber, quantile, cross_entropy, binary_cross_entropy, poisson };
 
 enum class Rule : std::int32_t { sgd, adam, rmsprop };
+
+constexpr std::size_t kCacheLineBytes = 64;
 
 template <class T>
 struct Matrix {
@@ -29,7 +37,7 @@ struct Block {
     std::size_t row0, row1, panel0, panel1;
 };
 
-// One optimiser step. The gradient g is scaled, clipped and decayed before the rule sees it:
+// One optimizer step. The gradient g is scaled, clipped and decayed before the rule sees it:
 // g = clamp(scale * g, +-clip_value) + weight_decay * w, and w shrinks by `shrink` (decoupled decay).
 template <class T>
 struct Update {
@@ -122,7 +130,7 @@ struct DropoutArgs {
     T p;
 };
 
-// Batch normalisation of the columns of panels [panel0, panel1) over rows [0, rows).
+// Batch normalization of the columns of panels [panel0, panel1) over rows [0, rows).
 template <class T>
 struct BatchNormArgs {
     std::size_t rows, panel0, panel1;
@@ -141,10 +149,10 @@ struct BatchNormArgs {
     T* weight_gradient;     // backward: (n padded)
     T* bias_gradient;       // backward: (n padded)
     T momentum, eps;
-    std::int32_t training;  // 0: normalise by the running statistics, as a batch of one row does too
+    std::int32_t training;  // 0: normalize by the running statistics, as a batch of one row does too
 };
 
-// Layer normalisation of rows [row0, row1) over their n columns.
+// Layer normalization of rows [row0, row1) over their n columns.
 template <class T>
 struct LayerNormArgs {
     std::size_t row0, row1, n;
@@ -159,7 +167,7 @@ struct LayerNormArgs {
     T eps;
 };
 
-// Gradients of layer normalisation's weight and bias: sums over rows [0, rows) for panels [panel0, panel1).
+// Gradients of layer normalization's weight and bias: sums over rows [0, rows) for panels [panel0, panel1).
 template <class T>
 struct LayerNormSumsArgs {
     std::size_t rows, panel0, panel1;
@@ -171,7 +179,7 @@ struct LayerNormSumsArgs {
 };
 
 // The key of a number is the bits of its absolute value, as a whole number: keys are in order as absolute values are.
-// Its bucket is the key's first kBucketBits bits. Neighbouring lanes count in copies of their own: a count that was just
+// Its bucket is the key's first kBucketBits bits. Neighboring lanes count in copies of their own: a count that was just
 // written is slow to read back.
 constexpr std::size_t kBucketBits = 11, kBuckets = std::size_t{1} << kBucketBits, kCountCopies = 4;
 

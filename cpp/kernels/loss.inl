@@ -1,15 +1,12 @@
 // Losses: value and gradient in one pass over the rows.
+#pragma once
+
+#include "kernels.hpp"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
-
-// f(at, mask) for each vector of row `row` in a matrix of n columns with panels `stride` apart; mask tells its columns.
-template <class T, class F>
-inline void each_vector_of_row(std::size_t row, std::size_t n, F f) {
-    for (std::size_t c = 0; c < n; c += kLanes<T>) {
-        f(c / kPanel<T>, row * kPanel<T> + c % kPanel<T>, first_lanes<T>(n - c < kLanes<T> ? n - c : kLanes<T>));
-    }
-}
 
 // Losses of one number: value(y, t) and its derivative slope(y, t) by y.
 template <class T>
@@ -51,9 +48,7 @@ struct QuantileLoss {
 // From the logit y: softplus(y) - y t, which neither overflows nor clips.
 template <class T>
 struct BinaryCrossEntropy {
-    static Vec<T> value(Vec<T> y, Vec<T> t, T) {
-        return select<T>(y > T(0), y * (T(1) - t), -y * t) + log1p_unit<T>(exp<T>(-absolute<T>(y)));
-    }
+    static Vec<T> value(Vec<T> y, Vec<T> t, T) { return select<T>(y > T(0), y * (T(1) - t), -y * t) + softplus_tail<T>(y); }
     static Vec<T> slope(Vec<T> y, Vec<T> t, T) { return sigmoid<T>(y) - t; }
 };
 
@@ -69,6 +64,7 @@ inline double row_weight(const LossArgs<T>& a, std::size_t row) {
     return a.weights ? double(a.weights[row]) : 1.0;
 }
 
+// The losses that are a mean over a row's columns. What stands beyond the last column becomes zero in dy.
 template <class T, class Formula>
 double elementwise_loss(const LossArgs<T>& a) {
     double total = 0;
@@ -113,12 +109,25 @@ private:
     int factors_ = 0;
 };
 
+// Adds a row's weight * (share * log(normalizer) - linear); a row of weight 0 has no part. With top the largest logit,
+// normalizer = sum(exp(y - top)): no exp overflows, and top + log(normalizer) is the log of the sum of exp(y). For a row t of
+// probabilities share = sum(t) and linear = t.(y - top). Most rows count once: their logarithms go to `logs`.
+inline void add_row(double& total, LogSum& logs, double weight, double share, double normalizer, double linear) {
+    if (weight == 1 && share == 1) {
+        logs.add(normalizer);
+        total -= linear;
+    } else if (weight > 0) {
+        total += weight * (share * __builtin_log(normalizer) - linear);
+    }
+}
+
 // Cross-entropy of as many rows as a vector has lanes, for labels of few classes: the numbers stand in one panel, and are
 // turned so that each lane works on a row of its own.
 template <class T>
 void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total, LogSum& logs) {
     constexpr std::size_t L = kLanes<T>, P = kPanel<T>;
-    Vec<T> columns[kTileVectors][L] = {};
+    Vec<T> columns[kPanelVectors][L] =
+        {};  // column c of the L rows: columns[c / L][c % L]; first the logits, then exp, then dy
     const auto each_column = [&](auto f) {
         for (std::size_t c = 0; c < a.n_out; ++c) f(columns[c / L][c % L]);
     };
@@ -134,19 +143,14 @@ void cross_entropy_of_lanes(const LossArgs<T>& a, std::size_t row, double& total
     for (std::size_t i = 0; i < L; ++i) {
         const double weight = double(weights[i]);
         const double linear = double(a.y.data[(row + i) * P + std::size_t(a.labels[row + i])]) - double(tops[i]);
-        if (weight == 1) {
-            logs.add(double(sums[i]));
-            total -= linear;
-        } else if (weight > 0) {
-            total += weight * (__builtin_log(double(sums[i])) - linear);
-        }
+        add_row(total, logs, weight, 1, double(sums[i]), linear);
     }
     if (!a.dy.data) return;
 
     const Vec<T> factors = scales / sums;
     each_column([&](Vec<T>& y) { y *= factors; });
     for (std::size_t c = a.n_out; c % L != 0; ++c) columns[c / L][c % L] = Vec<T>{};
-    for (std::size_t v = 0; v < kTileVectors; ++v) {
+    for (std::size_t v = 0; v < kPanelVectors; ++v) {
         const bool used = v * L < a.n_out;
         if (used) transpose<T>(columns[v]);
         for (std::size_t i = 0; i < L; ++i) store<T>(a.dy.data + (row + i) * P + v * L, used ? columns[v][i] : Vec<T>{});
@@ -164,7 +168,7 @@ double cross_entropy(const LossArgs<T>& a) {
         return label / kPanel<T> * m.stride + row * kPanel<T> + label % kPanel<T>;
     };
     double total = 0;
-    LogSum logs;  // of the rows that count 1
+    LogSum logs;  // of the rows that count once
     std::size_t row = a.row0;
     for (; a.labels && a.n_out <= kPanel<T> && row + kLanes<T> <= a.row1; row += kLanes<T>) {
         cross_entropy_of_lanes(a, row, total, logs);
@@ -177,7 +181,7 @@ double cross_entropy(const LossArgs<T>& a) {
         });
         const T top = largest<T>(tops);
 
-        Vec<T> exps{}, mass{}, dot{};
+        Vec<T> exps{}, mass{}, dot{};  // dy holds exp(y - top) until the normalizer is known
         each_vector_of_row<T>(row, a.n_out, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
             const Vec<T> y = load(a.y.data + p * a.y.stride + at) - top;
             const Vec<T> e = select<T>(mask, exp<T>(y), Vec<T>{});
@@ -191,12 +195,7 @@ double cross_entropy(const LossArgs<T>& a) {
         const double normalizer = double(sum<T>(exps)), weight = row_weight(a, row);
         const double share = a.labels ? 1.0 : double(sum<T>(mass));
         const double linear = a.labels ? double(a.y.data[label_of(a.y, row)]) - double(top) : double(sum<T>(dot));
-        if (weight == 1 && share == 1) {
-            logs.add(normalizer);
-            total -= linear;
-        } else if (weight > 0) {
-            total += weight * (share * __builtin_log(normalizer) - linear);
-        }
+        add_row(total, logs, weight, share, normalizer, linear);
         if (!a.dy.data) continue;
 
         const T scale = T(weight * double(a.scale)), factor = T(double(scale) / normalizer * share);

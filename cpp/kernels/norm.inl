@@ -1,9 +1,14 @@
-// Batch and layer normalisation, forward and backward.
+// Batch and layer normalization, forward and backward.
+#pragma once
+
+#include "kernels.hpp"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
 
-// mean and biased variance of one vector of columns over the rows, by two passes
+// Mean and biased variance of one vector of columns over the rows, by two passes: the squares of x alone would cancel.
 template <class T>
 struct ColumnMoments {
     Vec<T> mean, variance;
@@ -16,7 +21,7 @@ template <class T, class F>
 inline Vec<T> sum_over_rows(std::size_t rows, F f) {
     Vec<T> total{};
     for (std::size_t r = 0; r < rows;) {
-        const std::size_t end = r + kNormRows < rows ? r + kNormRows : rows;
+        const std::size_t end = smaller(r + kNormRows, rows);
         Vec<T> part{};
         for (; r < end; ++r) part += f(r);
         total += part;
@@ -35,25 +40,19 @@ ColumnMoments<T> column_moments(std::size_t rows, const T* x) {
     return {mean, squares / count};
 }
 
-// f(panel, c): each vector of the columns, c counting the columns.
-template <class T, class F>
-inline void each_vector_of_columns(std::size_t panel0, std::size_t panel1, F f) {
-    for (std::size_t c = panel0 * kPanel<T>; c < panel1 * kPanel<T>; c += kLanes<T>) f(c / kPanel<T>, c);
-}
-
-// A batch of one row has no variance: it is normalised by the running statistics, which it leaves alone.
+// A batch of one row has no variance: it is normalized by the running statistics, which it leaves alone.
 template <class T>
 inline bool uses_batch(const BatchNormArgs<T>& a) {
     return a.training && a.rows > 1;
 }
 
-// Ioffe and Szegedy (2015). Biased variance normalises; the unbiased one enters the running variance, as in PyTorch.
+// Ioffe and Szegedy (2015). Biased variance normalizes; the unbiased one enters the running variance, as in PyTorch.
 template <class T>
 void batch_norm(const BatchNormArgs<T>* args) {
     const BatchNormArgs<T>& a = *args;
     each_vector_of_columns<T>(a.panel0, a.panel1, [&](std::size_t p, std::size_t c) {
-        const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
-        T* y = a.y.data + p * a.y.stride + c % kPanel<T>;
+        const T* x = panel_row(a.x, p, 0) + c % kPanel<T>;
+        T* y = panel_row(a.y, p, 0) + c % kPanel<T>;
         Vec<T> mean = load(a.running_mean + c), variance = load(a.running_var + c);
         Vec<T> new_mean = mean, new_variance = variance;
         if (uses_batch(a)) {
@@ -78,24 +77,26 @@ void batch_norm(const BatchNormArgs<T>* args) {
     });
 }
 
+// With h = (x - mean) / std: the bias's gradient is sum(dy), the weight's is sum(dy h), and
+// dx = weight / std * (dy - (sum(dy) + h sum(dy h)) / rows), all of them column by column.
 template <class T>
 void batch_norm_gradient(const BatchNormArgs<T>* args) {
     const BatchNormArgs<T>& a = *args;
     each_vector_of_columns<T>(a.panel0, a.panel1, [&](std::size_t p, std::size_t c) {
-        const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
-        const T* dy = a.dy.data + p * a.dy.stride + c % kPanel<T>;
-        T* dx = a.dx.data + p * a.dx.stride + c % kPanel<T>;
+        const T* x = panel_row(a.x, p, 0) + c % kPanel<T>;
+        const T* dy = panel_row(a.dy, p, 0) + c % kPanel<T>;
+        T* dx = panel_row(a.dx, p, 0) + c % kPanel<T>;
         const Vec<T> mean = load(a.mean + c), inverse = load(a.inverse_std + c);
-        const auto normalised = [=](std::size_t r) { return (load(x + r * kPanel<T>) - mean) * inverse; };
+        const auto normalized = [=](std::size_t r) { return (load(x + r * kPanel<T>) - mean) * inverse; };
         const Vec<T> bias = sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>); });
-        const Vec<T> weight = sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>) * normalised(r); });
+        const Vec<T> weight = sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>) * normalized(r); });
         store<T>(a.bias_gradient + c, bias);
         store<T>(a.weight_gradient + c, weight);
         const Vec<T> scale = inverse * load(a.weight + c);
         // where the statistics came from the batch, they carry a gradient too
         const T share = uses_batch(a) ? T(1) / T(a.rows) : T(0);
         for (std::size_t r = 0; r < a.rows; ++r) {
-            store<T>(dx + r * kPanel<T>, scale * (load(dy + r * kPanel<T>) - share * (bias + normalised(r) * weight)));
+            store<T>(dx + r * kPanel<T>, scale * (load(dy + r * kPanel<T>) - share * (bias + normalized(r) * weight)));
         }
     });
 }
@@ -125,6 +126,8 @@ void layer_norm(const LayerNormArgs<T>* args) {
     }
 }
 
+// With h = (x - mean) / std and g = dy weight: dx = (g - mean(g) - h mean(g h)) / std, row by row. What stands beyond the last
+// column becomes zero.
 template <class T>
 void layer_norm_gradient(const LayerNormArgs<T>* args) {
     const LayerNormArgs<T>& a = *args;
@@ -141,19 +144,20 @@ void layer_norm_gradient(const LayerNormArgs<T>* args) {
         });
         const T mean_sum = T(double(sum<T>(sums)) / double(a.n)), mean_dot = T(double(sum<T>(dots)) / double(a.n));
         each_vector_of_row<T>(row, a.n, [&](std::size_t p, std::size_t at, IntVec<T> mask) {
-            const Vec<T> normalised = (load(a.x.data + p * a.x.stride + at) - mean) * inverse;
+            const Vec<T> normalized = (load(a.x.data + p * a.x.stride + at) - mean) * inverse;
             store<T>(a.dx.data + p * a.dx.stride + at,
-                     select<T>(mask, inverse * (scaled(p, at) - mean_sum - normalised * mean_dot), Vec<T>{}));
+                     select<T>(mask, inverse * (scaled(p, at) - mean_sum - normalized * mean_dot), Vec<T>{}));
         });
     }
 }
 
+// The bias's gradient sum(dy) and the weight's sum(dy h), column by column.
 template <class T>
 void layer_norm_sums(const LayerNormSumsArgs<T>* args) {
     const LayerNormSumsArgs<T>& a = *args;
     each_vector_of_columns<T>(a.panel0, a.panel1, [&](std::size_t p, std::size_t c) {
-        const T* x = a.x.data + p * a.x.stride + c % kPanel<T>;
-        const T* dy = a.dy.data + p * a.dy.stride + c % kPanel<T>;
+        const T* x = panel_row(a.x, p, 0) + c % kPanel<T>;
+        const T* dy = panel_row(a.dy, p, 0) + c % kPanel<T>;
         store<T>(a.bias_gradient + c, sum_over_rows<T>(a.rows, [=](std::size_t r) { return load(dy + r * kPanel<T>); }));
         store<T>(a.weight_gradient + c, sum_over_rows<T>(a.rows, [&](std::size_t r) {
                      return load(dy + r * kPanel<T>) * ((load(x + r * kPanel<T>) - a.mean[r]) * a.inverse_std[r]);

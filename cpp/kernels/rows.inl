@@ -1,4 +1,9 @@
 // Rows in and out of panels, and dropout, whose random numbers belong to rows and columns.
+#pragma once
+
+#include "kernels.hpp"
+#include "panel.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
@@ -16,7 +21,7 @@ std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, st
     for (std::size_t r = 0; r < count; ++r) {
         const T* from = x[r];
         const T* next = x[r + 1 < count ? r + 1 : r];
-        T* to = y.data + (row0 + r) * P;
+        T* to = panel_row(y, 0, row0 + r);
         for (std::size_t c = 0; c < whole; c += L) {
             __builtin_prefetch(next + c);
             const Vec<T> v = load(from + c);
@@ -40,12 +45,13 @@ std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, st
     return sum<T>(zeros) + rest == T(0);
 }
 
+// The columns of the row, panel after panel.
 template <class T>
 void scatter_row(Matrix<const T> x, std::size_t n, std::size_t row, T* y) {
     constexpr std::size_t P = kPanel<T>;
     for (std::size_t c = 0; c < n; c += P) {
-        const T* in = x.data + c / P * x.stride + row * P;
-        for (std::size_t i = 0; i < (n - c < P ? n - c : P); ++i) y[c + i] = in[i];
+        const T* in = panel_row(x, c / P, row);
+        for (std::size_t i = 0; i < smaller(n - c, P); ++i) y[c + i] = in[i];
     }
 }
 
@@ -70,7 +76,8 @@ inline void philox(Counters& c, std::uint64_t seed) {
     }
 }
 
-// An element survives if its draw is at least p * 2^32.
+// An element survives if its draw is at least p * 2^32. A counter gives four draws, for neighboring columns: a row of a panel
+// takes kQuads counters.
 template <class T>
 void dropout(const DropoutArgs<T>* args) {
     constexpr std::size_t kQuads = kPanel<T> / 4;
@@ -78,8 +85,8 @@ void dropout(const DropoutArgs<T>* args) {
     const double bound = double(a.p) * 4294967296.0;
     const T survivor = T(1 / (1 - double(a.p)));
     for (std::size_t p = a.block.panel0; p < a.block.panel1; ++p) {
-        const T* x = a.x.data + p * a.x.stride;
-        T* y = a.y.data + p * a.y.stride;
+        const T* x = panel_row(a.x, p, 0);
+        T* y = panel_row(a.y, p, 0);
         const std::size_t end = a.block.row1 * kQuads;
         for (std::size_t first = a.block.row0 * kQuads; first < end; first += kDraws) {
             Counters c;

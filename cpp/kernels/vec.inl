@@ -1,5 +1,9 @@
 // The vector type, its lanes, loads and stores, and the functions of mathematics that the kernels need.
 // Everything is written in the compiler's vector types, so that one text serves every width.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
 
 #if !defined(STEEPEST_VECTOR_BYTES)
 #if defined(__AVX512F__)
@@ -52,17 +56,6 @@ using IntVec = typename VecTypes<T>::I;
 
 template <class T>
 constexpr std::size_t kLanes = kVectorBytes / sizeof(T);
-
-// The register tile: rows x kTileVectors accumulators, the vectors of B and one broadcast of A must fit the registers.
-#if defined(__AVX512F__) || defined(__aarch64__) || STEEPEST_VECTOR_BYTES == 64
-constexpr std::size_t kTileRows = 14;
-#else
-constexpr std::size_t kTileRows = 6;
-#endif
-constexpr std::size_t kTileVectors = 2;
-
-template <class T>
-constexpr std::size_t kPanel = kTileVectors * kLanes<T>;
 
 template <class T>
 inline Vec<T> load(const T* p) {
@@ -311,9 +304,15 @@ inline Vec<T> tanh(Vec<T> x) {
     return with_sign<T>(select<T>(size < T(0.54930614433405484570), low, high), x);
 }
 
+// log(1 + e^-|x|): what softplus(x) = log(1 + e^x) has beyond max(x, 0).
+template <class T>
+inline Vec<T> softplus_tail(Vec<T> x) {
+    return log1p_unit<T>(exp<T>(-absolute<T>(x)));
+}
+
 template <class T>
 inline Vec<T> softplus(Vec<T> x) {
-    return select<T>(x < T(0), Vec<T>{}, x) + log1p_unit<T>(exp<T>(-absolute<T>(x)));
+    return select<T>(x < T(0), Vec<T>{}, x) + softplus_tail<T>(x);
 }
 
 // The normal distribution: its density at x, and the probability of a value below x.

@@ -135,6 +135,16 @@ def test_kernels_include_only_each_other(path: Path) -> None:
     assert set(includes) <= own | {"<cstddef>", "<cstdint>"}
 
 
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_kernels_include_what_they_use(path: Path) -> None:
+    """Each file compiles by itself, so that no order of includes has to be kept."""
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
+    compiler[0] = tool(compiler[0])
+    command = [*compiler, "-std=c++17", "-fsyntax-only", "-DSTEEPEST_ISA=baseline", f"-I{path.parent}", "-x", "c++", "-"]
+    found = subprocess.run(command, input=f'#include "{path.name}"\n', capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+
+
 def test_core_knows_no_python() -> None:
     users = {path.parent.name for path in SOURCES if re.search(r"pybind11|Python\.h", path.read_text())}
     assert users == {"bindings"}

@@ -1,8 +1,14 @@
 // The largest gradients alone: what finds them, and the update that moves nothing else (see kernels.hpp for keys).
+#pragma once
+
+#include "kernels.hpp"
+#include "optimizers.inl"
+#include "vec.inl"
 
 namespace steepest {
 namespace {
 
+// How far a key is shifted to leave its bucket: the sign, which a key lacks, is the topmost bit.
 template <class T>
 constexpr int kBucketShift = int(8 * sizeof(T)) - 1 - int(kBucketBits);
 
@@ -19,6 +25,7 @@ void count_buckets(std::size_t n, const T* g, std::uint32_t* counts) {
     for (std::size_t l = 0; l < kLanes<T>; ++l) copy[l] = Bits(l % kCountCopies);
     Bits places[kLanes<T>];
     for (std::size_t i = 0; i < n; i += kLanes<T>) {
+        // counts[bucket][copy]: the shift leaves the bucket times kCountCopies
         const IntVec<T> found = (keys_of<T>(load(g + i)) >> (kBucketShift<T> - 2) & ~Bits{3}) | copy;
         __builtin_memcpy(places, &found, sizeof found);
 #pragma GCC unroll 16
@@ -51,6 +58,8 @@ std::size_t collect_bucket(std::size_t n, const T* g, std::size_t bucket, T* to)
     return total;
 }
 
+// A key above `bound` moves: least - 1 among the first `ties` elements, least after them. Where the last of these lies within a
+// vector, its lanes' masks, which are -1, make the difference.
 template <class T, class Optimizer, bool kClips>
 void update_selected_with(const SelectedArgs<T>& a) {
     const Update<T> u = *a.update;
@@ -60,9 +69,7 @@ void update_selected_with(const SelectedArgs<T>& a) {
         const Vec<T> g = load(a.g + i), w = load(a.w + i);
         const IntVec<T> bound = i + kLanes<T> <= a.ties ? least - 1 : i >= a.ties ? least : least + first_lanes<T>(a.ties - i);
         const IntVec<T> moves = keys_of<T>(g) > bound;
-        Vec<T> gradient = g * u.scale;
-        if (kClips) gradient = select<T>(gradient > limit, limit, select<T>(gradient < -limit, -limit, gradient));
-        gradient += u.weight_decay * w;
+        const Vec<T> gradient = regularize<T, kClips>(g, w, limit, u);
         const Vec<T> before = a.slot1 ? load(a.slot1 + i) : Vec<T>{};
         const Vec<T> moved = u.shrink * w - u.lr * Optimizer::direction(gradient, i, {a.slot1, nullptr}, u);
         if (a.slot1) store<T>(a.slot1 + i, select<T>(moves, load(a.slot1 + i), before));
