@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -75,6 +76,7 @@ class Network:
         self._seed = integer("seed", seed, ge=0)
         self.preprocessing: dict[str, Any] | None = None
         self._lr_multipliers: dict[str, float] = {}
+        self._owner: str | None = None  # the estimator whose scaled features it takes
         given: dict[str, ArrayLike] = {}
         for node in iter_nodes(self._layers, n_in):
             if isinstance(node.layer, Dense) and not isinstance(node.layer.init, str):
@@ -307,6 +309,12 @@ class Network:
         path : path
             File to write.
         """
+        if self._owner is not None:
+            warnings.warn(
+                f"this is the network within a {self._owner}: scaling of features and targets, and labels, stay behind; "
+                f"{self._owner}.save writes them too",
+                stacklevel=2,
+            )
         write_model(path, self._tensors(), self._metadata())
 
     def __reduce__(self) -> tuple[Any, ...]:

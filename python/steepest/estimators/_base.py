@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
@@ -80,7 +81,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         except BaseException:
             self.__dict__ = before
             raise
-        self._publish(model, result)
+        name = getattr(y, "name", None)
+        self._publish(model, result, name if isinstance(name, str) else None)
         if result.interrupt is not None:
             raise result.interrupt
         return self
@@ -158,10 +160,12 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         except ValueError as error:
             raise ValueError(f"eval_set: {error}") from None
 
-    def _publish(self, model: Model[K], result: FitResult) -> None:
+    def _publish(self, model: Model[K], result: FitResult, target_name: str | None) -> None:
         """Take in what a fit has found: the one place that sets attributes."""
         progress = result.progress
-        self._model, self._progress = model, progress
+        self._model, self._progress, self.target_name_ = model, progress, target_name
+        for network in model.networks:
+            network._owner = type(self).__name__
         self.recipe_, self.history_, self.histories_ = result.recipe, result.history, result.histories
         self.n_iter_, self.t_ = progress.n_iter, progress.t
         self.loss_, self.best_loss_, self.validation_scores_ = result.loss, result.best_loss, result.scores
@@ -170,6 +174,33 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             self.__dict__.pop(name, None)
             if value is not None:
                 setattr(self, name, value)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to one safetensors file; `steepest.load` reads it.
+
+        It holds all that predicting needs (encoder, scales, every network, labels), the parameters, histories and
+        counters; nothing is pickled. Functions among the parameters are kept by name alone, so that predicting goes on
+        and another fit asks for them; callbacks and the state of a RandomState are left out. The optimizer's running
+        means are not kept either: a fit that goes on begins with the weights.
+
+        Parameters
+        ----------
+        path : path
+            File to write. It is written beside `path` and renamed: a save that fails leaves an older file as it was.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there was no fit.
+        ValueError
+            If labels are neither text nor numbers nor true and false, or `path` is a folder.
+        OSError
+            If the file cannot be written.
+        """
+        from ._saving import save  # which knows both estimators
+
+        check_is_fitted(self)
+        save(self, path)
 
     # --- What a fit leaves behind ---
 

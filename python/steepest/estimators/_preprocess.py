@@ -63,6 +63,14 @@ class Preprocessor:
             return cls(dtype, scale=binned if binned.n_bins else scale)
         return cls(dtype, scale=scale)
 
+    def n_features(self, n_columns: int) -> int:
+        """Return how many numbers a row of this many columns becomes."""
+        if self.encoder is not None:
+            return self.encoder.n_features
+        if self.scale is None:
+            return n_columns
+        return self.scale.n_features
+
     def features(self, x: Any) -> Any:
         """Return rows as the networks are trained on them; a CSR matrix stays one, to become dense in parts."""
         if self.encoder is not None:

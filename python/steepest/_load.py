@@ -1,0 +1,46 @@
+"""Model files of every kind, read back as what was saved."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ._model_file import read_model
+from .network import Network
+from .network import from_file as network_from_file
+
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor
+
+
+def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor:
+    """Read a model: a network, or a whole estimator. Nothing in the file is ever executed.
+
+    Parameters
+    ----------
+    path : path
+        A safetensors file that `Network.save`, `Trainer.save`, `MLPClassifier.save`, `MLPRegressor.save` or
+        `steepest train` wrote, with this version or an older one.
+
+    Returns
+    -------
+    Network, MLPClassifier or MLPRegressor
+        What was saved; of a trainer's checkpoint, or of a model that `steepest train` of 0.1 wrote, the network.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, is no model of this package, or was written by a newer version of it.
+    ImportError
+        If it holds an estimator, and scikit-learn is not installed.
+    OSError
+        If the file cannot be opened.
+    """
+    tensors, metadata = read_model(path)
+    if "estimator" not in metadata:
+        return network_from_file(path, tensors, metadata)
+    try:
+        from .estimators._saving import from_file
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{path}: an estimator, which needs scikit-learn: pip install 'steepest[sklearn]'") from error
+    return from_file(path, tensors, metadata)

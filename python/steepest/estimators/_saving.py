@@ -1,0 +1,340 @@
+"""Estimators in model files: safetensors with JSON metadata, nothing pickled; a file is distrusted when it is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core import __version__
+from .._model_file import write_model
+from .._safe_io import StrPath
+from .._validation import choice, flag, integer, text
+from ..history import History
+from ..metrics import MODES
+from ..network import Network
+from ..optimizers import Optimizer, optimizer_from_json
+from ..schedules import Schedule, schedule_from_json
+from ..tables import Classes, TableEncoder
+from ..tables._bins import BinnedStandardizer
+from ..tables._scaling import Standardizer
+from ._base import BaseMLP
+from ._classification import Classification
+from ._model import Model
+from ._preprocess import Preprocessor
+from ._regression import LOSSES, Regression
+from ._solver import FitResult, Progress
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
+
+FORMAT = 2  # of the metadata; 1 is a network's
+ESTIMATORS: dict[str, type[BaseMLP[Any]]] = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor)}
+
+Json = dict[str, Any]
+Tensors = dict[str, NDArray[Any]]
+T = TypeVar("T")
+
+_SCALES: dict[str, Any] = {kind.__name__: kind for kind in (Standardizer, BinnedStandardizer)}
+_LABEL_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|object|<U[1-9]\d{0,4}")
+
+
+# --- Writing ---
+
+
+def save(estimator: BaseMLP[Any], path: StrPath) -> None:
+    """Write a fitted estimator; see `BaseMLP.save`."""
+    model, tensors = estimator._fitted, {}
+    description = {
+        "type": type(estimator).__name__,
+        "parameters": {name: _parameter_to_json(value) for name, value in estimator.get_params(deep=False).items()},
+        "task": _task_to_json(model.task, tensors),
+        "preprocessor": _preprocessor_to_json(model.preprocessor, tensors),
+        "networks": [_network_to_json(network, f"networks.{i}.", tensors) for i, network in enumerate(model.networks)],
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": vars(estimator).get("feature_names_in_", np.empty(0)).tolist() or None,
+        "target_name": estimator.target_name_,
+        "recipe": {name: _parameter_to_json(value) for name, value in estimator.recipe_.items()},
+        "n_iter": estimator.n_iter_,
+        "t": estimator.t_,
+        "histories": [
+            _history_to_json(history, f"histories.{i}.", tensors) for i, history in enumerate(estimator.histories_)
+        ],
+    }
+    numbers = {"loss": estimator.loss_, "best_loss": estimator.best_loss_}
+    numbers["best_score"] = vars(estimator).get("best_validation_score_")
+    curves = {"loss_curve": vars(estimator).get("loss_curve_"), "scores": estimator.validation_scores_}
+    tensors |= {f"fit.{name}": np.float64(value) for name, value in numbers.items() if value is not None}
+    tensors |= {f"fit.{name}": np.array(values, np.float64) for name, values in curves.items() if values is not None}
+    write_model(path, tensors, {"format": FORMAT, "version": __version__, "estimator": description})
+
+
+def _parameter_to_json(value: Any) -> Any:
+    """Return a parameter's value as JSON; of what no file can hold, a function's name alone, or nothing."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, (tuple, list, np.ndarray)):
+        items = [_parameter_to_json(item) for item in value]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, Mapping):
+        return {"dict": [[_parameter_to_json(key), _parameter_to_json(item)] for key, item in value.items()]}
+    if isinstance(value, Optimizer):
+        return {"optimizer": value.to_dict()}
+    if isinstance(value, Schedule):
+        return {"schedule": value.to_dict()}
+    return {"function": getattr(value, "__name__", type(value).__name__)} if callable(value) else None
+
+
+def _task_to_json(task: Classification | Regression, tensors: Tensors) -> Json:
+    if isinstance(task, Classification):
+        kind = task.classes.dtype
+        found = {"labels": task.classes.tolist(), "dtype": kind.str if kind.kind == "U" else kind.name}
+        if not _LABEL_TYPES.fullmatch(str(found["dtype"])) or (kind == object and not _all_text(found["labels"])):
+            raise ValueError(f"classes_ has the type {kind}: expected text, true and false or numbers, to be saved")
+        return {"type": "Classification", **found, "multilabel": task.multilabel, "logistic": task.logistic}
+    if task.scale is not None:
+        tensors |= {f"target.{name}": array for name, array in task.scale.to_arrays().items()}
+    loss = task.function if isinstance(task.function, str) else _parameter_to_json(task.function)
+    return {"type": "Regression", "flat": task.flat, "n_outputs": task.n_outputs, "loss": loss}
+
+
+def _preprocessor_to_json(preprocessor: Preprocessor, tensors: Tensors) -> Json:
+    scale = preprocessor.scale
+    if scale is not None:
+        tensors |= {f"scale.{name}": array for name, array in scale.to_arrays().items()}
+    encoder = preprocessor.encoder
+    return {
+        "dtype": preprocessor.dtype.name,
+        "encoder": None if encoder is None else encoder.to_dict(),
+        "scale": None if scale is None else type(scale).__name__,
+    }
+
+
+def _network_to_json(network: Network, prefix: str, tensors: Tensors) -> Json:
+    tensors |= {f"{prefix}{name}": array for name, array in network._tensors().items()}
+    return network._architecture()
+
+
+def _history_to_json(history: History, prefix: str, tensors: Tensors) -> Json:
+    tensors |= {f"{prefix}{name}": column for name, column in history.items()}
+    return {"monitor": history.monitor, "mode": history.mode, "names": list(history)}
+
+
+def _all_text(labels: list[Any]) -> bool:
+    return all(isinstance(label, str) for label in labels)
+
+
+# --- Reading ---
+
+
+def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> BaseMLP[Any]:
+    """Make the estimator that `save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    tensors, metadata
+        As read from it.
+
+    Raises
+    ------
+    ValueError
+        If they describe no estimator, or arrays and description do not fit together.
+    """
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: estimator format {metadata.get('format')!r}, written by steepest {metadata.get('version')!r}: "
+            f"this version reads format {FORMAT}"
+        )
+    try:
+        return _from_json(metadata["estimator"], dict(tensors))
+    except KeyError as error:
+        raise ValueError(f"{path}: no {error} in the description of the estimator") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _from_json(data: Json, tensors: Tensors) -> BaseMLP[Any]:
+    kind = ESTIMATORS[choice("estimator type", data["type"], tuple(ESTIMATORS))]
+    estimator = kind()
+    known = estimator.get_params(deep=False)
+    given = {name: _parameter_from_json(value) for name, value in data["parameters"].items()}
+    if unknown := sorted(given.keys() - known.keys()):
+        raise ValueError(f"parameter {unknown[0]!r}: expected those of {kind.__name__}")
+    estimator.set_params(**given)
+    estimator.n_features_in_ = integer("n_features_in", data["n_features_in"], ge=1)
+    if (names := data["feature_names_in"]) is not None:
+        if len(names) != estimator.n_features_in_:
+            raise ValueError(f"feature_names_in has {len(names)} names: expected {estimator.n_features_in_}")
+        estimator.feature_names_in_ = np.array([text("feature name", name) for name in names], dtype=object)
+    task = _task_from_json(data["task"], tensors, classifies=kind is MLPClassifier)
+    preprocessor = _preprocessor_from_json(data["preprocessor"], tensors)
+    networks = [
+        Network._from_parts(architecture, _taken(tensors, f"networks.{i}."), None)
+        for i, architecture in enumerate(data["networks"])
+    ]
+    model = Model(task, preprocessor, networks)
+    _check_fit(model, estimator.n_features_in_)
+    histories = [
+        _history_from_json(history, _taken(tensors, f"histories.{i}.")) for i, history in enumerate(data["histories"])
+    ]
+    fit = {name: _float64(f"fit.{name}", array) for name, array in _taken(tensors, "fit.").items()}
+    if tensors:
+        raise ValueError(f"tensor {min(tensors)}: the estimator has no such")
+    progress = Progress(
+        integer("n_iter", data["n_iter"], ge=0),
+        integer("t", data["t"], ge=0),
+        fit.get("loss_curve", np.empty(0)).tolist(),
+    )
+    result = FitResult(
+        networks, progress, fit["loss"].item(), _item(fit, "best_loss"), histories[0] if histories else History(),
+        histories, {str(name): _parameter_from_json(value) for name, value in data["recipe"].items()},
+        fit["scores"].tolist() if "scores" in fit else None, _item(fit, "best_score"),
+    )  # fmt: skip
+    name = data["target_name"]
+    estimator._publish(model, result, None if name is None else text("target_name", name))
+    return estimator
+
+
+def from_network(network: Network, encoder: TableEncoder) -> BaseMLP[Any]:
+    """Make an estimator of a network and the encoder that it was trained with, as the command line of 0.1 wrote them.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
+    """
+    if (encoder.n_features, encoder.n_outputs) != (network.n_in, network.n_out):
+        raise ValueError(f"{encoder} does not fit the network, {network.n_in} -> {network.n_out}")
+    target = encoder.target
+    task: Any
+    if isinstance(target, Classes):
+        estimator: BaseMLP[Any] = MLPClassifier()
+        task = Classification(target.array, multilabel=False, logistic=False)
+    else:
+        estimator = MLPRegressor()
+        scale = Standardizer(np.array([[target.mean]]), np.array([[target.scale]]))
+        task = Regression(flat=True, n_outputs=1, function="squared_error", scale=scale)
+    names = [column.name for column in encoder.columns]
+    estimator.n_features_in_, estimator.feature_names_in_ = len(names), np.array(names, dtype=object)
+    model = Model(task, Preprocessor(np.dtype(network.dtype), encoder=encoder), [network])
+    result = FitResult([network], Progress(), math.nan, None, History(), [], {})
+    estimator._publish(model, result, encoder.target_name)
+    return estimator
+
+
+def _parameter_from_json(value: Any) -> Any:
+    """Return what `_parameter_to_json` described; for a function a text that another fit refuses."""
+    if isinstance(value, list):
+        return [_parameter_from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    (kind, content), *others = value.items()
+    if others:
+        raise ValueError(f"a parameter is {value!r}: expected an object with one entry")
+    if kind == "tuple":
+        return tuple(_parameter_from_json(item) for item in content)
+    if kind == "dict":
+        return {_parameter_from_json(key): _parameter_from_json(item) for key, item in content}
+    if kind == "float":
+        return float(choice("float", content, ("inf", "-inf", "nan")))
+    if kind == "optimizer":
+        return optimizer_from_json(content)
+    if kind == "schedule":
+        return schedule_from_json(content)
+    if kind == "function":
+        return f"function {text('function', content)}"
+    raise ValueError(f"a parameter is {value!r}: expected a kind of value that parameters have")
+
+
+def _task_from_json(data: Json, tensors: Tensors, *, classifies: bool) -> Classification | Regression:
+    choice("task type", data["type"], ("Classification" if classifies else "Regression",))
+    if classifies:
+        return Classification(
+            _labels(data["labels"], data["dtype"]), flag("multilabel", data["multilabel"]),
+            flag("logistic", data["logistic"]),
+        )  # fmt: skip
+    arrays = _taken(tensors, "target.")
+    scale = Standardizer.from_arrays(arrays) if arrays else None
+    n_outputs = integer("n_outputs", data["n_outputs"], ge=1)
+    if scale is not None and scale.mean.size != n_outputs:
+        raise ValueError(f"target.mean has {scale.mean.size} numbers: expected {n_outputs}")
+    loss = _parameter_from_json(data["loss"])
+    if not str(loss).startswith("function "):
+        choice("loss", loss, tuple(LOSSES))
+    flat = flag("flat", data["flat"])
+    if flat and n_outputs > 1:
+        raise ValueError(f"flat is true with {n_outputs} outputs: expected one")
+    return Regression(flat, n_outputs, loss, scale)
+
+
+def _labels(labels: Any, dtype: Any) -> NDArray[Any]:
+    """Return the array of labels, sorted and different, at least one."""
+    if not isinstance(labels, list) or not labels or not _LABEL_TYPES.fullmatch(text("dtype", dtype)):
+        raise ValueError(f"labels of the type {dtype!r}: expected text, true and false or numbers")
+    kinds = {"o": (str,), "<": (str,), "b": (bool,)}.get(dtype[0], (int, float))
+    if any(not isinstance(label, kinds) or (kinds != (bool,) and isinstance(label, bool)) for label in labels):
+        raise ValueError(f"labels of the type {dtype}: expected all of that type")
+    array = np.array(labels, dtype=dtype)
+    if array.tolist() != labels or not all(a < b for a, b in zip(labels, labels[1:], strict=False)):
+        raise ValueError(f"labels of the type {dtype}: expected such as it holds, sorted and different")
+    return array
+
+
+def _preprocessor_from_json(data: Json, tensors: Tensors) -> Preprocessor:
+    dtype = np.dtype(choice("dtype", data["dtype"], ("float32", "float64")))
+    encoder = None if data["encoder"] is None else TableEncoder.from_dict(data["encoder"])
+    if data["scale"] is None:
+        return Preprocessor(dtype, encoder)
+    if encoder is not None:
+        raise ValueError("scale stands beside an encoder: expected one of them")
+    kind = _SCALES[choice("scale", data["scale"], tuple(_SCALES))]
+    return Preprocessor(dtype, None, kind.from_arrays(_taken(tensors, "scale.")))
+
+
+def _check_fit(model: Model[Any], n_features_in: int) -> None:
+    """Refuse networks that do not fit what stands before and after them."""
+    networks, task, preprocessor = model.networks, model.task, model.preprocessor
+    wanted = (preprocessor.n_features(n_features_in), task.n_outputs, preprocessor.dtype.name)
+    for i, network in enumerate(networks):
+        if (found := (network.n_in, network.n_out, network.dtype)) != wanted:
+            raise ValueError(f"network {i} is {found}: expected (inputs, outputs, dtype) {wanted}")
+    if not networks:
+        raise ValueError("networks is empty: expected one at least")
+    if isinstance(task, Classification) and len(task.classes) < 2 and not task.multilabel:
+        raise ValueError(f"labels are {task.classes.tolist()}: expected two or more")
+
+
+def _history_from_json(data: Json, columns: Tensors) -> History:
+    history = History(text("monitor", data["monitor"]), choice("mode", data["mode"], MODES))
+    names = [text("name", name) for name in data["names"]]
+    if sorted(names) != sorted(columns) or len({column.shape for column in columns.values()}) > 1:
+        raise ValueError(f"a history has the columns {sorted(columns)}: expected {sorted(names)}, all of one length")
+    found = [_float64(name, columns[name]).tolist() for name in names]
+    for values in zip(*found, strict=True):
+        history.append(dict(zip(names, values, strict=True)))
+    return history
+
+
+def _taken(tensors: Tensors, prefix: str) -> Tensors:
+    """Take the tensors out whose names begin so; return them by the rest of their names."""
+    return {name[len(prefix) :]: tensors.pop(name) for name in [*tensors] if name.startswith(prefix)}
+
+
+def _float64(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
+    if array.dtype != np.float64 or array.ndim > 1:
+        raise ValueError(
+            f"tensor {name} is {array.dtype} of shape {array.shape}: expected float64, one dimension at most"
+        )
+    return array
+
+
+def _item(fit: Mapping[str, NDArray[np.float64]], name: str) -> float | None:
+    return float(fit[name].item()) if name in fit else None
