@@ -13,7 +13,7 @@ from ..layers import Dropout, iter_nodes
 from ..network import Network
 from ..training import Trainer
 from ._cost import RATE, Cost
-from ._parts import Tensors, check_network, in_float64
+from ._parts import Tensors, check_network, float64_copy
 
 TOLERANCE = 1e-7
 # Differences of the fourth order: f' = sum(share * f(w + k h)) / h, with an error of about h**4, and rounding / h.
@@ -150,7 +150,7 @@ def check(
     check_network(net, learns=True)
     cost, entries = Cost.of(loss), integer("entries", entries, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
-    other = in_float64(net)
+    other = float64_copy(net)
     before = other.parameters
     drops = any(isinstance(node.layer, Dropout) for node in iter_nodes(net.layers, net.n_in))
     still = cost.trainer(other)

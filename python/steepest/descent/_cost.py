@@ -15,7 +15,7 @@ from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
 from ..network import Network
 from ..optimizers import SGD
 from ..training import LOSSES, Trainer
-from ._parts import Array, Tensors, bare, flat, numbered, shapes_of, unflat
+from ._parts import Array, Tensors, flatten, number_layers, shapes_of, unflatten, without_init
 
 # A plain step takes RATE * gradient off each weight. At this rate the step is so much longer than any weight that the
 # difference of the weights before and after is the gradient to the last bit or two, however small it is; and a power
@@ -52,7 +52,7 @@ class Cost:
         return self.trainer(Network(n_out, [Activation("identity")], dtype="float64"))
 
 
-class Still:
+class InferenceTwin:
     """A network that computes in training mode, and so with a gradient, what another one does at inference.
 
     Dropout is left out, and batch normalisation, which is a fixed scale and shift at inference, becomes a dense layer
@@ -90,7 +90,7 @@ class Still:
             total += share * trainer.step(x[rows], y[rows], weight[rows])
             with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
                 sums += share / RATE * (before - core.state())
-        found = unflat(sums, self._shapes)
+        found = unflatten(sums, self._shapes)
         # From the gradients of the diagonal layers to those of the normalisations that they stand for.
         for name, (scale, mean) in spread.items():
             shift = found[f"{name}.bias"]
@@ -110,11 +110,11 @@ class Still:
             spread[name] = scale, mean
             tensors[f"{name}.weight"] = np.diag(weight * scale)
             tensors[f"{name}.bias"] = bias - weight * scale * mean
-        return flat(tensors, self._network.dtype), spread
+        return flatten(tensors, self._network.dtype), spread
 
     def _layers(self, layers: Sequence[Layer], n: int, prefix: str) -> list[Layer]:
         result: list[Layer] = []
-        for name, layer in numbered(layers, prefix):
+        for name, layer in number_layers(layers, prefix):
             if isinstance(layer, BatchNorm):
                 self._fixed[name] = layer
                 result.append(Dense(n, init="zeros"))
@@ -123,7 +123,7 @@ class Still:
             elif isinstance(layer, Residual):
                 result.append(Residual(self._layers(layer.layers, n, f"{name}.")))
             else:
-                result.append(bare(layer))
+                result.append(without_init(layer))
             n = layer.output_size(n)
         return result
 

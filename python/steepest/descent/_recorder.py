@@ -17,8 +17,8 @@ from .._validation import Spec, integer
 from ..callbacks import Callback, FitState
 from ..layers import Activation, Dense, Layer, iter_nodes
 from ..network import Network
-from ._cost import Cost, Still, length, rms
-from ._parts import Array, Taps, parameter_layers, some_rows
+from ._cost import Cost, InferenceTwin, length, rms
+from ._parts import Array, LayerOutputs, names_by_layer, sample_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -170,12 +170,12 @@ class Recorder(Spec, Callback):
         self.fit = fit
         network = fit.trainer.network
         x, y, weight = fit.data
-        chosen = some_rows(len(x), self.rows)
+        chosen = sample_rows(len(x), self.rows)
         self._sample = x[chosen], y[chosen], None if weight is None else weight[chosen]
         if weight is not None and not np.any(self._sample[2]):
             self._sample = (*self._sample[:2], None)
         self._cost, self._between = Cost.of(fit.trainer), self.path_every
-        self._still, self._taps, self._own = Still(network, network.dtype), Taps(network), _own(network)
+        self._still, self._taps, self._own = InferenceTwin(network, network.dtype), LayerOutputs(network), _own(network)
         self.seconds = clock() - self._began
         self._record(0)
 
@@ -257,7 +257,7 @@ class Recorder(Spec, Callback):
             (axes[0, 1], "gradient_norm", "length of the gradient"),
             (axes[1, 0], "update_ratio", "weights' move over their length"),
         ):
-            for name in parameter_layers([f"{r.layer}." for r in self.records if np.isfinite(r.weight_norm)]):
+            for name in names_by_layer([f"{r.layer}." for r in self.records if np.isfinite(r.weight_norm)]):
                 ax.plot(self.epochs, self.series(what, name), marker=".", label=f"layer {name}")
             ax.set_title(title)
             if ax.lines:

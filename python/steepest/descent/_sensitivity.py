@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._validation import integer, number
 from ..network import Network
 from ._cost import rms
-from ._parts import Array, check_network, in_float64, parameter_layers
+from ._parts import Array, check_network, float64_copy, names_by_layer
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +81,7 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
     check_network(net)
     turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
-    other = in_float64(net)
+    other = float64_copy(net)
     rows = np.asarray(x, np.float64)
     y = other.predict(rows)
     if not len(y):
@@ -92,7 +92,7 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
         return float(np.sqrt(np.mean(squares))) / size if size else 0.0
 
     layers = {}
-    for layer, names in parameter_layers(list(before)).items():
+    for layer, names in names_by_layer(list(before)).items():
         squares = []
         for _ in range(draws):
             other.set_parameters({name: before[name] * (1 + turn * _signs(random, before[name])) for name in names})

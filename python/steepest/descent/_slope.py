@@ -15,8 +15,8 @@ from .._validation import integer, number
 from ..layers import Activation, Dense, Layer, LayerNorm
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, Still, rms
-from ._parts import Array, Named, Tensors, assemble, check_network, numbered, run, tensors_of
+from ._cost import Cost, InferenceTwin, rms
+from ._parts import Array, NamedLayers, Tensors, assemble, check_network, number_layers, predict, tensors_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,11 +161,11 @@ def slope(
         span = 2 * max(abs(weight), rms(parameters[name])) or 1.0
     half = integer("values", values, ge=3) // 2
     shifts = np.arange(-half, half + 1) / half * number("span", span, gt=0)
-    here, gradients = Still(net).gradients(cost, x, y, sample_weight)
+    here, gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)
 
     rows, y = np.asarray(x, np.float64), np.asarray(y)
     path, key = name.rsplit(".", 1)
-    along = _prepare(numbered(net.layers), tensors, rows, path, key, at)
+    along = _prepare(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)
     costs = []
     step = max(1, CHUNK // len(rows))
@@ -185,15 +185,15 @@ def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int
     return tuple(i % n for i, n in zip(at, parameter.shape, strict=True))
 
 
-def _prepare(named: Named, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]) -> Along:
+def _prepare(named: NamedLayers, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]) -> Along:
     """Compute what comes before the weight; return what computes the outputs from shifts of the weight."""
     place = next(i for i, (name, _) in enumerate(named) if path == name or path.startswith(f"{name}."))
     name, layer = named[place]
-    before = run(assemble(named[:place], tensors, x.shape[1]), x)
+    before = predict(assemble(named[:place], tensors, x.shape[1]), x)
     if path == name:
         moved, own = _moved(layer, name, tensors, before, key, at)
     else:  # inside a residual block
-        branch = _prepare(numbered(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
+        branch = _prepare(number_layers(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
         own = []
 
         def moved(shifts: Array) -> Array:
@@ -204,7 +204,7 @@ def _prepare(named: Named, tensors: Tensors, x: Array, path: str, key: str, at: 
 
     def along(shifts: Array) -> Array:
         stacked = moved(shifts)
-        outputs = run(after, stacked.reshape(-1, width))
+        outputs = predict(after, stacked.reshape(-1, width))
         return outputs.reshape(len(shifts), len(x), -1)
 
     return along
@@ -212,9 +212,9 @@ def _prepare(named: Named, tensors: Tensors, x: Array, path: str, key: str, at: 
 
 def _moved(
     layer: Layer, name: str, tensors: Mapping[str, Array], before: Array, key: str, at: tuple[int, ...]
-) -> tuple[Along, Named]:
+) -> tuple[Along, NamedLayers]:
     """Return what computes a layer's outputs from shifts of one weight, and its activation as a layer of its own."""
-    unit, own = at[-1], Named()
+    unit, own = at[-1], NamedLayers()
     if isinstance(layer, Dense):
         z = before @ tensors[f"{name}.weight"].astype(np.float64) + tensors.get(f"{name}.bias", 0)
         u = before[:, at[0]] if key == "weight" else np.ones(len(before))

@@ -13,8 +13,8 @@ from .._extras import axes_or_new
 from .._validation import choice, integer, number
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, Still
-from ._parts import Tensors, check_network, flat, in_float64, shapes_of, unflat
+from ._cost import Cost, InferenceTwin
+from ._parts import Tensors, check_network, flatten, float64_copy, shapes_of, unflatten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,13 +157,13 @@ def surface(
     cost = Cost.of(loss)
     x, y = np.asarray(x, np.float64), np.asarray(y)
     parameters = net.parameters
-    center, shapes = flat(parameters), shapes_of(net)
+    center, shapes = flatten(parameters), shapes_of(net)
     walked = None if path is None else _walked(path, len(center))
     if directions == "random":
         plane = np.stack([_filter_normalised(random, parameters) for _ in range(2)])
     elif directions == "gradient":
-        gradients = Still(net).gradients(cost, x, y, sample_weight)[1]
-        plane = _beside_gradient(random, flat(gradients), float(np.linalg.norm(center)))
+        gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)[1]
+        plane = _beside_gradient(random, flatten(gradients), float(np.linalg.norm(center)))
     else:
         if walked is None:
             raise ValueError('directions is "pca" and path is None: expected a Recorder or the weights walked')
@@ -176,11 +176,11 @@ def surface(
         base, scale = ((0.0, 0.0), span) if directions == "pca" else ((-span, span), 1.0)
         a, b = (_reach(column, base, scale) for column in coordinates.T)
 
-    other = in_float64(net)
+    other = float64_copy(net)
     judge = cost.trainer(other)
 
     def at(place: NDArray[Any]) -> float:
-        other.set_parameters(unflat(center + place @ plane, shapes))
+        other.set_parameters(unflatten(center + place @ plane, shapes))
         return judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
 
     here = judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
@@ -193,7 +193,7 @@ def surface(
 def _walked(path: Any, n: int) -> NDArray[np.float64]:
     rows = getattr(path, "path", path)
     if isinstance(rows, Sequence) and rows and isinstance(rows[0], Mapping):
-        rows = [flat(tensors) for tensors in rows]
+        rows = [flatten(tensors) for tensors in rows]
     walked = np.asarray(rows, np.float64)
     if walked.ndim != 2 or walked.shape[1] != n or not len(walked):
         raise ValueError(f"path has the shape {walked.shape}: expected one row or more of {n} parameters")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..callbacks import History
 from ..descent import Recorder
-from ..descent._parts import shapes_of, some_rows, unflat
+from ..descent._parts import sample_rows, shapes_of, unflatten
 from ..layers import Dense, iter_nodes
 from ..network import Network
 from ._chain import cost_of
@@ -84,12 +84,12 @@ class Case:
         """Return the network with the weights of one point of the recorded path."""
         assert self.trained
         copy = self.network.copy()
-        copy.set_parameters(unflat(self.trained.recorder.path[place], shapes_of(copy)))
+        copy.set_parameters(unflatten(self.trained.recorder.path[place], shapes_of(copy)))
         return copy
 
     def sample(self, most: int = SAMPLE) -> tuple[NDArray[np.float32], NDArray[np.float64] | NDArray[np.int64]]:
         """Return at most so many rows and their targets, always the same."""
-        chosen = some_rows(len(self.x), most)
+        chosen = sample_rows(len(self.x), most)
         return self.x[chosen], self.y[chosen]
 
     def layer_titles(self) -> dict[str, str]:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import DivergedError
-from ..layers import Node, iter_nodes
-from ..network import Network
-from ._cost import Cost, Still, length, rms
-from ._parts import Taps, parameter_layers, some_rows, tensors_of
-from ._recorder import LayerRecord, Recorder, activation_of, units
+from ..._core import DivergedError
+from ...layers import Node, iter_nodes
+from ...network import Network
+from .._cost import Cost, InferenceTwin, length, rms
+from .._parts import LayerOutputs, names_by_layer, sample_rows, tensors_of
+from .._recorder import LayerRecord, Recorder, activation_of, units
 
 ROWS = 4096  # looked at: shares are then known to about 2%
 PER_OUTPUT = ("mse", "mae", "huber", "quantile")
@@ -75,7 +75,7 @@ class Evidence:
         history: Mapping[str, NDArray[np.float64]],
         recorder: Recorder | None,
     ) -> None:
-        chosen = some_rows(len(x), ROWS)
+        chosen = sample_rows(len(x), ROWS)
         self.network, self.cost, self.history, self.recorder = network, cost, history, recorder
         self.x = np.asarray(x[chosen], np.float64)
         self.y = np.asarray(y)[chosen]
@@ -162,11 +162,11 @@ class Evidence:
     def _now(self) -> list[LayerRecord]:
         tensors, records = tensors_of(self.network), []
         try:
-            gradients = Still(self.network).gradients(self.cost, self.x, self.y)[1]
+            gradients = InferenceTwin(self.network).gradients(self.cost, self.x, self.y)[1]
         except DivergedError:  # a cost beyond float64
             gradients = {name: np.full(value.shape, np.nan) for name, value in self.network.parameters.items()}
-        groups = parameter_layers(list(gradients))
-        for name, layer, output in Taps(self.network).outputs(self.x):
+        groups = names_by_layer(list(gradients))
+        for name, layer, output in LayerOutputs(self.network).outputs(self.x):
             activation, own = activation_of(layer), groups.get(name, [])
             g, w = (length(*(of[key] for key in own)) if own else np.nan for of in (gradients, tensors))
             numbers = (g, w, np.nan, *units(activation, output), rms(output), None, None)

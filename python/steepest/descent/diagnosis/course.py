@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Dense
-from ._evidence import PER_OUTPUT, Evidence, Finding
-from ._parts import some_rows
+from ...layers import Dense
+from .._parts import sample_rows
+from .evidence import PER_OUTPUT, Evidence, Finding
 
 FEW_EPOCHS = 6  # fewer show no course
 # In units of what there is to learn: 1 is the cost of the best constant output, 0 that of perfect ones.
@@ -25,7 +25,7 @@ MISSED = 0.1  # accuracy or R2 by which neighbours do better
 NEIGHBOURS, NEIGHBOUR_ROWS = 5, 1000
 
 
-def find(evidence: Evidence) -> list[Finding]:
+def find_in_course(evidence: Evidence) -> list[Finding]:
     """Return the findings about rates, classes and overfitting."""
     checks = (_rate_too_high, _rate_too_low, _majority, _overfitting)
     return [finding for check in checks if (finding := check(evidence))]
@@ -113,11 +113,11 @@ def _majority(evidence: Evidence) -> Finding | None:
     )
 
 
-def underfitting(evidence: Evidence) -> Finding | None:
+def find_underfitting(evidence: Evidence) -> Finding | None:
     """Return that a plain vote of neighbours, which no one trained, does better on the training rows."""
     if evidence.cost.loss in ("quantile", "poisson") or len(evidence.x) < 10 * NEIGHBOURS or not evidence.finite:
         return None
-    chosen = some_rows(len(evidence.x), NEIGHBOUR_ROWS)
+    chosen = sample_rows(len(evidence.x), NEIGHBOUR_ROWS)
     t, labels = evidence.targets[chosen], evidence.labels
     votes = _neighbours(evidence.x[chosen], t)
     if labels is not None and evidence.named is not None:

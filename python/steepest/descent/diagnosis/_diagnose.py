@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..network import Network
-from ..training import Trainer
-from . import _course_findings, _data_findings, _unit_findings
-from ._cost import Cost
-from ._evidence import Evidence, Finding
-from ._recorder import Recorder
+from ...network import Network
+from ...training import Trainer
+from .._cost import Cost
+from .._recorder import Recorder
+from .course import find_in_course, find_underfitting
+from .data import find_in_data
+from .evidence import Evidence, Finding
+from .units import find_in_units
 
 HOPELESS = ("loss_misfit", "constant_target")  # as errors: no training on such targets can be judged
 
@@ -67,13 +69,13 @@ def diagnose(
     threshold stands beside its check, with the reason for it.
     """
     evidence = _evidence(subject, x, y, loss, history)
-    findings = _data_findings.find(evidence)
+    findings = find_in_data(evidence)
     if not any(finding.code in HOPELESS and finding.severity == "error" for finding in findings):
         if evidence.finite:
-            findings += _unit_findings.find(evidence)
-        findings += _course_findings.find(evidence)
+            findings += find_in_units(evidence)
+        findings += find_in_course(evidence)
         # All the others end in it: it is worth saying where it is all there is to say.
-        if not findings and (finding := _course_findings.underfitting(evidence)):
+        if not findings and (finding := find_underfitting(evidence)):
             findings.append(finding)
     return Diagnosis(sorted(findings, key=lambda finding: finding.rank))
 

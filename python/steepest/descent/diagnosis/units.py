@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..layers import BatchNorm, Dense, LayerNorm
-from ._cost import rms
-from ._evidence import Evidence, Finding
+from ...layers import BatchNorm, Dense, LayerNorm
+from .._cost import rms
+from .evidence import Evidence, Finding
 
 # From the last dense layer to the first, in root mean square by weight. A layer a thousand times slower than another
 # does not move while the other learns; healthy networks stay within a factor of some tens.
@@ -22,7 +22,7 @@ FEW_UNITS = 4  # in smaller layers a share means little
 START, LATER = 30, 45  # ranks, before and after those of the rates: what came by training is an effect of them
 
 
-def find(evidence: Evidence) -> list[Finding]:
+def find_in_units(evidence: Evidence) -> list[Finding]:
     """Return the findings about gradients and units."""
     checks = (_exploding, _vanishing, _dead, _saturated)
     return [finding for check in checks if (finding := check(evidence))]

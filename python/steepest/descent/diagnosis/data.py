@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import BatchNorm
-from ._cost import rms
-from ._evidence import PER_OUTPUT, Evidence, Finding
-from ._recorder import activation_of
+from ...layers import BatchNorm
+from .._cost import rms
+from .._recorder import activation_of
+from .evidence import PER_OUTPUT, Evidence, Finding
 
 # First weights are drawn for inputs of about unit size. The cost curves along a weight by the square of its input, so a
 # column of size 30 curves 900 times as much as one of size 1, and no learning rate suits both.
@@ -21,7 +21,7 @@ MOST_CLASSES = 20  # whole numbers 0 to k - 1 with more values than this are tak
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "softplus": (0.0, np.inf)}
 
 
-def find(evidence: Evidence) -> list[Finding]:
+def find_in_data(evidence: Evidence) -> list[Finding]:
     """Return the findings about data and loss."""
     misfit = _refused(evidence)
     if misfit:
