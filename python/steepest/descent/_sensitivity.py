@@ -1,4 +1,4 @@
-"""How far the output moves when something before it is turned a little."""
+"""The move of the output when weights or inputs are turned a little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._parts import Array, check_network, float64_copy, names_by_layer
 
 @dataclass(frozen=True, repr=False)
 class Sensitivity:
-    """What `sensitivity` found: how far the output moves, as a part of its own size.
+    """The result of `sensitivity`: moves of the output, as parts of its own size.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Sensitivity:
     features : array of shape (n_in,)
         By input column.
     turn : float
-        How far each was turned: 0.01 is one per cent.
+        The part of its size by which each was turned: 0.01 is one percent.
     """
 
     layers: dict[str, float]
@@ -44,20 +44,20 @@ class Sensitivity:
 
 
 def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 8, seed: int = 0) -> Sensitivity:
-    """Measure how far the output moves when a layer's weights, or an input column, are turned by one per cent.
+    """Measure how far the output moves when a layer's weights, or an input column, are turned by one percent.
 
     Parameters
     ----------
     net : Network
         The network; it does not change.
     x : array of shape (n, n_in)
-        Rows to try it on.
-    turn : float
-        How far to turn, > 0.
-    draws : int
-        For how many random choices of signs a layer is turned, >= 1.
-    seed : int
-        Seed of the signs.
+        Rows to try it on, n >= 1.
+    turn : float, default=0.01
+        The part of its size by which to turn each, > 0.
+    draws : int, default=8
+        The number of random choices of signs for each layer, >= 1.
+    seed : int, default=0
+        Seed of the signs, >= 0.
 
     Returns
     -------
@@ -66,8 +66,10 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
 
     Raises
     ------
+    TypeError
+        If `net` is no network.
     ValueError
-        If a shape or a value is wrong, or there are no rows.
+        If there are no rows, they do not fit the network or are not finite, or `turn`, `draws` or `seed` is too small.
 
     Notes
     -----

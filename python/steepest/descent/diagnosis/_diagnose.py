@@ -1,4 +1,4 @@
-"""Why a network does not learn, in plain words."""
+"""The diagnosis: all checks, and the causes before their effects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .data import find_in_data
 from .evidence import Evidence, Finding
 from .units import find_in_units
 
-HOPELESS = ("loss_misfit", "constant_target")  # as errors: no training on such targets can be judged
+HOPELESS = ("loss_misfit", "constant_target")  # if errors: a training on such targets cannot be judged
 
 
 class Diagnosis(list[Finding]):
@@ -36,20 +36,21 @@ def diagnose(
     *,
     history: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Diagnosis:
-    """Say what is wrong with a network, its data or its training, and what to do.
+    """Find faults in a network, its data or its training, each with its remedy.
 
     Parameters
     ----------
     subject : Network or Recorder
-        The recorder of a training knows most: rows, loss, history, and each layer from the start. Of a network alone,
-        what it is now is judged.
-    x, y : arrays, optional
-        Rows and targets, as for `Trainer`; by default the recorder's training rows. 4,096 of them are looked
-        at, drawn once.
-    loss : str or Trainer, optional
-        The loss by name, or a trainer whose loss it is; by default the recorder's.
-    history : History, optional
-        Of the training; by default the recorder's. Without it, rates and overfitting are not judged.
+        The recorder of a training knows most: rows, loss, history, and each layer from the start. A network alone is
+        judged as it is now.
+    x : array of shape (n, n_in), default=None
+        Rows, n >= 1, of which 4,096 are looked at, drawn once; None takes the recorder's training rows.
+    y : array of shape (n,) or (n, n_out), default=None
+        Their targets, as for `Trainer`; None takes the recorder's.
+    loss : str or Trainer, default=None
+        The loss by name, or a trainer whose loss it is; None takes the recorder's.
+    history : mapping of str to array of shape (epochs,), default=None
+        The `History` of the training; None takes the recorder's. Without any, rates and overfitting are not judged.
 
     Returns
     -------
@@ -58,8 +59,11 @@ def diagnose(
 
     Raises
     ------
+    TypeError
+        If `subject` is neither a network nor a recorder.
     ValueError
-        If rows or loss are missing, or the rows are not the network's.
+        If the recorder was given to no fit, rows, targets or loss are missing, the loss is unknown, or x and y do not
+        fit the network or each other.
 
     Notes
     -----
@@ -68,7 +72,7 @@ def diagnose(
     rate_too_high, rate_too_low, majority_only, overfitting, and, where none of these was found, underfitting. Each
     threshold stands beside its check, with the reason for it.
     """
-    evidence = _evidence(subject, x, y, loss, history)
+    evidence = _gather(subject, x, y, loss, history)
     findings = find_in_data(evidence)
     if not any(finding.code in HOPELESS and finding.severity == "error" for finding in findings):
         if evidence.finite:
@@ -80,7 +84,8 @@ def diagnose(
     return Diagnosis(sorted(findings, key=lambda finding: finding.rank))
 
 
-def _evidence(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
+def _gather(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
+    """Check the arguments of `diagnose`, and fill in the recorder's."""
     recorder = subject if isinstance(subject, Recorder) else None
     if recorder is not None:
         if recorder.fit is None:
