@@ -157,7 +157,7 @@ def check(
     cost, entries = Cost.of(loss), integer("entries", entries, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     moved = _MovedCost(net, cost, x, y, sample_weight)
-    judged = moved.gradients if gradients is None else _judged(gradients, moved.gradients)
+    judged = moved.gradients if gradients is None else _check_gradients(gradients, moved.gradients)
 
     compared = []
     for name, gradient in judged.items():
@@ -229,7 +229,8 @@ def _drawn_places(random: np.random.Generator, size: int, most: int) -> NDArray[
     return np.arange(size) if size <= most else np.sort(random.choice(size, most, replace=False))
 
 
-def _judged(gradients: Mapping[str, ArrayLike], like: Tensors) -> Tensors:
+def _check_gradients(gradients: Mapping[str, ArrayLike], like: Tensors) -> Tensors:
+    """Return a user's gradients in float64, or raise a ValueError if names or shapes are not those of `like`."""
     if gradients.keys() != like.keys():
         raise ValueError(f"gradients has {', '.join(gradients)}: expected {', '.join(like)}")
     judged = {name: np.asarray(gradients[name], np.float64) for name in like}

@@ -179,7 +179,7 @@ def slope(
 
     rows, y = np.asarray(x, np.float64), np.asarray(y)
     path, key = name.rsplit(".", 1)
-    outputs_along = _prepare(number_layers(net.layers), tensors, rows, path, key, at)
+    outputs_along = _build_outputs_along(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)
     costs = []
     step = max(1, CHUNK // len(rows))
@@ -190,6 +190,7 @@ def slope(
 
 
 def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the place that a user gave in a parameter, checked and counted from the start."""
     try:
         at = tuple(map(operator.index, np.atleast_1d(np.asarray(index)).tolist()))
     except TypeError as error:
@@ -199,7 +200,9 @@ def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int
     return tuple(i % n for i, n in zip(at, parameter.shape, strict=True))
 
 
-def _prepare(named: NamedLayers, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]) -> OutputsAlong:
+def _build_outputs_along(
+    named: NamedLayers, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]
+) -> OutputsAlong:
     """Run the layers before the weight; return the function from shifts of the weight to outputs.
 
     `path` is the name of the weight's layer among `named` or inside of one of them, `key` and `at` its place there.
@@ -208,9 +211,9 @@ def _prepare(named: NamedLayers, tensors: Tensors, x: Array, path: str, key: str
     name, layer = named[place]
     before = predict(assemble(named[:place], tensors, x.shape[1]), x)
     if path == name:
-        moved, own = _moved(layer, name, tensors, before, key, at)
+        moved, own = _build_shifted_sums(layer, name, tensors, before, key, at)
     else:  # inside a residual block
-        branch = _prepare(number_layers(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
+        branch = _build_outputs_along(number_layers(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
         own = []
 
         def moved(shifts: Array) -> Array:
@@ -227,7 +230,7 @@ def _prepare(named: NamedLayers, tensors: Tensors, x: Array, path: str, key: str
     return outputs_along
 
 
-def _moved(
+def _build_shifted_sums(
     layer: Layer, name: str, tensors: Mapping[str, Array], before: Array, key: str, at: tuple[int, ...]
 ) -> tuple[OutputsAlong, NamedLayers]:
     """Return the function from shifts of one weight to the layer's sums, and its activation as a layer of its own.

@@ -174,23 +174,23 @@ def surface(
     x, y = np.asarray(x, np.float64), np.asarray(y)
     parameters = net.parameters
     center, shapes = flatten(parameters), shapes_of(net)
-    walked = None if path is None else _walked(path, len(center))
+    walked = None if path is None else _path_rows(path, len(center))
     if directions == "random":
         plane = np.stack([_filter_normalized(random, parameters) for _ in range(2)])
     elif directions == "gradient":
         gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)[1]
-        plane = _beside_gradient(random, flatten(gradients), float(np.linalg.norm(center)))
+        plane = _gradient_plane(random, flatten(gradients), float(np.linalg.norm(center)))
     else:
         if walked is None:
             raise ValueError('directions is "pca" and path is None: expected a Recorder or the weights walked')
-        plane = _principal(walked - center)
+        plane = _principal_plane(walked - center)
 
     coordinates = off_plane = None
     a = b = (-span, span)
     if walked is not None:
         coordinates, off_plane = _project(walked - center, plane)
         base, scale = ((0.0, 0.0), span) if directions == "pca" else ((-span, span), 1.0)
-        a, b = (_reach(column, base, scale) for column in coordinates.T)
+        a, b = (_axis_limits(column, base, scale) for column in coordinates.T)
 
     other = float64_copy(net)
     judge = cost.trainer(other)
@@ -206,7 +206,8 @@ def surface(
     return Surface(axis_a, axis_b, costs, plane, here, coordinates, path_costs, off_plane)
 
 
-def _walked(path: Any, n: int) -> NDArray[np.float64]:
+def _path_rows(path: Any, n: int) -> NDArray[np.float64]:
+    """Return the weights walked, (points, n), checked."""
     rows = getattr(path, "path", path)
     if isinstance(rows, Sequence) and rows and isinstance(rows[0], Mapping):
         rows = [flatten(tensors) for tensors in rows]
@@ -219,6 +220,7 @@ def _walked(path: Any, n: int) -> NDArray[np.float64]:
 
 
 def _filter_normalized(random: np.random.Generator, parameters: Tensors) -> NDArray[np.float64]:
+    """Return a random direction, (n_parameters,), in which each unit's weights are as long as the unit's own."""
     parts = []
     for value in parameters.values():
         part = np.zeros(value.shape)
@@ -232,7 +234,8 @@ def _filter_normalized(random: np.random.Generator, parameters: Tensors) -> NDAr
     return direction
 
 
-def _beside_gradient(random: np.random.Generator, gradient: NDArray[Any], size: float) -> NDArray[np.float64]:
+def _gradient_plane(random: np.random.Generator, gradient: NDArray[Any], size: float) -> NDArray[np.float64]:
+    """Return the gradient's direction and a random one at right angles to it, (2, n_parameters), both of this size."""
     steepness = float(np.linalg.norm(gradient))
     if not steepness:
         raise ValueError("the gradient is zero: it spans no plane")
@@ -244,7 +247,8 @@ def _beside_gradient(random: np.random.Generator, gradient: NDArray[Any], size: 
     return np.stack([unit, other]) * (size or 1.0)
 
 
-def _principal(offsets: NDArray[Any]) -> NDArray[np.float64]:
+def _principal_plane(offsets: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the two unit directions, (2, n_parameters), in which offsets from the center extend furthest."""
     # As few points as a path has: the small Gram matrix instead of the many columns.
     squares, vectors = np.linalg.eigh(offsets @ offsets.T)
     if len(squares) < 2 or squares[-2] <= 1e-12 * squares[-1]:
@@ -264,7 +268,8 @@ def _project(offsets: NDArray[Any], plane: NDArray[Any]) -> tuple[NDArray[np.flo
     return np.asarray(coordinates, np.float64), np.asarray(share, np.float64)
 
 
-def _reach(column: NDArray[Any], base: tuple[float, float], scale: float) -> tuple[float, float]:
+def _axis_limits(column: NDArray[Any], base: tuple[float, float], scale: float) -> tuple[float, float]:
+    """Return the ends of an axis over `base` and a path's coordinates, with a margin where these reach beyond."""
     low, high = min(base[0], float(column.min())), max(base[1], float(column.max()))
     margin = MARGIN * (high - low) * scale if (low, high) != base else 0.0
     return low - margin, high + margin
