@@ -7,90 +7,94 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..descent import contributions
-from . import _figures as figures
-from ._case import Case, Trained
-from ._html import Child, short, tag
+from ._curve import find_stretches
+from ._figures import draw_bars, draw_cost_curve, draw_layer_lines
+from ._html import Child, tag, to_text
 from ._page import Section, figure, paragraph
-from ._reading import read
+from ._subject import Subject, TrainingRecord
 
 _RISEN = 1.1  # times the lowest cost: more is a rise
 _ALIKE = 1.5  # layers whose gradients differ by less are pulled on alike
 
 
-def cost(case: Case) -> Section:
-    """Return what the cost did, or for a model that nobody knows."""
-    return _cost(case, case.trained) if case.trained else _cost_here(case)
+def cost_section(subject: Subject) -> Section:
+    """Return the section about the course of the cost; for a model read from a file, about its cost now."""
+    return _cost_course(subject, subject.training) if subject.training else _present_cost(subject)
 
 
-def layers(case: Case) -> Section:
-    """Return how strongly the cost pulled on the layers, or for a model how it does."""
-    return _layers(case, case.trained) if case.trained else _layers_here(case)
+def layers_section(subject: Subject) -> Section:
+    """Return the section about the gradients of the layers in training; for a model read from a file, those now."""
+    return _layer_course(subject, subject.training) if subject.training else _present_layers(subject)
 
 
-def _cost(case: Case, trained: Trained) -> Section:
-    history = trained.history
+def _cost_course(subject: Subject, training: TrainingRecord) -> Section:
+    history = training.history
     costs = history["loss"]
-    reading = read(costs)
+    stretches = find_stretches(costs)
     said = ["An epoch is one walk through all rows."]
     if len(costs) == 1:
-        said.append(f"In the only one, the cost was {short(costs[0])}.")
+        said.append(f"In the only one, the cost was {to_text(costs[0])}.")
     else:
-        said.append(f"In {len(costs):,} of them the cost went from {short(costs[0])} to {short(costs[-1])}.")
-    if reading.steep:
-        where = _span(*reading.steep)
+        said.append(f"In {len(costs):,} of them the cost went from {to_text(costs[0])} to {to_text(costs[-1])}.")
+    if stretches.steep:
+        where = _epochs_text(*stretches.steep)
         said.append(f"Half of the whole fall happened {where}: there the slope was steep, and every step paid.")
-    if reading.flat:
-        where = _listed([_span(*stretch) for stretch in reading.flat])
+    if stretches.flat:
+        where = _enumeration([_epochs_text(*stretch) for stretch in stretches.flat])
         said.append(
             f"It was flat {where}: there the slopes were small, or pulled to and fro. A flat stretch at the end is the "
             "bottom of a valley; one before that is a plateau, which the network has to cross."
         )
-    svg, numbers = figures.cost_curve(history, reading, f"{case.key}-cost-curve")
+    svg, numbers = draw_cost_curve(history, stretches, f"{subject.key}-cost-curve")
     caption = "The mean cost in every epoch."
-    if reading.steep or reading.flat:
+    if stretches.steep or stretches.flat:
         caption += " Shaded: where half of the fall happened (steep), and where next to nothing did (flat)."
     content: list[Child | Section] = [paragraph(" ".join(said)), figure(svg, caption, numbers)]
     if "val_loss" in history:
-        content.append(paragraph(_unseen(trained)))
-    return Section(f"{case.key}-cost", "The cost, epoch by epoch", content, label="The cost")
+        content.append(paragraph(_validation_text(training)))
+    return Section(f"{subject.key}-cost", "The cost, epoch by epoch", content, label="The cost")
 
 
-def _unseen(trained: Trained) -> str:
-    """Return what became of the cost on rows that were not trained on."""
-    history = trained.history
+def _validation_text(training: TrainingRecord) -> str:
+    """Return the text about the cost on rows that were not trained on."""
+    history = training.history
     costs = history["val_loss"]
     best, last = int(costs.argmin()), len(costs) - 1
-    kept = " Its weights were kept." if trained.kept_best and history.best_epoch == best else ""
+    kept = " Its weights were kept." if training.kept_best and history.best_epoch == best else ""
     if costs[last] > _RISEN * costs[best]:
         after = (
-            f" Afterwards it rose to {short(costs[last])}, while the first line went on down: from there on the "
-            "network learnt its rows by heart."
+            f" Afterwards it rose to {to_text(costs[last])}, while the first line went on down: from there on the "
+            "network learned its rows by heart."
         )
     else:
-        after = " It did not rise again much: the network has not learnt its rows by heart."
+        after = " It did not rise again much: the network has not learned its rows by heart."
     return (
         "The second line is what counts in the end: the cost on rows that it does not train on. It was lowest, "
-        f"{short(costs[best])}, in epoch {best + 1}.{kept}{after}"
+        f"{to_text(costs[best])}, in epoch {best + 1}.{kept}{after}"
     )
 
 
-def _cost_here(case: Case) -> Section:
-    here = contributions(case.network, *case.sample(), case.loss).cost
+def _present_cost(subject: Subject) -> Section:
+    here = contributions(subject.network, *subject.sample(), subject.loss).cost
     text = paragraph(
-        f"On these rows the cost is {short(here)}. A model file holds the weights, not the way that led to them: so "
+        f"On these rows the cost is {to_text(here)}. A model file holds the weights, not the way that led to them: so "
         "there is no cost curve on this page, and no path in the landscape. To see those, let the command train: ",
         tag("code", "steepest explain TABLE --target NAME"),
         ".",
     )
-    return Section(f"{case.key}-cost", "The cost, where the network stands", [text], label="The cost")
+    return Section(f"{subject.key}-cost", "The cost, where the network stands", [text], label="The cost")
 
 
-def _layers(case: Case, trained: Trained) -> Section:
-    recorder, titles = trained.recorder, case.layer_titles()
+def _layer_course(subject: Subject, training: TrainingRecord) -> Section:
+    recorder, titles = training.recorder, subject.layer_titles()
     epochs = np.array(recorder.epochs, np.float64)
     series = {title: recorder.series("gradient_norm", name) for name, title in titles.items()}
-    svg, numbers = figures.lines_by_layer(
-        series, epochs, f"{case.key}-gradients", "How strongly the cost pulls on each layer", "length of the gradient"
+    svg, numbers = draw_layer_lines(
+        series,
+        epochs,
+        f"{subject.key}-gradients",
+        "How strongly the cost pulls on each layer",
+        "length of the gradient",
     )
     first = {title: float(values[0]) for title, values in series.items()}
     strongest = max(first, key=lambda title: first[title])
@@ -100,12 +104,12 @@ def _layers(case: Case, trained: Trained) -> Section:
         said = "Before training, the cost pulled on all layers about alike."
     else:
         said = (
-            f"Before training, it pulled hardest on {_the(strongest)}, {short(ratio, 2)} times as hard as on the one "
-            "that it pulled on least."
+            f"Before training, it pulled hardest on {_with_article(strongest)}, {to_text(ratio, 2)} times as hard as "
+            "on the one that it pulled on least."
         )
     said += (
-        f" All layers together were pulled hardest {_after(int(epochs[peak]))}. Where the lines sink, the network "
-        "comes to rest: the bottom of a valley has no slope."
+        f" All layers together were pulled hardest {_moment_text(int(epochs[peak]))}. Where the lines sink, the "
+        "network comes to rest: the bottom of a valley has no slope."
     )
     opening = paragraph(
         "The slopes of all weights of a layer together are its ",
@@ -117,15 +121,15 @@ def _layers(case: Case, trained: Trained) -> Section:
     caption = "One line for each layer; each step up the scale is a multiple. Epoch 0 is before training."
     drawn = figure(svg, caption, numbers)
     return Section(
-        f"{case.key}-layers", "The gradients, layer by layer", [opening, drawn, paragraph(said)], label="The layers"
+        f"{subject.key}-layers", "The gradients, layer by layer", [opening, drawn, paragraph(said)], label="The layers"
     )
 
 
-def _layers_here(case: Case) -> Section:
-    found, titles = contributions(case.network, *case.sample(), case.loss), case.layer_titles()
+def _present_layers(subject: Subject) -> Section:
+    found, titles = contributions(subject.network, *subject.sample(), subject.loss), subject.layer_titles()
     lengths = np.array([layer.gradient_norm for layer in found.layers])
-    svg, numbers = figures.bars(
-        [titles[layer.name] for layer in found.layers], lengths, f"{case.key}-gradients",
+    svg, numbers = draw_bars(
+        [titles[layer.name] for layer in found.layers], lengths, f"{subject.key}-gradients",
         "How strongly the cost pulls on each layer", "length of the gradient",
     )  # fmt: skip
     opening = paragraph(
@@ -136,20 +140,20 @@ def _layers_here(case: Case) -> Section:
     )
     caption = "Length of the gradient where the network stands, on these rows."
     drawn = figure(svg, caption, numbers)
-    return Section(f"{case.key}-layers", "The gradients, layer by layer", [opening, drawn], label="The layers")
+    return Section(f"{subject.key}-layers", "The gradients, layer by layer", [opening, drawn], label="The layers")
 
 
-def _the(layer: str) -> str:
+def _with_article(layer: str) -> str:
     return f"the {layer}" if layer.startswith("output") else layer
 
 
-def _span(first: int, last: int) -> str:
+def _epochs_text(first: int, last: int) -> str:
     return f"in epoch {first + 1}" if first == last else f"in epochs {first + 1} to {last + 1}"
 
 
-def _after(epoch: int) -> str:
+def _moment_text(epoch: int) -> str:
     return "before training" if epoch == 0 else f"after epoch {epoch}"
 
 
-def _listed(parts: Sequence[str]) -> str:
+def _enumeration(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
