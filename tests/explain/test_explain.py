@@ -471,6 +471,18 @@ def test_subject_of_a_training(classes: int) -> None:
     assert (model.network, model.outputs, model.columns) == (net, without.outputs, without.columns)
 
 
+def test_subject_of_smoothed_labels_is_that_of_the_labels() -> None:
+    encoder, x, y = pets(3)
+    net, history, recorder = trained(encoder, x, 0.9 * np.eye(3)[y] + 0.1 / 3)
+    example = table_subject(net, encoder, x, y).example()
+    assert recorder.fit is not None and recorder.fit.data is not None
+    smoothed = table_subject(net, encoder, *recorder.fit.data[:2], history, recorder)
+    page = Page(table_page(smoothed, encoder, "Pets.", {"accuracy": 0.875}, "on rows held out"))
+    assert "table-net" in [a["id"] for a, _ in page.all("svg")]
+    assert sorted(example.target) == [0, 0, 1]
+    assert smoothed.example().target.sum() == pytest.approx(1) and smoothed.example().target.max() < 1
+
+
 def test_metrics_have_the_names_of_the_library() -> None:
     assert measured({"r2": 0.5, "mae": 2.0, "rmse": 3.0}, "here") == [("R² here", "0.5"), ("mean error here", "2")]
     assert measured({"accuracy": 0.5, "log_loss": 1.0}, "here") == [("right here", "50%")]

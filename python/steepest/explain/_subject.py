@@ -119,6 +119,9 @@ class Subject:
 
     def _target(self, y: object) -> NDArray[np.float64]:
         """Return the target of one row as `cost_of` takes it, (n_out,)."""
-        if self.loss == "cross_entropy":
-            return np.eye(self.network.n_out)[int(y)]  # type: ignore[call-overload]
-        return np.atleast_1d(np.asarray(y, np.float64))
+        target = np.asarray(y)
+        if self.loss == "cross_entropy" and target.ndim == 0:  # a class by its number, not the shares of all classes
+            shares = np.zeros(self.network.n_out)
+            shares[int(target)] = 1
+            return shares
+        return np.atleast_1d(target.astype(np.float64))

@@ -37,8 +37,9 @@ def table_subject(
         The encoder of the rows, which knows the names of columns and classes.
     x : array of shape (n, n_in)
         Rows as the network takes them, n >= 1: those it was trained on, or for a model from a file those of the table.
-    y : array of shape (n,)
-        Their targets as the encoder encodes them: numbers of classes, or quantities in the unit of the outputs.
+    y : array of shape (n,) or (n, n_classes)
+        Their targets as the encoder encodes them: numbers of classes, or quantities in the unit of the outputs. Rows of
+        probabilities stand for classes too, as smoothed labels do.
     history : History, default=None
         The epochs of the network's training, which the page shows; None for a model from a file.
     recorder : Recorder, default=None
@@ -78,7 +79,29 @@ def table_subject(
 
 
 def of_model(network: Network, encoder: TableEncoder, x: Rows, y: Targets) -> Subject:
-    """Make the subject of a network that is trained already: `table_subject` without a training."""
+    """Make the subject of a network that is trained already: `table_subject` without a training.
+
+    Parameters
+    ----------
+    network : Network
+        The network; it does not change.
+    encoder : TableEncoder
+        The encoder of the rows.
+    x : array of shape (n, n_in)
+        Rows as the network takes them, n >= 1.
+    y : array of shape (n,) or (n, n_classes)
+        Their targets as for `table_subject`.
+
+    Returns
+    -------
+    Subject
+        For `table_page`.
+
+    Raises
+    ------
+    ValueError
+        As by `table_subject`.
+    """
     return table_subject(network, encoder, x, y)
 
 
