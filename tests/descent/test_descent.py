@@ -30,7 +30,7 @@ BLOCK = [
 
 
 def make(layers: list[Any] = BLOCK, dtype: str = "float64", rows: int = 30) -> tuple[st.Network, Any]:
-    """A network with no special weights, whose normalisations have seen something, and rows."""
+    """A network with no special weights, whose normalizations have seen something, and rows."""
     net = shaken(st.Network(3, layers, seed=1, dtype=dtype), seed=5)
     x = normal(6, (rows, 3))
     for _ in range(3):
@@ -112,6 +112,22 @@ def test_contributions_over_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert relative_error(parts.gradients[name], gradient) < 1e-13
 
 
+@pytest.mark.parametrize("rows", [30, 7], ids=["the first pass", "a later one"])
+def test_a_pass_that_overflowed_leaves_nothing_behind(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cost, "CHUNK", rows)
+    net, x = make([st.Dense(4, "tanh"), st.Dense(4)])
+    y, twin = targets_for("mse", 7, 30, 4), _cost.InferenceTwin(net)
+    huge = y.copy()
+    huge[20] = 1e200
+    with pytest.raises(st.DivergedError):
+        twin.gradients(_cost.Cost("mse"), x, huge)
+    cost, gradients = twin.gradients(_cost.Cost("mse"), x, y)
+    expected = truth(net, x, y, "mse")
+    assert cost == pytest.approx(expected[0], rel=1e-13)
+    for name, gradient in expected[1].items():
+        assert relative_error(gradients[name], gradient) < 1e-12, name
+
+
 def test_a_frozen_layer_contributes_too() -> None:
     net, x = make()
     y = targets_for("mse", 7, 30, 4)
@@ -121,18 +137,23 @@ def test_a_frozen_layer_contributes_too() -> None:
     assert all(np.array_equal(frozen[name], gradient) for name, gradient in free.items())
 
 
-def test_largest_knobs() -> None:
+def test_largest_weight_gradients() -> None:
     net, x = make([st.Dense(4, "tanh"), st.Dense(2)])
     y = targets_for("mse", 7, 30, 2)
     found = descent.contributions(net, x, y, "mse")
-    knobs = found.largest(1000)
-    assert len(knobs) == net.n_parameters
-    assert sorted({(knob.name, knob.index) for knob in knobs}) == sorted((knob.name, knob.index) for knob in knobs)
-    assert all(knob.gradient == found.gradients[knob.name][knob.index] for knob in knobs)
-    assert all(knob.value == net.parameters[knob.name][knob.index] for knob in knobs)
-    sizes = [abs(knob.gradient) for knob in knobs]
+    largest = found.largest(1000)
+    assert len(largest) == net.n_parameters
+    assert sorted({(one.name, one.index) for one in largest}) == sorted((one.name, one.index) for one in largest)
+    assert all(one.gradient == found.gradients[one.name][one.index] for one in largest)
+    assert all(one.value == net.parameters[one.name][one.index] for one in largest)
+    sizes = [abs(one.gradient) for one in largest]
     assert sizes == sorted(sizes, reverse=True)
-    assert found.largest(3) == knobs[:3]
+    assert found.largest(3) == largest[:3]
+
+
+def test_the_old_name_stands_for_the_same_class() -> None:
+    assert descent.Knob is descent.WeightGradient
+    assert repr(descent.Knob("0.bias", (1,), 2.0, 3.0)).startswith("WeightGradient(name='0.bias', index=(1,)")
 
 
 def test_the_steepest_step_is_shared_as_said() -> None:
@@ -316,7 +337,7 @@ def test_surface(directions: str) -> None:
         assert axis[0] <= column.min() and column.max() <= axis[-1]
 
 
-def test_random_directions_are_filter_normalised() -> None:
+def test_random_directions_are_filter_normalized() -> None:
     net, x = make()
     y = targets_for("mse", 7, 30, 4)
     found = descent.surface(net, x, y, "mse", steps=3, span=0.5, seed=4)

@@ -110,7 +110,7 @@ def test_a_wrong_pass_is_wrong_in_all_layers_before_it() -> None:
 
 
 def test_a_gradient_of_nothing_but_rounding_is_no_error() -> None:
-    """That of a bias before a batch normalisation, which takes it off again."""
+    """That of a bias before a batch normalization, which takes it off again."""
     net = make([st.Dense(5), st.BatchNorm(), st.Dense(2)])
     found = descent.check(net, normal(6, (12, 3)), targets_for("mse", 7, 12, 2), "mse")
     assert found.ok, found

@@ -226,8 +226,8 @@ SICK: list[tuple[Callable[[], Recorder], str, str]] = [
     (learns_by_heart, "overfitting", "overfits since epoch [0-9]+: the validation cost was"),
     (rare_class, "majority_only", "says class 0 for (99|100).[0-9]% of the rows, which 9[0-9.]+% have, and finds 0%"),
     (rare_answer, "majority_only", "says class 0 for (99|100).[0-9]% of the rows, which 9[0-9.]+% have, and finds 0%"),
-    (bottleneck, "underfitting", "neighbours gets 0.9[0-9]+. The narrowest hidden layer, 0, is 1 wide"),
-    (straight_line, "underfitting", "neighbours gets 0.9[0-9]+. There is no hidden layer"),
+    (bottleneck, "underfitting", "neighbors gets 0.9[0-9]+. The narrowest hidden layer, 0, is 1 wide"),
+    (straight_line, "underfitting", "neighbors gets 0.9[0-9]+. There is no hidden layer"),
 ]
 
 
@@ -267,7 +267,7 @@ def healthy_digits() -> Recorder:
     return train(digits(), relu(32, 10), "cross_entropy", st.Adam(1e-3), 20)
 
 
-def healthy_normalised() -> Recorder:
+def healthy_normalized() -> Recorder:
     layers = [st.Dense(48), st.BatchNorm(), st.Activation("relu"), st.Dropout(0.2), st.Dense(10)]
     return train(digits(), layers, "cross_entropy", st.AdamW(3e-3), 15)
 
@@ -302,7 +302,7 @@ def healthy_median() -> Recorder:
 
 
 HEALTHY = [
-    healthy_digits, healthy_normalised, healthy_cancer, healthy_wine, healthy_diabetes, healthy_wave, healthy_counts,
+    healthy_digits, healthy_normalized, healthy_cancer, healthy_wine, healthy_diabetes, healthy_wave, healthy_counts,
     healthy_median,
 ]  # fmt: skip
 
@@ -390,14 +390,14 @@ def test_a_loss_that_fits(loss: str, n_out: int, y: Any) -> None:
     assert set(codes) <= {"underfitting"}  # it is not trained
 
 
-def test_normalised_inputs_need_no_scaling() -> None:
+def test_normalized_inputs_need_no_scaling() -> None:
     x = 1000 * X + 5000
     y = (X[:, 0] > 0).astype(int)
     plain = st.Network(3, relu(8, 2))
-    normalised = st.Network(3, [st.BatchNorm(), *relu(8, 2)])
-    normalised.set_parameters({"0.running_mean": x.mean(axis=0), "0.running_var": x.var(axis=0)})
+    normalized = st.Network(3, [st.BatchNorm(), *relu(8, 2)])
+    normalized.set_parameters({"0.running_mean": x.mean(axis=0), "0.running_var": x.var(axis=0)})
     assert diagnose(plain, x, y, "cross_entropy")[0].code == "unscaled_inputs"
-    assert "unscaled_inputs" not in [finding.code for finding in diagnose(normalised, x, y, "cross_entropy")]
+    assert "unscaled_inputs" not in [finding.code for finding in diagnose(normalized, x, y, "cross_entropy")]
 
 
 @pytest.mark.parametrize("size", [1e15, 1e30])

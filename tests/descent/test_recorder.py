@@ -178,7 +178,7 @@ def test_auto_goes_on_after_one_that_took_long(monkeypatch: pytest.MonkeyPatch) 
         now[0] += seconds
 
     monkeypatch.setattr(_recorder, "clock", lambda: now[0])
-    monkeypatch.setattr(_recorder.Recorder, "_walk", lambda self, epoch, state: take(next(took)))
+    monkeypatch.setattr(_recorder.Recorder, "_add_to_path", lambda self, epoch, state: take(next(took)))
     recorder = Recorder()
     training = st.LambdaCallback(on_epoch_end=lambda fit: take(1.0))
     make().fit(X, Y, epochs=120, callbacks=[training, recorder])

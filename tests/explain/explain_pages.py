@@ -39,7 +39,7 @@ _written: dict[str, Path] = {}
 
 
 def written(kind: str, factory: pytest.TempPathFactory) -> Path:
-    """Return the page of a kind in a folder of its own, with what it was made of and what was said beside it."""
+    """Return the page of a kind, in a folder with its table, its model and the console output beside it."""
     if kind not in _written:
         folder = factory.mktemp(kind)
         _tables(folder)
@@ -63,7 +63,7 @@ def written(kind: str, factory: pytest.TempPathFactory) -> Path:
 
 
 def run(kind: str, folder: Path, source: Path) -> str:
-    """Write a page into a folder, and return what is said."""
+    """Write a page into a folder, and return the console output."""
     for path in source.iterdir():
         if source != folder and path.suffix in (".csv", ".model"):
             shutil.copy(path, folder)
@@ -81,9 +81,9 @@ def _tables(folder: Path) -> None:
     """Write a table of animals, one of which is called like markup, and one of prices."""
     weight = np.concatenate([4 + normal(0, (80,)), 20 + 3 * normal(1, (120,)), 60 + 8 * normal(2, (60,))])
     kind = ["cat"] * 80 + ["dog"] * 120 + ["<b>sheep</b> & lamb"] * 60
-    colour = np.random.default_rng(0).choice(["red", "blue & green", "<script>alert(1)</script>"], 260)
-    lines = [f"{w:.2f},{c},{k}" for w, c, k in zip(weight, colour, kind, strict=True)]
-    (folder / "pets.csv").write_text("\n".join(["weight in kg,colour,kind", *lines]))
+    color = np.random.default_rng(0).choice(["red", "blue & green", "<script>alert(1)</script>"], 260)
+    lines = [f"{w:.2f},{c},{k}" for w, c, k in zip(weight, color, kind, strict=True)]
+    (folder / "pets.csv").write_text("\n".join(["weight in kg,color,kind", *lines]))
     size, age, noise = 100 + 30 * normal(3, (400,)), 20 + 5 * normal(4, (400,)), normal(5, (400,))
     prices = [f"{s:.1f},{a:.1f},{2 * s - a + n:.1f}" for s, a, n in zip(size, age, noise, strict=True)]
     (folder / "houses.csv").write_text("\n".join(["size,age,price", *prices]))

@@ -18,14 +18,17 @@ from explain_pages import FIGURES, run, written
 import steepest as st
 from helpers import assert_within, normal
 from steepest import cli
+from steepest.descent import Recorder
 
 pytest.importorskip("matplotlib", reason="the page's charts need matplotlib")
 
 from steepest.explain import _html as html
-from steepest.explain._chain import cost_of, trace
-from steepest.explain._reading import read
-from steepest.explain._steps import words
-from steepest.explain._walk import Task, walk
+from steepest.explain import of_model, table_page, table_subject
+from steepest.explain._backprop_trace import Example, trace_backprop
+from steepest.explain._chain import cost_of, propagate
+from steepest.explain._curve import find_stretches
+from steepest.explain._steps import step_texts
+from steepest.explain._table import measured
 from steepest.tables import TableEncoder
 
 VOID = {"br", "hr", "meta"}
@@ -119,11 +122,11 @@ def test_nothing_is_asked_for_from_outside(page: Page) -> None:
     assert policy and "default-src 'none'" in str(policy[0])
 
 
-def test_drawings_take_their_colours_from_the_page(page: Page) -> None:
+def test_drawings_take_their_colors_from_the_page(page: Page) -> None:
     known = set(re.findall(r"(--[a-z0-9]+):", next(text for _, text in page.all("style"))))
     for tag, attributes in page.elements:
         style = attributes.get("style") or ""
-        assert "#" not in style.replace("url(#", ""), f"{tag} has a colour of its own: {style}"
+        assert "#" not in style.replace("url(#", ""), f"{tag} has a color of its own: {style}"
         used = set(re.findall(r"var\((--[a-z0-9]+)\)", style))
         assert used <= known, used - known
 
@@ -178,7 +181,7 @@ def test_demo_learns_what_it_shows(tmp_path_factory: pytest.TempPathFactory) -> 
 def test_facts_agree_with_the_console(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = written("regression", tmp_path_factory)
     said = path.with_suffix(".txt").read_text()
-    found = re.search(r"R2 +│ +([\d.]+)", said)
+    found = re.search(r"r2 +│ +([\d.]+)", said)
     assert found
     facts = {name: value for (_, name), (_, value) in zip(*(
         list(Page(path.read_text("utf-8")).all(tag)) for tag in ("dt", "dd")), strict=True)}  # fmt: skip
@@ -203,10 +206,10 @@ LAYERS: list[Sequence[st.Dense]] = [
     [(layers, loss) for layers in LAYERS for loss in LOSSES if loss != "cross_entropy" or layers[-1].n_out > 1],
     ids=str,
 )
-def test_walk_finds_the_networks_own_gradients(layers: Sequence[st.Dense], loss: str) -> None:
+def test_backpropagation_finds_the_networks_own_gradients(layers: Sequence[st.Dense], loss: str) -> None:
     net = st.Network(4, layers, seed=3, dtype="float64")
     row, target = normal(1, (4,)), np.eye(net.n_out)[0]
-    stages, output = trace(net, row, lambda y: cost_of(loss, y, target)[1])
+    stages, output = propagate(net, row, lambda y: cost_of(loss, y, target)[1])
     trainer = st.Trainer(net, loss)
     y = np.array([0]) if loss == "cross_entropy" else target[None]
     assert cost_of(loss, output, target)[0] == pytest.approx(
@@ -216,49 +219,51 @@ def test_walk_finds_the_networks_own_gradients(layers: Sequence[st.Dense], loss:
     net.forward(row[None])
     into = net.backward(cost_of(loss, output, target)[1][None])
     for stage in stages:
-        assert_within(stage.gradient, net.gradients[f"{stage.name}.weight"], 1e-13)
-    assert_within(stages[0].blame_in, into[0], 1e-13)
+        assert_within(stage.weight_gradient, net.gradients[f"{stage.name}.weight"], 1e-13)
+    assert_within(stages[0].input_gradient, into[0], 1e-13)
     step = 1e-6
     moved = [trainer.evaluate((row + np.array([d, 0, 0, 0]))[None], y)["loss"] for d in (step, -step)]
-    assert stages[0].blame_in[0] == pytest.approx((moved[0] - moved[1]) / (2 * step), abs=1e-8)
+    assert stages[0].input_gradient[0] == pytest.approx((moved[0] - moved[1]) / (2 * step), abs=1e-8)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_step_after_the_walk_lowers_the_cost(loss: str) -> None:
+def test_step_after_backpropagation_lowers_the_cost(loss: str) -> None:
     for seed in range(10):
         net = st.Network(6, [st.Dense(12, "relu"), st.Dense(9, "tanh"), st.Dense(4)], seed=seed)
         names = [f"output {i}" for i in range(4)]
-        task = Task(net, loss, 3 * normal(seed, (6,)), np.eye(4)[seed % 4], [f"x{i}" for i in range(6)], names)
+        example = Example(net, loss, 3 * normal(seed, (6,)), np.eye(4)[seed % 4], [f"x{i}" for i in range(6)], names)
         before = net.parameters
-        done = walk(task)
-        assert done.costs[1] < done.costs[0]
+        trace = trace_backprop(example)
+        assert trace.costs[1] < trace.costs[0]
         assert all(np.array_equal(before[name], value) for name, value in net.parameters.items())
-        assert [len(column.shown) for column in done.columns] == [3, 3, 3, 3]
-        assert np.array_equal(done.columns[-1].after, done.outputs[1])
-        assert cost_of(loss, done.outputs[1], task.target)[0] == done.costs[1]
+        assert [len(column.shown) for column in trace.columns] == [3, 3, 3, 3]
+        assert np.array_equal(trace.columns[-1].after, trace.outputs[1])
+        assert cost_of(loss, trace.outputs[1], example.target)[0] == trace.costs[1]
         # The unit with the largest slope of the output is always among those that are drawn.
-        assert int(np.abs(done.columns[-1].blame).argmax()) in done.columns[-1].shown
-        steps = words(done)
+        assert int(np.abs(trace.columns[-1].gradients).argmax()) in trace.columns[-1].shown
+        steps = step_texts(trace)
         assert len(steps) == 2 * 3 + 4
         assert steps[0].startswith("Forward") and steps[-2].startswith("The input is reached")
 
 
-def test_words_multiply_rightly() -> None:
+def test_step_texts_multiply_rightly() -> None:
     net = st.Network(2, [st.Dense(3, "tanh"), st.Dense(1)], seed=0, dtype="float64")
-    task = Task(net, "binary_cross_entropy", np.array([0.5, -1.0]), np.array([1.0]), ("a", "b"), ("out",))
-    products = [re.search(rf"is (\S+) {html.TIMES} (\S+) = (\S+)\.$", step) for step in words(walk(task))]
+    example = Example(net, "binary_cross_entropy", np.array([0.5, -1.0]), np.array([1.0]), ("a", "b"), ("out",))
+    products = [
+        re.search(rf"is (\S+) {html.TIMES} (\S+) = (\S+)\.$", step) for step in step_texts(trace_backprop(example))
+    ]
     found = [[float(part.replace(html.MINUS, "-")) for part in match.groups()] for match in products if match]
     assert len(found) == 2
     for left, right, product in found:
         assert product == pytest.approx(left * right, rel=0.02)
 
 
-# --- The reading of a cost curve ---
+# --- The stretches of a cost curve ---
 
 
-def test_reading_finds_the_steep_and_the_flat() -> None:
+def test_the_steep_and_the_flat_are_found() -> None:
     plateau, fall, valley = np.full(100, 1.0), np.linspace(1, 0.1, 21), np.full(80, 0.1)
-    found = read(np.concatenate([plateau, fall, valley]))
+    found = find_stretches(np.concatenate([plateau, fall, valley]))
     assert found.fall == pytest.approx(0.9)
     assert found.steep is not None and 100 <= found.steep[0] < found.steep[1] <= 121
     assert len(found.flat) == 2
@@ -267,14 +272,14 @@ def test_reading_finds_the_steep_and_the_flat() -> None:
 
 
 @pytest.mark.parametrize("curve", [np.linspace(1, 0, 50), np.geomspace(1, 0.5, 200)], ids=["line", "gentle"])
-def test_reading_of_an_even_fall_has_nothing_flat(curve: np.ndarray) -> None:
-    assert read(curve).flat == ()
+def test_an_even_fall_has_nothing_flat(curve: np.ndarray) -> None:
+    assert find_stretches(curve).flat == ()
 
 
-def test_reading_of_a_rise_or_of_few_epochs() -> None:
-    assert read(np.linspace(1, 2, 30)).flat == ((0, 29),)
-    assert read(np.linspace(1, 2, 30)).steep is None
-    assert read(np.array([3.0, 1.0])).steep is None and read(np.array([2.0])).flat == ()
+def test_a_rise_is_flat_and_few_epochs_are_nothing() -> None:
+    assert find_stretches(np.linspace(1, 2, 30)).flat == ((0, 29),)
+    assert find_stretches(np.linspace(1, 2, 30)).steep is None
+    assert find_stretches(np.array([3.0, 1.0])).steep is None and find_stretches(np.array([2.0])).flat == ()
 
 
 # --- Small things ---
@@ -294,7 +299,7 @@ def test_reading_of_a_rise_or_of_few_epochs() -> None:
     ],
 )
 def test_numbers_as_people_read_them(value: float, text: str) -> None:
-    assert html.short(value) == text
+    assert html.to_text(value) == text
 
 
 def test_markup_is_escaped_once() -> None:
@@ -424,3 +429,78 @@ def test_without_matplotlib_nothing_is_trained(tmp_path: Path) -> None:
         "steepest: the charts need matplotlib, which is not installed: pip install 'steepest[plot]'\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+# --- Subjects from a network, an encoder and a recorder ---
+
+
+def pets(classes: int) -> tuple[TableEncoder, np.ndarray, np.ndarray]:
+    """An encoder of a table of two columns, its rows, and their classes."""
+    x = normal(0, (120, 2))
+    kinds = np.array(["cat", "dog", "sheep"])[np.minimum(1 * (x[:, 0] > 0) + (x[:, 1] > 1), classes - 1)]
+    table = {"weight": x[:, 0], "height": x[:, 1]}
+    encoder = TableEncoder().fit(table, kinds, "classification", target_name="kind")
+    return encoder, encoder.transform(table), encoder.encode_target(kinds)
+
+
+def trained(
+    encoder: TableEncoder, x: np.ndarray, y: np.ndarray, loss: str = "cross_entropy", n_out: int = 3, **options: int
+) -> tuple[st.Network, st.callbacks.History, Recorder]:
+    """A network trained while a recorder watched."""
+    net, recorder = st.Network(x.shape[1], [st.Dense(6, "tanh"), st.Dense(n_out)], seed=0), Recorder(1, **options)
+    history = st.Trainer(net, loss, st.Adam(0.01), seed=0).fit(x, y, epochs=12, callbacks=[recorder])
+    return net, history, recorder
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_subject_of_a_training(classes: int) -> None:
+    encoder, x, y = pets(classes)
+    loss, n_out, target = ("cross_entropy", 3, y) if classes == 3 else ("binary_cross_entropy", 1, y[:, None])
+    net, history, recorder = trained(encoder, x, target, loss, n_out)
+    subject = table_subject(net, encoder, x, y, history, recorder)
+    assert subject.loss == loss
+    assert list(subject.outputs) == (["cat", "dog", "sheep"] if classes == 3 else ["dog"])
+    page = Page(table_page(subject, encoder, "Pets.", {"accuracy": 0.875}, "on rows held out"))
+    assert "table-cost-curve" in [a["id"] for a, _ in page.all("svg")]
+    assert ("right on rows held out", "88%") in zip(
+        (t for _, t in page.all("dt")), (t for _, t in page.all("dd")), strict=True
+    )
+    without = table_subject(net, encoder, x, y)
+    assert without.training is None and without.loss == loss
+    model = of_model(net, encoder, x, y)
+    assert (model.network, model.outputs, model.columns) == (net, without.outputs, without.columns)
+
+
+def test_subject_of_smoothed_labels_is_that_of_the_labels() -> None:
+    encoder, x, y = pets(3)
+    net, history, recorder = trained(encoder, x, 0.9 * np.eye(3)[y] + 0.1 / 3)
+    example = table_subject(net, encoder, x, y).example()
+    assert recorder.fit is not None and recorder.fit.data is not None
+    smoothed = table_subject(net, encoder, *recorder.fit.data[:2], history, recorder)
+    page = Page(table_page(smoothed, encoder, "Pets.", {"accuracy": 0.875}, "on rows held out"))
+    assert "table-net" in [a["id"] for a, _ in page.all("svg")]
+    assert sorted(example.target) == [0, 0, 1]
+    assert smoothed.example().target.sum() == pytest.approx(1) and smoothed.example().target.max() < 1
+
+
+def test_metrics_have_the_names_of_the_library() -> None:
+    assert measured({"r2": 0.5, "mae": 2.0, "rmse": 3.0}, "here") == [("R² here", "0.5"), ("mean error here", "2")]
+    assert measured({"accuracy": 0.5, "log_loss": 1.0}, "here") == [("right here", "50%")]
+
+
+def test_subjects_that_do_not_fit_are_refused() -> None:
+    encoder, x, y = pets(3)
+    net, history, recorder = trained(encoder, x, y)
+    with pytest.raises(ValueError, match="history is given and recorder is None: expected both, of one training"):
+        table_subject(net, encoder, x, y, history)
+    with pytest.raises(ValueError, match="recorder is given and history is None"):
+        table_subject(net, encoder, x, y, recorder=recorder)
+    other = st.Network(x.shape[1], [st.Dense(3)])
+    with pytest.raises(ValueError, match=r"recorder has a path of \d+ weights: expected one of this network's"):
+        table_subject(other, encoder, x, y, history, recorder)
+    net, history, recorder = trained(encoder, x, y, path_every=0)
+    with pytest.raises(ValueError, match="recorder has a path of 0 weights: .* with path_every >= 1"):
+        table_subject(net, encoder, x, y, history, recorder)
+    net, history, recorder = trained(encoder, x, y * 1.0, "huber", 1)
+    with pytest.raises(ValueError, match="trained by the loss huber: expected one of cross_entropy"):
+        table_subject(net, encoder, x, y, history, recorder)

@@ -1,13 +1,12 @@
 """Gradient descent you can see: contributions, slopes, surfaces, checks, records and a diagnosis."""
 
 from ._check import Check, Entry, check
-from ._contributions import Contributions, Knob, LayerContribution, contributions
-from ._diagnosis import Diagnosis, diagnose
-from ._evidence import Finding
+from ._contributions import Contributions, Knob, LayerContribution, WeightGradient, contributions
 from ._recorder import Histogram, LayerRecord, Recorder
 from ._sensitivity import Sensitivity, sensitivity
 from ._slope import Slope, slope
 from ._surface import Surface, surface
+from .diagnosis import Diagnosis, Finding, diagnose
 
 __all__ = [
     "Check",
@@ -23,6 +22,7 @@ __all__ = [
     "Sensitivity",
     "Slope",
     "Surface",
+    "WeightGradient",
     "check",
     "contributions",
     "diagnose",

@@ -1,4 +1,4 @@
-"""Backpropagation against differences of the cost."""
+"""Comparison of backpropagation with differences of the cost."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .._validation import integer
 from ..layers import Dropout, iter_nodes
 from ..network import Network
 from ..training import Trainer
-from ._cost import RATE, Cost
-from ._parts import Tensors, check_network, in_float64
+from ._cost import Cost, batch_gradient
+from ._parts import Tensors, check_network, float64_copy, shapes_of, unflatten
 
 TOLERANCE = 1e-7
 # Differences of the fourth order: f' = sum(share * f(w + k h)) / h, with an error of about h**4, and rounding / h.
@@ -34,11 +34,11 @@ class Entry:
     name : str
         The parameter.
     index : tuple of int
-        Where in it.
+        Its place in the parameter.
     gradient, difference : float
-        What backpropagation says, and what the differences say.
+        The derivative of the cost by backpropagation, and by differences.
     error : float
-        Their distance, over the largest derivative of the parameter (but at least 1e-5 of the cost).
+        The distance of the two, over the largest derivative of the parameter (but at least 1e-5 of the cost).
     """
 
     name: str
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class Check:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether all errors are at most 1e-7."""
+        """True where all errors are at most 1e-7."""
         return self.error <= TOLERANCE
 
     def __str__(self) -> str:
@@ -113,20 +113,22 @@ def check(
     ----------
     net : Network
         The network; it does not change.
-    x, y : arrays
-        Rows and targets, as for `Trainer`: one batch. A few rows are enough.
+    x : array of shape (n, n_in)
+        Rows, n >= 1: one batch. A few are enough.
+    y : array of shape (n,) or (n, n_out)
+        Their targets, as for `Trainer`.
     loss : str or Trainer
         The loss by name, or a trainer whose loss it is, with its quantile or delta.
-    gradients : mapping of str to array, optional
+    gradients : mapping of str to array, default=None
         Gradients to be judged instead of the network's own, named as `Network.parameters`: those of a loss or a layer
         of the user's own, or ones known to be wrong.
-    entries : int
-        How many entries of each parameter to compare, >= 1; of larger ones that many are drawn, each as likely as any.
-        Each costs four training passes or more.
-    seed : int
-        Seed of that draw.
-    sample_weight : array of shape (n,), optional
-        Weights of the rows, >= 0.
+    entries : int, default=100
+        The number of entries of each parameter to compare, >= 1; of larger ones that many are drawn, each as likely as
+        any. Each costs four training passes or more.
+    seed : int, default=0
+        Seed of that draw, >= 0.
+    sample_weight : array of shape (n,), default=None
+        Weights of the rows, >= 0; None weighs all rows alike.
 
     Returns
     -------
@@ -135,14 +137,18 @@ def check(
 
     Raises
     ------
+    TypeError
+        If `net` is no network.
     ValueError
-        If a name, a shape or a value is wrong.
+        If the network has no parameters, the loss is unknown, x, y or the weights do not fit the network or each other,
+        a number is not finite, a target is none of this loss, `gradients` has other names or shapes than
+        `Network.parameters`, or `entries` or `seed` is too small.
     DivergedError
-        If the cost is not finite.
+        If the cost is not finite, where the network stands or at a step from there.
 
     Notes
     -----
-    The cost is that of training: statistics of the batch in batch normalisation, and dropout with the mask of a fresh
+    The cost is that of training: statistics of the batch in batch normalization, and dropout with the mask of a fresh
     trainer's first step. A weight is moved by h and 2 h to either side, with h = 1e-3, and where that disagrees, as
     near the bend of a relu, by shorter steps down to 1e-7; the best agreement counts. Exactly on a bend no
     difference is right, as where a row of zeros meets a relu without a bias.
@@ -150,49 +156,81 @@ def check(
     check_network(net, learns=True)
     cost, entries = Cost.of(loss), integer("entries", entries, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
-    other = in_float64(net)
-    before = other.parameters
-    drops = any(isinstance(node.layer, Dropout) for node in iter_nodes(net.layers, net.n_in))
-    still = cost.trainer(other)
+    moved = _MovedCost(net, cost, x, y, sample_weight)
+    judged = moved.gradients if gradients is None else _check_gradients(gradients, moved.gradients)
 
-    def value(name: str, moved: NDArray[np.float64]) -> float:
-        other.set_parameters({name: moved})
-        # A step at the rate 0 is a training pass; a fresh trainer draws the same mask each time.
-        return (cost.trainer(other) if drops else still).step(x, y, sample_weight)
-
-    level = cost.trainer(other, RATE).step(x, y, sample_weight)
-    found = {name: (before[name] - after) / RATE for name, after in other.parameters.items()}
-    other.set_parameters(before)
-    judged = found if gradients is None else _judged(gradients, found)
-
-    compared, layers = [], {name.rpartition(".")[0]: 0.0 for name in before}
+    compared = []
     for name, gradient in judged.items():
-        size = gradient.size
-        chosen = np.arange(size) if size <= entries else np.sort(random.choice(size, entries, replace=False))
-        scale = max(float(np.abs(found[name]).max()), FLOOR * abs(level))
-        for flat_index in chosen:
-            index = tuple(map(int, np.unravel_index(flat_index, gradient.shape)))
-            best = np.inf
-            for h in STEPS:
-                slope = 0.0
-                for steps, share in STENCIL:
-                    moved = before[name].copy()
-                    moved[index] += steps * h
-                    slope += share / h * value(name, moved)
-                error = abs(float(gradient[index]) - slope) / max(scale, abs(slope))
-                if error < best:
-                    best, difference = error, slope
-                if best <= TOLERANCE:
-                    break
-            compared.append(Entry(name, index, float(gradient[index]), difference, best))
-            layer = name.rpartition(".")[0]
-            layers[layer] = max(layers[layer], best)
-        other.set_parameters({name: before[name]})
+        scale = max(float(np.abs(moved.gradients[name]).max()), FLOOR * abs(moved.loss))
+        for place in _drawn_places(random, gradient.size, entries):
+            index = tuple(map(int, np.unravel_index(place, gradient.shape)))
+            compared.append(_compare(moved, name, index, float(gradient[index]), scale))
+        moved.put_back(name)
+    layers = {name.rpartition(".")[0]: 0.0 for name in judged}
+    for entry in compared:
+        layer = entry.name.rpartition(".")[0]
+        layers[layer] = max(layers[layer], entry.error)
     compared.sort(key=lambda entry: -entry.error)
     return Check(tuple(compared), layers)
 
 
-def _judged(gradients: Mapping[str, ArrayLike], like: Tensors) -> Tensors:
+class _MovedCost:
+    """The cost of one batch in training mode, of a float64 copy of a network in which one weight is moved.
+
+    Attributes
+    ----------
+    loss : float
+        The cost where no weight is moved.
+    gradients : dict of str to array
+        Its derivatives there, by backpropagation.
+    """
+
+    def __init__(self, net: Network, cost: Cost, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
+        self._cost, self._batch = cost, (x, y, sample_weight)
+        self._network = float64_copy(net)
+        self._weights = self._network.parameters
+        self._drops = any(isinstance(node.layer, Dropout) for node in iter_nodes(net.layers, net.n_in))
+        self.loss, gradient = batch_gradient(cost.trainer(self._network), *self._batch)
+        self.gradients = unflatten(gradient, shapes_of(self._network))
+        self._trainer = cost.trainer(self._network)
+
+    def slope(self, name: str, index: tuple[int, ...], h: float) -> float:
+        """Return the derivative by one weight, by differences of steps of h and 2 h."""
+        return sum(share / h * self._at(name, index, steps * h) for steps, share in STENCIL)
+
+    def put_back(self, name: str) -> None:
+        """Move a parameter back to where it was."""
+        self._network.set_parameters({name: self._weights[name]})
+
+    def _at(self, name: str, index: tuple[int, ...], shift: float) -> float:
+        moved = self._weights[name].copy()
+        moved[index] += shift
+        self._network.set_parameters({name: moved})
+        # A fresh trainer draws the dropout mask of a first step each time: the one that the gradient was taken with.
+        trainer = self._cost.trainer(self._network) if self._drops else self._trainer
+        return trainer.step(*self._batch)  # a training pass: its rate is 0
+
+
+def _compare(moved: _MovedCost, name: str, index: tuple[int, ...], gradient: float, scale: float) -> Entry:
+    """Compare one derivative with differences over ever shorter steps, until they agree or no step is left."""
+    best = np.inf
+    for h in STEPS:
+        slope = moved.slope(name, index, h)
+        error = abs(gradient - slope) / max(scale, abs(slope))
+        if error < best:
+            best, difference = error, slope
+        if best <= TOLERANCE:
+            break
+    return Entry(name, index, gradient, difference, best)
+
+
+def _drawn_places(random: np.random.Generator, size: int, most: int) -> NDArray[np.intp]:
+    """Return the flat indices to compare: all, or so many drawn."""
+    return np.arange(size) if size <= most else np.sort(random.choice(size, most, replace=False))
+
+
+def _check_gradients(gradients: Mapping[str, ArrayLike], like: Tensors) -> Tensors:
+    """Return a user's gradients in float64, or raise a ValueError if names or shapes are not those of `like`."""
     if gradients.keys() != like.keys():
         raise ValueError(f"gradients has {', '.join(gradients)}: expected {', '.join(like)}")
     judged = {name: np.asarray(gradients[name], np.float64) for name in like}

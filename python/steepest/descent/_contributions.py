@@ -1,4 +1,4 @@
-"""How much each weight and each layer contributes to the cost."""
+"""The contribution of each weight and each layer to the cost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from ..layers import iter_nodes
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, Still, length
-from ._parts import Tensors, check_network, flat, parameter_layers
+from ._cost import Cost, InferenceTwin, length
+from ._parts import Tensors, check_network, flatten, names_by_layer
 
 
 class LayerContribution(NamedTuple):
@@ -40,8 +40,20 @@ class LayerContribution(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Knob:
-    """One weight or bias, and the derivative of the cost by it."""
+class WeightGradient:
+    """One weight or bias, and the derivative of the cost by it.
+
+    Attributes
+    ----------
+    name : str
+        The parameter, such as "0.weight".
+    index : tuple of int
+        Its place in the parameter.
+    value : float
+        The weight itself.
+    gradient : float
+        The derivative of the cost, in units of the cost by units of the weight.
+    """
 
     name: str
     index: tuple[int, ...]
@@ -49,9 +61,12 @@ class Knob:
     gradient: float
 
 
+Knob = WeightGradient  # its name in 0.1
+
+
 @dataclass(frozen=True, repr=False)
 class Contributions:
-    """What `contributions` found.
+    """The result of `contributions`.
 
     Attributes
     ----------
@@ -70,19 +85,30 @@ class Contributions:
     parameters: Tensors
     layers: tuple[LayerContribution, ...]
 
-    def largest(self, n: int = 10) -> list[Knob]:
-        """Return the n weights and biases by which the cost changes fastest, fastest first; of equals, the first."""
-        sizes = np.abs(flat(self.gradients))
+    def largest(self, n: int = 10) -> list[WeightGradient]:
+        """Return the weights and biases by which the cost changes fastest.
+
+        Parameters
+        ----------
+        n : int, default=10
+            The most to return.
+
+        Returns
+        -------
+        list of WeightGradient
+            By falling size of the derivative; of equal ones, the first comes first.
+        """
+        sizes = np.abs(flatten(self.gradients))
         order = np.argsort(-sizes, kind="stable")[:n]
         names, starts = list(self.gradients), np.cumsum([0, *(g.size for g in self.gradients.values())])
-        knobs = []
+        found = []
         for position in order:
             which = int(np.searchsorted(starts, position, side="right")) - 1
             gradient = self.gradients[names[which]]
             index = tuple(map(int, np.unravel_index(position - starts[which], gradient.shape)))
             value = float(self.parameters[names[which]][index])
-            knobs.append(Knob(names[which], index, value, float(gradient[index])))
-        return knobs
+            found.append(WeightGradient(names[which], index, value, float(gradient[index])))
+        return found
 
     def __str__(self) -> str:
         """Return a table of the layers."""
@@ -110,12 +136,14 @@ def contributions(
     ----------
     net : Network
         The network; it does not change.
-    x, y : arrays
-        Rows and targets, as for `Trainer`.
+    x : array of shape (n, n_in)
+        Rows, n >= 1.
+    y : array of shape (n,) or (n, n_out)
+        Their targets, as for `Trainer`.
     loss : str or Trainer
         The loss by name, or a trainer whose loss it is, with its quantile or delta.
-    sample_weight : array of shape (n,), optional
-        Weights of the rows, >= 0.
+    sample_weight : array of shape (n,), default=None
+        Weights of the rows, >= 0; None weighs all rows alike.
 
     Returns
     -------
@@ -124,22 +152,25 @@ def contributions(
 
     Raises
     ------
+    TypeError
+        If `net` is no network.
     ValueError
-        If a shape or a value is wrong.
+        If the loss is unknown, there are no rows, x, y or the weights do not fit the network or each other, a number is
+        not finite, or a target is none of this loss.
     DivergedError
         If the cost is not finite.
 
     Notes
     -----
-    The cost is what `Trainer.evaluate` calls the loss: no dropout, running statistics in batch normalisation. A small
+    The cost is what `Trainer.evaluate` calls the loss: no dropout, running statistics in batch normalization. A small
     step of the length e down the gradient g changes it by ``-e * |g|**2``, to which each layer adds its own part.
     """
-    cost, gradients = Still(check_network(net)).gradients(Cost.of(loss), x, y, sample_weight)
+    cost, gradients = InferenceTwin(check_network(net)).gradients(Cost.of(loss), x, y, sample_weight)
     parameters = net.parameters
     kinds = {node.name: type(node.layer).__name__ for node in iter_nodes(net.layers, net.n_in)}
     whole = length(*gradients.values())
     layers = []
-    for layer, names in parameter_layers(list(parameters)).items():
+    for layer, names in names_by_layer(list(parameters)).items():
         size = sum(parameters[name].size for name in names)
         slope, weight = (length(*(tensors[name] for name in names)) for tensors in (gradients, parameters))
         share = (slope / whole) ** 2 if whole else 0.0

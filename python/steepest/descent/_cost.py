@@ -1,4 +1,4 @@
-"""The cost of a network on some rows, and its exact gradient: the one way that everything here measures them."""
+"""The cost of a network on some rows, and its gradient: the one way that everything here measures them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
 from ..network import Network
 from ..optimizers import SGD
 from ..training import LOSSES, Trainer
-from ._parts import Array, Tensors, bare, flat, numbered, shapes_of, unflat
+from ._parts import Array, Tensors, flatten, number_layers, shapes_of, unflatten, without_init
 
-# A plain step takes RATE * gradient off each weight. At this rate the step is so much longer than any weight that the
-# difference of the weights before and after is the gradient to the last bit or two, however small it is; and a power
-# of two divides out exactly.
-RATE = 2.0**40
 CHUNK = 4096  # rows in a pass, so that a gradient over many rows needs no more memory than this
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A loss with its constants."""
+    """A loss with its constants.
+
+    Attributes
+    ----------
+    loss : str
+        One of `steepest.training.LOSSES`.
+    quantile : float, default=0.5
+        Of the loss "quantile".
+    delta : float, default=1.0
+        Of the loss "huber".
+    """
 
     loss: str
     quantile: float = 0.5
@@ -34,29 +40,61 @@ class Cost:
 
     @classmethod
     def of(cls, loss: object) -> Cost:
-        """Return the cost that a name or a trainer stands for."""
+        """Return the cost that a name or a trainer stands for; a ValueError if it is none of the losses by name."""
         if isinstance(loss, Trainer):
             return cls(choice("loss", loss.loss, LOSSES), loss.quantile, loss.delta)
         return loss if isinstance(loss, cls) else cls(choice("loss", loss, LOSSES))
 
-    def trainer(self, network: Network, rate: float = 0.0) -> Trainer:
-        """Return a plain trainer by this loss."""
-        return Trainer(network, self.loss, SGD(rate), quantile=self.quantile, delta=self.delta)
+    def trainer(self, network: Network) -> Trainer:
+        """Return a trainer by this loss whose steps leave the weights as they are."""
+        return Trainer(network, self.loss, SGD(0.0), quantile=self.quantile, delta=self.delta)
 
     def __call__(self, network: Network, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean loss in inference mode, as `Trainer.evaluate` does."""
         return self.trainer(network).evaluate(x, y, sample_weight, metrics=[])["loss"]
 
     def of_outputs(self, n_out: int) -> Trainer:
-        """Return a trainer whose `evaluate` takes outputs in place of rows."""
+        """Return a trainer whose `evaluate` takes outputs, (n, n_out), in place of rows."""
         return self.trainer(Network(n_out, [Activation("identity")], dtype="float64"))
 
 
-class Still:
+def batch_gradient(
+    trainer: Trainer, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[float, Array]:
+    """Return the mean loss of one batch in training mode, and its derivative by all parameters.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        A trainer none of whose layers is frozen; its weights stay as they are.
+    x, y : arrays
+        The batch and its targets, as for `Trainer.step`.
+    sample_weight : array of shape (n,) or None
+        Weights of the rows, >= 0.
+
+    Returns
+    -------
+    loss : float
+        The batch's mean loss.
+    gradient : array of shape (n_parameters,)
+        In the order of `Network.parameters` and the network's dtype; not finite where it overflows.
+    """
+    loss = trainer._core.differentiate(x, y, sample_weight)
+    return loss, trainer._core.mean_gradient()
+
+
+class InferenceTwin:
     """A network that computes in training mode, and so with a gradient, what another one does at inference.
 
-    Dropout is left out, and batch normalisation, which is a fixed scale and shift at inference, becomes a dense layer
-    with a diagonal matrix. Names of layers stay.
+    Dropout is left out, and batch normalization, which is a fixed scale and shift at inference, becomes a dense layer
+    with a diagonal matrix. Names of layers stay. No layer of the twin is frozen, though one of the original may be.
+
+    Parameters
+    ----------
+    network : Network
+        The original; each call takes the weights that it has then.
+    dtype : {"float64", "float32"}, default="float64"
+        What the twin computes in.
     """
 
     def __init__(self, network: Network, dtype: str = "float64") -> None:
@@ -70,51 +108,62 @@ class Still:
     def gradients(
         self, cost: Cost, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Tensors]:
-        """Return the cost and its derivative by each parameter, for the weights that the other network has now."""
+        """Return the original's cost at inference, and its derivative by each of the parameters, in float64.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit the network, a value is no number or no target of this loss, there are no rows, or
+            all weights of rows are zero.
+        DivergedError
+            If the cost is not finite.
+        """
         x, y = np.asarray(x), np.asarray(y)
         n = len(x) if x.ndim else 0
         weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
         if cost not in self._trainers:
-            self._trainers[cost] = cost.trainer(self._network, RATE)
-        trainer, core = self._trainers[cost], self._network._core
+            self._trainers[cost] = cost.trainer(self._network)
+        trainer = self._trainers[cost]
         trainer._core.check(x, y, weight, "")
-        before, spread = self._weights()
+        state, normalizers = self._inference_weights()
+        self._network._core.restore(state)
         whole, total = float(weight.sum()), 0.0
-        sums = np.zeros(len(before))
+        gradient = np.zeros(len(state))
         for first in range(0, n, CHUNK):
             rows = slice(first, first + CHUNK)
             share = float(weight[rows].sum()) / whole
             if not share:
                 continue
-            core.restore(before)
-            total += share * trainer.step(x[rows], y[rows], weight[rows])
+            loss, part = batch_gradient(trainer, x[rows], y[rows], weight[rows])
+            total += share * loss
             with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
-                sums += share / RATE * (before - core.state())
-        found = unflat(sums, self._shapes)
-        # From the gradients of the diagonal layers to those of the normalisations that they stand for.
-        for name, (scale, mean) in spread.items():
-            shift = found[f"{name}.bias"]
-            found[f"{name}.weight"] = scale * (np.diagonal(found[f"{name}.weight"]) - mean * shift)
+                gradient += share * part.astype(np.float64, copy=False)
+        found = unflatten(gradient, self._shapes)
+        # A normalization is (x - mean) * scale * weight + bias; its twin x @ diag(scale * weight) + another bias, whose
+        # derivative is that by `bias`. By the chain rule, the one by `weight` is:
+        for name, (scale, mean) in normalizers.items():
+            found[f"{name}.weight"] = scale * (np.diagonal(found[f"{name}.weight"]) - mean * found[f"{name}.bias"])
         return total, found
 
-    def _weights(self) -> tuple[Array, dict[str, tuple[Array, Array]]]:
-        """Return all weights of the moment, and scale and mean of each normalisation that is a dense layer here."""
+    def _inference_weights(self) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+        """Return the twin's weights for those of the moment, and scale and mean of each batch normalization."""
         if not self._fixed:
             return self._original._core.state().astype(self._network.dtype, copy=False), {}
         tensors, buffers = self._original.parameters, self._original.buffers
-        spread = {}
+        normalizers = {}
         for name, layer in self._fixed.items():
             weight, bias = (tensors[f"{name}.{key}"].astype(np.float64) for key in ("weight", "bias"))
             mean, variance = (buffers[f"{name}.running_{key}"].astype(np.float64) for key in ("mean", "var"))
             scale = 1 / np.sqrt(variance + layer.eps)
-            spread[name] = scale, mean
+            normalizers[name] = scale, mean
             tensors[f"{name}.weight"] = np.diag(weight * scale)
             tensors[f"{name}.bias"] = bias - weight * scale * mean
-        return flat(tensors, self._network.dtype), spread
+        return flatten(tensors, self._network.dtype), normalizers
 
     def _layers(self, layers: Sequence[Layer], n: int, prefix: str) -> list[Layer]:
+        """Return the twin's layers for the original's, which take n numbers a row; note the batch normalizations."""
         result: list[Layer] = []
-        for name, layer in numbered(layers, prefix):
+        for name, layer in number_layers(layers, prefix):
             if isinstance(layer, BatchNorm):
                 self._fixed[name] = layer
                 result.append(Dense(n, init="zeros"))
@@ -123,13 +172,13 @@ class Still:
             elif isinstance(layer, Residual):
                 result.append(Residual(self._layers(layer.layers, n, f"{name}.")))
             else:
-                result.append(bare(layer))
+                result.append(without_init(layer))
             n = layer.output_size(n)
         return result
 
 
 def rms(values: NDArray[Any]) -> float:
-    """Return the root of the mean square, in float64."""
+    """Return the root of the mean square, in float64; 0 for no values."""
     return length(values) / math.sqrt(values.size or 1)
 
 

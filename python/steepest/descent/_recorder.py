@@ -1,4 +1,4 @@
-"""A callback that watches gradient descent at work."""
+"""A callback that records each layer while a network trains."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .._validation import Spec, integer
 from ..callbacks import Callback, FitState
 from ..layers import Activation, Dense, Layer, iter_nodes
 from ..network import Network
-from ._cost import Cost, Still, length, rms
-from ._parts import Array, Taps, parameter_layers, some_rows
+from ._cost import Cost, InferenceTwin, length, rms
+from ._parts import Array, LayerOutputs, Tensors, names_by_layer, sample_rows
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-PATH_BYTES = 1 << 26  # what the path of the weights may take
+PATH_BYTES = 1 << 26  # the most that the path of the weights may take
 COUNTED = 2003  # numbers in a histogram, at least; a prime, so that the step does not run in time with the columns
 BUDGET = 0.03  # of the time of training; beside it, training takes longer where a record has emptied the caches
 # Nearer to an end than this part of a sigmoid's or tanh's range, the slope is under a fifth of the steepest.
@@ -33,14 +33,14 @@ BOUNDED = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 
 
 class Histogram(NamedTuple):
-    """How many numbers lie in each of some equal bins; of more than 4,000, some thousands evenly taken.
+    """Counts of numbers in equal bins; of more than 4,000 numbers, some thousands evenly taken.
 
     Attributes
     ----------
     counts : array of shape (bins,)
-        How many.
+        Numbers in each bin.
     edges : array of shape (bins + 1,)
-        Where the bins begin and end.
+        Limits of the bins, in the numbers' own unit.
     """
 
     counts: NDArray[np.int64]
@@ -59,7 +59,7 @@ class LayerRecord(NamedTuple):
     gradient_norm, weight_norm : float
         Euclidean lengths over the layer's parameters; NaN where it has none.
     update_ratio : float
-        How far the weights moved since the record before, over their length then; NaN at first.
+        The length of the weights' move since the record before, over their length then; NaN at first.
     dead : float
         Share of units that are zero on all sample rows; NaN but for relu.
     saturated : float
@@ -95,16 +95,16 @@ class Recorder(Spec, Callback):
 
     Parameters
     ----------
-    every : int or "auto"
+    every : int or "auto", default="auto"
         Record after every so many epochs, before the first, and after the last, if it was the last that was asked for
         or a callback before this one in the list ended the fit. "auto": as often as costs less than 5% of the time
         of training.
-    rows : int
+    rows : int, default=128
         Rows of the training data to measure on, drawn once, always the same; all if there are no more. Of the units
         that answer to one row in 30, 128 rows take 1% for dead, 64 rows 11%.
-    bins : int
-        Of the histograms; 0 for none.
-    path_every : int
+    bins : int, default=30
+        Bins of the histograms; 0 for none.
+    path_every : int, default=1
         Keep the weights of every so many records, for `surface`; 0 for none.
 
     Attributes
@@ -112,15 +112,20 @@ class Recorder(Spec, Callback):
     records : list of LayerRecord
         For each moment, each layer.
     epochs : list of int
-        The moments, as epochs done.
+        The moments, in epochs done.
     costs : list of float
         The cost of the sample rows at each moment, at inference; NaN if it was not finite.
     path : array of shape (n, n_parameters)
         The weights at `path_epochs`, float32, in the order of `Network.parameters`.
     diverged : bool
-        Whether the fit ended by `DivergedError`.
+        True where the fit ended by `DivergedError`.
     seconds : float
-        What the recording took, in processor time of the thread that trains.
+        The processor time that the recording took of the thread that trains.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range; by a fit, if it shows its callbacks no rows, as one on sparse rows.
 
     Notes
     -----
@@ -156,9 +161,9 @@ class Recorder(Spec, Callback):
         self.costs: list[float] = []
         self.path_epochs: list[int] = []
         self.diverged = False
-        self.seconds, self._took = 0.0, math.inf
+        self.seconds, self._fastest = 0.0, math.inf  # of all records, and of the fastest one
         self._path: list[Array] = []
-        self._before: Array | None = None
+        self._last_state: Array | None = None
         self.fit: FitState | None = None
 
     def on_fit_begin(self, fit: FitState) -> None:
@@ -170,48 +175,67 @@ class Recorder(Spec, Callback):
         self.fit = fit
         network = fit.trainer.network
         x, y, weight = fit.data
-        chosen = some_rows(len(x), self.rows)
+        chosen = sample_rows(len(x), self.rows)
         self._sample = x[chosen], y[chosen], None if weight is None else weight[chosen]
         if weight is not None and not np.any(self._sample[2]):
             self._sample = (*self._sample[:2], None)
-        self._cost, self._between = Cost.of(fit.trainer), self.path_every
-        self._still, self._taps, self._own = Still(network, network.dtype), Taps(network), _own(network)
+        self._cost, self._path_step = Cost.of(fit.trainer), self.path_every
+        self._twin, self._layers = InferenceTwin(network, network.dtype), LayerOutputs(network)
+        self._places = _parameter_places(network)
         self.seconds = clock() - self._began
         self._record(0)
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Record, if it is time."""
         done = fit.epoch + 1
-        if self._due(done) or done == fit.epochs or fit.stopped:
+        if self._is_due(done) or done == fit.epochs or fit.stopped:
             self._record(done)
 
-    def _due(self, done: int) -> bool:
+    def _is_due(self, done: int) -> bool:
         if self.every != "auto":
             return done % self.every == 0
         allowed = BUDGET * (clock() - self._began - self.seconds)
         # There must be room for this one and for the last, which is taken in any case.
-        affordable = 0 < self.seconds + 2 * self._took <= allowed
-        return affordable and done % _round_up(done * self._took / allowed) == 0
+        affordable = 0 < self.seconds + 2 * self._fastest <= allowed
+        return affordable and done % _round_up(done * self._fastest / allowed) == 0
 
     def on_fit_end(self, fit: FitState) -> None:
         """Note whether the fit diverged."""
         self.diverged = isinstance(sys.exc_info()[1], DivergedError)
-        del self._still, self._taps
+        del self._twin, self._layers
 
     @property
     def moved_on(self) -> bool:
-        """Whether the network is no longer as last recorded: trained on, or taken back to a better epoch."""
-        if self.fit is None or self._before is None:
+        """True where the network is no longer as last recorded: trained on, or taken back to a better epoch."""
+        if self.fit is None or self._last_state is None:
             return False
-        return not np.array_equal(self._before, self.fit.trainer.network._core.state())
+        return not np.array_equal(self._last_state, self.fit.trainer.network._core.state())
 
     @property
     def path(self) -> NDArray[np.float32]:
-        """The weights walked."""
+        """The weights at `path_epochs`, (n, n_parameters)."""
         return np.stack(self._path) if self._path else np.empty((0, 0), np.float32)
 
     def series(self, what: str, layer: str) -> NDArray[np.float64]:
-        """Return one number of one layer, such as "gradient_norm", at each moment of `epochs`."""
+        """Return one number of one layer at each moment of `epochs`.
+
+        Parameters
+        ----------
+        what : {"gradient_norm", "weight_norm", "update_ratio", "dead", "saturated", "signal"}
+            The number, by its name in `LayerRecord`.
+        layer : str
+            The layer's name, such as "0".
+
+        Returns
+        -------
+        array of shape (n_records,)
+            The numbers, NaN where there is none.
+
+        Raises
+        ------
+        ValueError
+            If nothing was recorded by one of the names.
+        """
         if what not in SCALARS[4:]:
             raise ValueError(f"what is {what!r}: expected one of {', '.join(SCALARS[4:])}")
         found = [getattr(record, what) for record in self.records if record.layer == layer]
@@ -224,6 +248,11 @@ class Recorder(Spec, Callback):
         """Return a pandas DataFrame: a row for each moment and layer, without the histograms.
 
         "cost" is that of the sample rows then, "cost_before" that of the moment before.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
         """
         import pandas
 
@@ -257,7 +286,7 @@ class Recorder(Spec, Callback):
             (axes[0, 1], "gradient_norm", "length of the gradient"),
             (axes[1, 0], "update_ratio", "weights' move over their length"),
         ):
-            for name in parameter_layers([f"{r.layer}." for r in self.records if np.isfinite(r.weight_norm)]):
+            for name in names_by_layer([f"{r.layer}." for r in self.records if np.isfinite(r.weight_norm)]):
                 ax.plot(self.epochs, self.series(what, name), marker=".", label=f"layer {name}")
             ax.set_title(title)
             if ax.lines:
@@ -279,61 +308,80 @@ class Recorder(Spec, Callback):
         start = clock()
         assert self.fit is not None
         x, y, weight = self._sample
-        state, before = self.fit.trainer.network._core.state(), self._before
+        state = self.fit.trainer.network._core.state()
         try:
-            cost, gradients = self._still.gradients(self._cost, x, y, weight)
+            cost, gradients = self._twin.gradients(self._cost, x, y, weight)
         except DivergedError:  # a cost beyond the dtype
             cost, gradients = np.nan, {}
-        for name, layer, output in self._taps.outputs(x):
-            g = size = ratio = np.nan
-            own = None
-            if name in self._own:
-                names, place = self._own[name]
-                weights = state[place]
-                size = length(weights)
-                if gradients:
-                    g = length(*(gradients[each] for each in names))
-                if before is not None:
-                    ratio = _over(length(weights - before[place]), length(before[place]))
-                own = histogram(weights, self.bins)
-            activation = activation_of(layer)
-            values = (g, size, ratio, *units(activation, output), rms(output), own, histogram(output, self.bins))
-            self.records.append(LayerRecord(epoch, name, type(layer).__name__, activation, *values))
+        for name, layer, output in self._layers.outputs(x):
+            self.records.append(self._layer_record(epoch, name, layer, output, state, gradients))
         self.epochs.append(epoch)
         self.costs.append(cost)
-        self._before = state
-        self._walk(epoch, state)
+        self._last_state = state
+        self._add_to_path(epoch, state)
         took = clock() - start
         self.seconds += took
-        self._took = min(self._took, took)
+        self._fastest = min(self._fastest, took)
 
-    def _walk(self, epoch: int, state: Array) -> None:
-        if not self._between or (len(self.epochs) - 1) % self._between:
+    def _layer_record(
+        self, epoch: int, name: str, layer: Layer, output: Array, state: Array, gradients: Tensors
+    ) -> LayerRecord:
+        """Return the record of one layer by its output, the network's state and the gradients, empty if unknown."""
+        gradient_norm = weight_norm = update_ratio = np.nan
+        weight_histogram = None
+        if name in self._places:
+            names, place = self._places[name]
+            weights, before = state[place], self._last_state
+            weight_norm = length(weights)
+            if gradients:
+                gradient_norm = length(*(gradients[each] for each in names))
+            if before is not None:
+                update_ratio = _ratio(length(weights - before[place]), length(before[place]))
+            weight_histogram = histogram(weights, self.bins)
+        activation = activation_of(layer)
+        dead, saturated = unit_shares(activation, output)
+        return LayerRecord(
+            epoch=epoch,
+            layer=name,
+            kind=type(layer).__name__,
+            activation=activation,
+            gradient_norm=gradient_norm,
+            weight_norm=weight_norm,
+            update_ratio=update_ratio,
+            dead=dead,
+            saturated=saturated,
+            signal=rms(output),
+            weights=weight_histogram,
+            outputs=histogram(output, self.bins),
+        )
+
+    def _add_to_path(self, epoch: int, state: Array) -> None:
+        if not self._path_step or (len(self.epochs) - 1) % self._path_step:
             return
-        parts = [state[place] for _, place in self._own.values()] or [state]
+        parts = [state[place] for _, place in self._places.values()] or [state]
         self._path.append(np.concatenate(parts, dtype=np.float32, casting="same_kind"))
         self.path_epochs.append(epoch)
         if len(self._path) > 2 and len(self._path) * self._path[0].nbytes > PATH_BYTES:
             del self._path[1::2], self.path_epochs[1::2]
-            self._between *= 2
+            self._path_step *= 2
 
 
 def _round_up(least: float) -> int:
-    """Return the first of 1, 2, 5, 10, 20, 50 and so on that is not below."""
+    """Return the first of 1, 2, 5, 10, 20, 50 and so on that is at least `least`."""
     power = int(10 ** math.floor(math.log10(max(least, 1))))
     return next(power * times for times in (1, 2, 5, 10) if power * times >= least)
 
 
-def _own(network: Network) -> dict[str, tuple[list[str], slice]]:
+def _parameter_places(network: Network) -> dict[str, tuple[list[str], slice]]:
     """Return the names of each layer's parameters, and where their numbers lie in the network's state."""
-    own, start = {}, 0
+    places, start = {}, 0
     for name, layer, n_in, _ in iter_nodes(network.layers, network.n_in):
         shapes = layer.parameter_shapes(n_in)
         size = sum(map(math.prod, shapes.values()))
         if shapes:
-            own[name] = [f"{name}.{key}" for key in shapes], slice(start, start + size)
+            places[name] = [f"{name}.{key}" for key in shapes], slice(start, start + size)
         start += size + sum(map(math.prod, layer.buffer_shapes(n_in).values()))
-    return own
+    return places
 
 
 def activation_of(layer: Layer) -> str:
@@ -342,7 +390,7 @@ def activation_of(layer: Layer) -> str:
     return "" if name == "identity" else name
 
 
-def units(activation: str, output: Array) -> tuple[float, float]:
+def unit_shares(activation: str, output: Array) -> tuple[float, float]:
     """Return the share of dead units, and of saturated outputs; NaN where the activation has none."""
     dead = saturated = np.nan
     if activation == "relu":
@@ -355,7 +403,7 @@ def units(activation: str, output: Array) -> tuple[float, float]:
 
 
 def histogram(values: Array, bins: int) -> Histogram | None:
-    """Count values, of very many some, in equal bins from the smallest to the largest.
+    """Count values, a sample of them where they are many, in equal bins from the smallest to the largest.
 
     As numpy.histogram in a quarter of its time, and in as many bins too where they are narrower than floats lie apart.
     """
@@ -372,5 +420,5 @@ def histogram(values: Array, bins: int) -> Histogram | None:
     return Histogram(counts, low + (high - low) / bins * np.arange(bins + 1.0))
 
 
-def _over(part: float, whole: float) -> float:
+def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else np.inf if part else 0.0

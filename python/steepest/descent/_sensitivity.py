@@ -1,4 +1,4 @@
-"""How far the output moves when something before it is turned a little."""
+"""The move of the output when weights or inputs are turned a little."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from .._validation import integer, number
 from ..network import Network
 from ._cost import rms
-from ._parts import Array, check_network, in_float64, parameter_layers
+from ._parts import Array, check_network, float64_copy, names_by_layer
 
 
 @dataclass(frozen=True, repr=False)
 class Sensitivity:
-    """What `sensitivity` found: how far the output moves, as a part of its own size.
+    """The result of `sensitivity`: moves of the output, as parts of its own size.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Sensitivity:
     features : array of shape (n_in,)
         By input column.
     turn : float
-        How far each was turned: 0.01 is one per cent.
+        The part of its size by which each was turned: 0.01 is one percent.
     """
 
     layers: dict[str, float]
@@ -44,20 +44,20 @@ class Sensitivity:
 
 
 def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 8, seed: int = 0) -> Sensitivity:
-    """Measure how far the output moves when a layer's weights, or an input column, are turned by one per cent.
+    """Measure how far the output moves when a layer's weights, or an input column, are turned by one percent.
 
     Parameters
     ----------
     net : Network
         The network; it does not change.
     x : array of shape (n, n_in)
-        Rows to try it on.
-    turn : float
-        How far to turn, > 0.
-    draws : int
-        For how many random choices of signs a layer is turned, >= 1.
-    seed : int
-        Seed of the signs.
+        Rows to try it on, n >= 1.
+    turn : float, default=0.01
+        The part of its size by which to turn each, > 0.
+    draws : int, default=8
+        The number of random choices of signs for each layer, >= 1.
+    seed : int, default=0
+        Seed of the signs, >= 0.
 
     Returns
     -------
@@ -66,8 +66,10 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
 
     Raises
     ------
+    TypeError
+        If `net` is no network.
     ValueError
-        If a shape or a value is wrong, or there are no rows.
+        If there are no rows, they do not fit the network or are not finite, or `turn`, `draws` or `seed` is too small.
 
     Notes
     -----
@@ -81,7 +83,7 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
     check_network(net)
     turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
-    other = in_float64(net)
+    other = float64_copy(net)
     rows = np.asarray(x, np.float64)
     y = other.predict(rows)
     if not len(y):
@@ -92,7 +94,7 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
         return float(np.sqrt(np.mean(squares))) / size if size else 0.0
 
     layers = {}
-    for layer, names in parameter_layers(list(before)).items():
+    for layer, names in names_by_layer(list(before)).items():
         squares = []
         for _ in range(draws):
             other.set_parameters({name: before[name] * (1 + turn * _signs(random, before[name])) for name in names})

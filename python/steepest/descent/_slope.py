@@ -15,29 +15,29 @@ from .._validation import integer, number
 from ..layers import Activation, Dense, Layer, LayerNorm
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, Still, rms
-from ._parts import Array, Named, Tensors, assemble, check_network, numbered, run, tensors_of
+from ._cost import Cost, InferenceTwin, rms
+from ._parts import Array, NamedLayers, Tensors, assemble, check_network, number_layers, predict, tensors_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CHUNK = 1 << 16  # rows in one call: enough to keep the kernels busy, few enough for their outputs to be small
 
-Along = Callable[[Array], Array]  # from v values to the outputs (v, n, n_out)
+OutputsAlong = Callable[[Array], Array]  # from shifts (v,) of one weight to outputs (v, n, n_out)
 
 
 @dataclass(frozen=True, repr=False)
 class Slope:
-    """The cost along one weight, as `slope` found it.
+    """The result of `slope`: the cost along one weight.
 
     Attributes
     ----------
     name : str
         The parameter, such as "0.weight".
     index : tuple of int
-        Where in it.
+        The weight's place in it.
     weight, cost : float
-        Where it stands.
+        The weight where it stands, and the cost there.
     tangent : float
         Derivative of the cost by the weight there: below zero the cost falls as the weight grows.
     values, costs : arrays of shape (values,)
@@ -63,7 +63,7 @@ class Slope:
         return float(self.costs.min())
 
     def line(self) -> NDArray[np.float64]:
-        """Return the tangent's height at each of the values."""
+        """Return the tangent's height at each of the values, (values,)."""
         return self.cost + self.tangent * (self.values - self.weight)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -71,13 +71,18 @@ class Slope:
 
         Parameters
         ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure of pyplot's.
+        ax : matplotlib Axes, default=None
+            The axes to draw on; None makes a new figure of pyplot's.
 
         Returns
         -------
         matplotlib Axes
             The drawing.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
         ax = axes_or_new(ax, "Slope.plot")
         ax.plot(self.values, self.costs, label="cost")
@@ -117,21 +122,25 @@ def slope(
     ----------
     net : Network
         The network; it does not change.
-    x, y : arrays
-        Rows and targets, as for `Trainer`.
+    x : array of shape (n, n_in)
+        Rows, n >= 1.
+    y : array of shape (n,) or (n, n_out)
+        Their targets, as for `Trainer`.
     loss : str or Trainer
         The loss by name, or a trainer whose loss it is, with its quantile or delta.
     name : str
         A parameter, such as "0.weight".
     index : int or sequence of int
-        Where in it, such as ``(3, 5)`` for what goes from input 3 to unit 5.
-    span : float, optional
-        How far to go to either side, > 0; by default twice the larger of the weight's own size and the root mean square
-        of its parameter, or 1 if both are zero.
-    values : int
-        How many points, >= 3; an even number becomes the next odd one, so that the weight itself is the middle one.
-    sample_weight : array of shape (n,), optional
-        Weights of the rows, >= 0.
+        The weight's place in it, such as ``(3, 5)`` for the weight from input 3 to unit 5; negative ones count from the
+        end.
+    span : float, default=None
+        The reach to either side, in units of the weight, > 0; None is twice the larger of the weight's own size and the
+        root mean square of its parameter, or 1 if both are zero.
+    values : int, default=201
+        The number of points, >= 3; an even number becomes the next odd one, so that the weight itself is the middle
+        one.
+    sample_weight : array of shape (n,), default=None
+        Weights of the rows, >= 0; None weighs all rows alike.
 
     Returns
     -------
@@ -140,8 +149,13 @@ def slope(
 
     Raises
     ------
+    TypeError
+        If `net` is no network, or `index` is no whole numbers.
     ValueError
-        If there is no such weight, or a shape or a value is wrong.
+        If the network has no such parameter, or the parameter no such place, the loss is unknown, x, y or the weights
+        do not fit the network or each other, a number is not finite, or `span` or `values` is too small.
+    DivergedError
+        If the cost where the weight stands is not finite.
 
     Notes
     -----
@@ -161,21 +175,22 @@ def slope(
         span = 2 * max(abs(weight), rms(parameters[name])) or 1.0
     half = integer("values", values, ge=3) // 2
     shifts = np.arange(-half, half + 1) / half * number("span", span, gt=0)
-    here, gradients = Still(net).gradients(cost, x, y, sample_weight)
+    here, gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)
 
     rows, y = np.asarray(x, np.float64), np.asarray(y)
     path, key = name.rsplit(".", 1)
-    along = _prepare(numbered(net.layers), tensors, rows, path, key, at)
+    outputs_along = _build_outputs_along(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)
     costs = []
     step = max(1, CHUNK // len(rows))
     for first in range(0, len(shifts), step):
-        for outputs in along(shifts[first : first + step]):
+        for outputs in outputs_along(shifts[first : first + step]):
             costs.append(judge.evaluate(outputs, y, sample_weight, metrics=[])["loss"])
     return Slope(name, at, weight, here, float(gradients[name][at]), weight + shifts, np.array(costs))
 
 
 def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the place that a user gave in a parameter, checked and counted from the start."""
     try:
         at = tuple(map(operator.index, np.atleast_1d(np.asarray(index)).tolist()))
     except TypeError as error:
@@ -185,15 +200,20 @@ def _index(name: str, parameter: Array, index: int | Sequence[int]) -> tuple[int
     return tuple(i % n for i, n in zip(at, parameter.shape, strict=True))
 
 
-def _prepare(named: Named, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]) -> Along:
-    """Compute what comes before the weight; return what computes the outputs from shifts of the weight."""
+def _build_outputs_along(
+    named: NamedLayers, tensors: Tensors, x: Array, path: str, key: str, at: tuple[int, ...]
+) -> OutputsAlong:
+    """Run the layers before the weight; return the function from shifts of the weight to outputs.
+
+    `path` is the name of the weight's layer among `named` or inside of one of them, `key` and `at` its place there.
+    """
     place = next(i for i, (name, _) in enumerate(named) if path == name or path.startswith(f"{name}."))
     name, layer = named[place]
-    before = run(assemble(named[:place], tensors, x.shape[1]), x)
+    before = predict(assemble(named[:place], tensors, x.shape[1]), x)
     if path == name:
-        moved, own = _moved(layer, name, tensors, before, key, at)
+        moved, own = _build_shifted_sums(layer, name, tensors, before, key, at)
     else:  # inside a residual block
-        branch = _prepare(numbered(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
+        branch = _build_outputs_along(number_layers(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
         own = []
 
         def moved(shifts: Array) -> Array:
@@ -202,29 +222,32 @@ def _prepare(named: Named, tensors: Tensors, x: Array, path: str, key: str, at: 
     width = layer.output_size(before.shape[1])
     after = assemble(own + named[place + 1 :], tensors, width)
 
-    def along(shifts: Array) -> Array:
+    def outputs_along(shifts: Array) -> Array:
         stacked = moved(shifts)
-        outputs = run(after, stacked.reshape(-1, width))
+        outputs = predict(after, stacked.reshape(-1, width))
         return outputs.reshape(len(shifts), len(x), -1)
 
-    return along
+    return outputs_along
 
 
-def _moved(
+def _build_shifted_sums(
     layer: Layer, name: str, tensors: Mapping[str, Array], before: Array, key: str, at: tuple[int, ...]
-) -> tuple[Along, Named]:
-    """Return what computes a layer's outputs from shifts of one weight, and its activation as a layer of its own."""
-    unit, own = at[-1], Named()
+) -> tuple[OutputsAlong, NamedLayers]:
+    """Return the function from shifts of one weight to the layer's sums, and its activation as a layer of its own.
+
+    A shift moves one column of the sums z (n, n_out) in proportion to one number u (n,) for each row.
+    """
+    unit, own = at[-1], NamedLayers()
     if isinstance(layer, Dense):
         z = before @ tensors[f"{name}.weight"].astype(np.float64) + tensors.get(f"{name}.bias", 0)
         u = before[:, at[0]] if key == "weight" else np.ones(len(before))
         if layer.activation != "identity":
             own = [("", Activation(layer.activation, layer.alpha))]
-    else:  # a normalisation: scale and shift of each column
+    else:  # a normalization: scale and shift of each column
         scale, shift = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
         if isinstance(layer, LayerNorm):
-            centred = before - before.mean(axis=1, keepdims=True)
-            normal = centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + layer.eps)
+            centered = before - before.mean(axis=1, keepdims=True)
+            normal = centered / np.sqrt(np.mean(centered**2, axis=1, keepdims=True) + layer.eps)
         else:
             mean, variance = tensors[f"{name}.running_mean"], tensors[f"{name}.running_var"]
             normal = (before - mean) / np.sqrt(variance.astype(np.float64) + layer.eps)  # type: ignore[attr-defined]

@@ -13,8 +13,8 @@ from .._extras import axes_or_new
 from .._validation import choice, integer, number
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, Still
-from ._parts import Tensors, check_network, flat, in_float64, shapes_of, unflat
+from ._cost import Cost, InferenceTwin
+from ._parts import Tensors, check_network, flatten, float64_copy, shapes_of, unflatten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ MARGIN = 0.25  # of the path's extent, on each side of it
 
 @dataclass(frozen=True, repr=False)
 class Surface:
-    """The cost over a plane, as `surface` found it: at ``center + a * directions[0] + b * directions[1]``.
+    """The result of `surface`: the cost at ``center + a * directions[0] + b * directions[1]``.
 
     Attributes
     ----------
@@ -36,15 +36,15 @@ class Surface:
     costs : array of shape (steps, steps)
         ``costs[i, j]`` is the cost at ``b[i]``, ``a[j]``; infinite where it overflows.
     directions : array of shape (2, n_parameters)
-        What spans the plane, in the order of `Network.parameters`.
+        The two directions of the plane, in the order of `Network.parameters`.
     cost : float
-        At the center: where the network stands.
+        The cost at the center, where the network stands.
     path : array of shape (n, 2) or None
         The weights walked, projected on the plane: coordinates a and b.
     path_costs : array of shape (n,) or None
         The cost at the projected points.
     off_plane : array of shape (n,) or None
-        How far each point of the path is from the plane, as a part of its distance from the center; 0 is in it.
+        The distance of each point of the path from the plane, as a part of its distance from the center, 0 to 1.
     """
 
     a: NDArray[np.float64]
@@ -61,15 +61,22 @@ class Surface:
 
         Parameters
         ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure of pyplot's.
-        levels : int
-            How many lines.
+        ax : matplotlib Axes, default=None
+            The axes to draw on; None makes a new figure of pyplot's.
+        levels : int, default=20
+            The number of lines, >= 2.
 
         Returns
         -------
         matplotlib Axes
             The drawing.
+
+        Raises
+        ------
+        ValueError
+            If `levels` is below 2.
+        ImportError
+            If matplotlib is not installed.
         """
         ax = axes_or_new(ax, "Surface.plot")
         finite = self.costs[np.isfinite(self.costs)]
@@ -113,27 +120,29 @@ def surface(
     ----------
     net : Network
         The network, whose weights are the plane's center; it does not change.
-    x, y : arrays
-        Rows and targets, as for `Trainer`. Each of steps**2 points costs an evaluation of all of them.
+    x : array of shape (n, n_in)
+        Rows, n >= 1. Each of steps**2 points costs an evaluation of all of them.
+    y : array of shape (n,) or (n, n_out)
+        Their targets, as for `Trainer`.
     loss : str or Trainer
         The loss by name, or a trainer whose loss it is, with its quantile or delta.
-    directions : {"random", "pca", "gradient"}
+    directions : {"random", "pca", "gradient"}, default="random"
         "random": two random directions, each unit's incoming weights scaled to the length of the unit's own, biases and
-        normalisations left as they are ("filter-wise normalised", Li et al. 2018). "pca": the two directions in which
+        normalizations left as they are ("filter-wise normalized", Li et al. 2018). "pca": the two directions in which
         the path extends furthest from its end, of length 1 (ibid.). "gradient": up the gradient, and a random direction
         at right angles to it, both as long as all weights.
-    path : Recorder, array of shape (n, n_parameters) or sequence of mappings, optional
+    path : Recorder, array of shape (n, n_parameters) or sequence of mappings, default=None
         The weights walked: a recorder's, or rows of all parameters in the order of `Network.parameters`, or
         `Network.parameters` at each moment. "pca" needs it. It is projected on the plane at right angles.
-    span : float
-        How far to go to either side, in lengths of the directions, > 0; with "pca", the plane reaches over the path
+    span : float, default=1.0
+        The reach to either side, in lengths of the directions, > 0; with "pca", the plane reaches over the path
         instead, and `span` scales it. A path beyond the span widens the plane.
-    steps : int
+    steps : int, default=25
         Points on each side, >= 3.
-    seed : int
-        Seed of random directions.
-    sample_weight : array of shape (n,), optional
-        Weights of the rows, >= 0.
+    seed : int, default=0
+        Seed of random directions, >= 0.
+    sample_weight : array of shape (n,), default=None
+        Weights of the rows, >= 0; None weighs all rows alike.
 
     Returns
     -------
@@ -142,12 +151,19 @@ def surface(
 
     Raises
     ------
+    TypeError
+        If `net` is no network.
     ValueError
-        If a shape or a value is wrong, the path is missing for "pca", or it spans no plane.
+        If the network has no parameters, the loss or the directions are unknown, x, y or the weights do not fit the
+        network or each other, a number is not finite or out of its range, the path has other than n_parameters columns
+        or is missing for "pca", or the directions span no plane: all weights or the gradient are zero, or the path lies
+        on one line.
+    DivergedError
+        If the directions are "gradient" and the cost is not finite.
 
     Notes
     -----
-    The cost is what `Trainer.evaluate` calls the loss, in float64, with the running statistics of batch normalisation
+    The cost is what `Trainer.evaluate` calls the loss, in float64, with the running statistics of batch normalization
     as they are now.
     """
     check_network(net, learns=True)
@@ -157,43 +173,44 @@ def surface(
     cost = Cost.of(loss)
     x, y = np.asarray(x, np.float64), np.asarray(y)
     parameters = net.parameters
-    center, shapes = flat(parameters), shapes_of(net)
-    walked = None if path is None else _walked(path, len(center))
+    center, shapes = flatten(parameters), shapes_of(net)
+    walked = None if path is None else _path_rows(path, len(center))
     if directions == "random":
-        plane = np.stack([_filter_normalised(random, parameters) for _ in range(2)])
+        plane = np.stack([_filter_normalized(random, parameters) for _ in range(2)])
     elif directions == "gradient":
-        gradients = Still(net).gradients(cost, x, y, sample_weight)[1]
-        plane = _beside_gradient(random, flat(gradients), float(np.linalg.norm(center)))
+        gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)[1]
+        plane = _gradient_plane(random, flatten(gradients), float(np.linalg.norm(center)))
     else:
         if walked is None:
             raise ValueError('directions is "pca" and path is None: expected a Recorder or the weights walked')
-        plane = _principal(walked - center)
+        plane = _principal_plane(walked - center)
 
     coordinates = off_plane = None
     a = b = (-span, span)
     if walked is not None:
         coordinates, off_plane = _project(walked - center, plane)
         base, scale = ((0.0, 0.0), span) if directions == "pca" else ((-span, span), 1.0)
-        a, b = (_reach(column, base, scale) for column in coordinates.T)
+        a, b = (_axis_limits(column, base, scale) for column in coordinates.T)
 
-    other = in_float64(net)
+    other = float64_copy(net)
     judge = cost.trainer(other)
 
-    def at(place: NDArray[Any]) -> float:
-        other.set_parameters(unflat(center + place @ plane, shapes))
+    def cost_at(place: NDArray[Any]) -> float:
+        other.set_parameters(unflatten(center + place @ plane, shapes))
         return judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
 
     here = judge.evaluate(x, y, sample_weight, metrics=[])["loss"]
     axis_a, axis_b = np.linspace(*a, steps), np.linspace(*b, steps)
-    costs = np.array([[at(np.array([i, j])) for i in axis_a] for j in axis_b])
-    path_costs = None if coordinates is None else np.array([at(place) for place in coordinates])
+    costs = np.array([[cost_at(np.array([i, j])) for i in axis_a] for j in axis_b])
+    path_costs = None if coordinates is None else np.array([cost_at(place) for place in coordinates])
     return Surface(axis_a, axis_b, costs, plane, here, coordinates, path_costs, off_plane)
 
 
-def _walked(path: Any, n: int) -> NDArray[np.float64]:
+def _path_rows(path: Any, n: int) -> NDArray[np.float64]:
+    """Return the weights walked, (points, n), checked."""
     rows = getattr(path, "path", path)
     if isinstance(rows, Sequence) and rows and isinstance(rows[0], Mapping):
-        rows = [flat(tensors) for tensors in rows]
+        rows = [flatten(tensors) for tensors in rows]
     walked = np.asarray(rows, np.float64)
     if walked.ndim != 2 or walked.shape[1] != n or not len(walked):
         raise ValueError(f"path has the shape {walked.shape}: expected one row or more of {n} parameters")
@@ -202,7 +219,8 @@ def _walked(path: Any, n: int) -> NDArray[np.float64]:
     return walked
 
 
-def _filter_normalised(random: np.random.Generator, parameters: Tensors) -> NDArray[np.float64]:
+def _filter_normalized(random: np.random.Generator, parameters: Tensors) -> NDArray[np.float64]:
+    """Return a random direction, (n_parameters,), in which each unit's weights are as long as the unit's own."""
     parts = []
     for value in parameters.values():
         part = np.zeros(value.shape)
@@ -216,7 +234,8 @@ def _filter_normalised(random: np.random.Generator, parameters: Tensors) -> NDAr
     return direction
 
 
-def _beside_gradient(random: np.random.Generator, gradient: NDArray[Any], size: float) -> NDArray[np.float64]:
+def _gradient_plane(random: np.random.Generator, gradient: NDArray[Any], size: float) -> NDArray[np.float64]:
+    """Return the gradient's direction and a random one at right angles to it, (2, n_parameters), both of this size."""
     steepness = float(np.linalg.norm(gradient))
     if not steepness:
         raise ValueError("the gradient is zero: it spans no plane")
@@ -228,7 +247,8 @@ def _beside_gradient(random: np.random.Generator, gradient: NDArray[Any], size: 
     return np.stack([unit, other]) * (size or 1.0)
 
 
-def _principal(offsets: NDArray[Any]) -> NDArray[np.float64]:
+def _principal_plane(offsets: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the two unit directions, (2, n_parameters), in which offsets from the center extend furthest."""
     # As few points as a path has: the small Gram matrix instead of the many columns.
     squares, vectors = np.linalg.eigh(offsets @ offsets.T)
     if len(squares) < 2 or squares[-2] <= 1e-12 * squares[-1]:
@@ -248,7 +268,8 @@ def _project(offsets: NDArray[Any], plane: NDArray[Any]) -> tuple[NDArray[np.flo
     return np.asarray(coordinates, np.float64), np.asarray(share, np.float64)
 
 
-def _reach(column: NDArray[Any], base: tuple[float, float], scale: float) -> tuple[float, float]:
+def _axis_limits(column: NDArray[Any], base: tuple[float, float], scale: float) -> tuple[float, float]:
+    """Return the ends of an axis over `base` and a path's coordinates, with a margin where these reach beyond."""
     low, high = min(base[0], float(column.min())), max(base[1], float(column.max()))
     margin = MARGIN * (high - low) * scale if (low, high) != base else 0.0
     return low - margin, high + margin

@@ -8,15 +8,15 @@ from dataclasses import replace
 from .._core import __version__
 from ..callbacks import Callback
 from ..tables import TableEncoder
-from . import _demo
-from ._case import Case
+from ._demo import train_spirals, train_xor
 from ._drawing import require_matplotlib
 from ._html import table
-from ._page import Section, page, paragraph
-from ._story import story
-from ._table import measured, of_model, train
+from ._page import Section, page_html, paragraph
+from ._story import story_sections
+from ._subject import Subject
+from ._table import measured, of_model, table_subject, train
 
-__all__ = ["demo_page", "of_model", "require_matplotlib", "table_page", "train"]
+__all__ = ["demo_page", "of_model", "require_matplotlib", "table_page", "table_subject", "train"]
 
 _FOOT = f"Written by steepest {__version__}. This file stands by itself and asks for nothing from outside."
 
@@ -27,16 +27,21 @@ def demo_page(seed: int, callbacks: Sequence[Callback] = ()) -> str:
     Parameters
     ----------
     seed : int
-        Of the first weights and the shuffling.
-    callbacks : sequence of Callback
-        For both trainings.
+        Seed of the first weights and the shuffling, >= 0.
+    callbacks : sequence of Callback, default=()
+        More callbacks of both trainings.
 
     Returns
     -------
     str
-        HTML.
+        The page as HTML.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
     """
-    xor, spirals = _demo.xor(seed, *callbacks), _demo.spirals(seed, *callbacks)
+    xor, spirals = train_xor(seed, *callbacks), train_spirals(seed, *callbacks)
     task = paragraph(
         "The smallest problem that needs a network: say 1 if exactly one of two inputs is 1, else 0. No straight line "
         "parts the two kinds of rows, so one layer cannot do it; three units before the output can."
@@ -50,43 +55,50 @@ def demo_page(seed: int, callbacks: Sequence[Callback] = ()) -> str:
         "same things are to be seen as before, on a network of three layers."
     )
     sections = [
-        Section("xor", "Four rows: XOR", [task, four, *story(xor)], label="XOR"),
-        Section("spirals", "Two spirals", [again, *story(spirals)]),
+        Section("xor", "Four rows: XOR", [task, four, *story_sections(xor)], label="XOR"),
+        Section("spirals", "Two spirals", [again, *story_sections(spirals)]),
     ]
     lead = (
-        "Two small networks were trained a moment ago, and everything on this page was measured while they learnt. It "
+        "Two small networks were trained a moment ago, and everything on this page was measured while they learned. It "
         "is to be read from top to bottom."
     )
-    return page("How a network learns", lead, sections, _FOOT)
+    return page_html("How a network learns", lead, sections, _FOOT)
 
 
-def table_page(case: Case, encoder: TableEncoder, source: str, numbers: Mapping[str, float], where: str) -> str:
+def table_page(subject: Subject, encoder: TableEncoder, source: str, numbers: Mapping[str, float], where: str) -> str:
     """Return the page about a network of a table.
 
     Parameters
     ----------
-    case : Case
-        Of `train` or `of_model`.
+    subject : Subject
+        The network and its rows, of `table_subject`.
     encoder : TableEncoder
-        What made its rows.
+        The encoder of these rows.
     source : str
-        Where rows and network come from, in a sentence or two.
+        The origin of rows and network, in a sentence or two.
     numbers : mapping of str to float
-        What `recipe.score` measured.
+        Metrics of the network: "accuracy" of classes, or "r2" and "mae" of quantities.
     where : str
-        On which rows: "on rows held out".
+        The rows they were measured on, such as "on rows held out".
 
     Returns
     -------
     str
-        HTML.
+        The page as HTML.
+
+    Raises
+    ------
+    KeyError
+        If one of these metrics is missing.
+    ImportError
+        If matplotlib is not installed.
     """
-    first, *rest = story(replace(case, figures=measured(numbers, where)))
+    first, *rest = story_sections(replace(subject, figures=measured(numbers, where)))
     what = "a class" if encoder.task == "classification" else "a number"
-    how = "learnt" if case.trained else "knows"
+    how = "learned" if subject.training else "knows"
     lead = (
         f"A network that says {encoder.target_name}, {what}, from the columns of a row. Everything on this page was "
-        f"measured {'while it learnt' if case.trained else 'on it'}. It is to be read from top to bottom."
+        f"measured {'while it learned' if subject.training else 'on it'}. It is to be read from top to bottom."
     )
     opening = replace(first, content=[paragraph(source), *first.content])
-    return page(f"How a network {how} {encoder.target_name}", lead, [opening, *rest], _FOOT)
+    return page_html(f"How a network {how} {encoder.target_name}", lead, [opening, *rest], _FOOT)

@@ -1,8 +1,8 @@
-"""One row's way through a chain of dense layers and back, with every number on it."""
+"""One row sent through a chain of dense layers and back, with every number on its way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,13 +22,13 @@ class Stage:
     Attributes
     ----------
     name, activation : str
-        The layer's name and what it applies.
+        The layer's name and its activation.
     weight : array of shape (n_in, n_out)
         Its weights.
     before, values : arrays of shape (n_in,), (n_out,)
-        What goes in and what comes out.
-    blame_in, blame : arrays of shape (n_in,), (n_out,)
-        Derivative of the cost by what goes in, and by the sums before the activation.
+        Its inputs and its outputs.
+    input_gradient, sum_gradient : arrays of shape (n_in,), (n_out,)
+        Derivatives of the cost by its inputs, and by the sums before the activation.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Stage:
     weight: Array
     before: Array
     values: Array
-    blame_in: Array
-    blame: Array
+    input_gradient: Array
+    sum_gradient: Array
 
     @property
-    def gradient(self) -> Array:
-        """Derivative of the cost by each weight, shape (n_in, n_out)."""
-        return np.outer(self.before, self.blame)
+    def weight_gradient(self) -> Array:
+        """Derivative of the cost by each weight, (n_in, n_out)."""
+        return np.outer(self.before, self.sum_gradient)
 
 
 def is_chain(network: Network) -> bool:
-    """Return whether the network is dense layers alone."""
+    """Return True for a network of dense layers alone."""
     return all(isinstance(layer, Dense) for layer in network.layers)
 
 
@@ -57,20 +57,29 @@ def cost_of(loss: str, output: Array, target: Array) -> tuple[float, Array]:
     ----------
     loss : {"cross_entropy", "binary_cross_entropy", "mse"}
         As in `Trainer`.
-    output, target : arrays of shape (n_out,)
-        What the network says; the truth, for cross_entropy as shares of the classes.
+    output : array of shape (n_out,)
+        The network's output.
+    target : array of shape (n_out,)
+        The truth, for cross_entropy as shares of the classes.
+
+    Returns
+    -------
+    cost : float
+        The row's cost.
+    gradient : array of shape (n_out,)
+        Its derivative by the outputs.
     """
     if loss == "mse":
         return float(np.mean((output - target) ** 2)), 2 * (output - target) / len(output)
     if loss == "binary_cross_entropy":
         cost = np.logaddexp(0, output) - target * output
-        return float(cost.mean()), (said(loss, output) - target) / len(output)
+        return float(cost.mean()), (prediction_of(loss, output) - target) / len(output)
     spread = np.logaddexp.reduce(output)
-    return float(np.sum(target * (spread - output))), said(loss, output) * target.sum() - target
+    return float(np.sum(target * (spread - output))), prediction_of(loss, output) * target.sum() - target
 
 
-def said(loss: str, output: Array) -> Array:
-    """Return what outputs mean: probabilities for classes, the numbers themselves else."""
+def prediction_of(loss: str, output: Array) -> Array:
+    """Return the prediction that outputs stand for: probabilities of classes, or the numbers themselves."""
     if loss == "binary_cross_entropy":
         return np.asarray(np.exp(-np.logaddexp(0, -output)))
     if loss == "cross_entropy":
@@ -78,16 +87,16 @@ def said(loss: str, output: Array) -> Array:
     return output
 
 
-def trace(network: Network, row: Array, slope: Any) -> tuple[list[Stage], Array]:
+def propagate(network: Network, row: Array, output_gradient: Callable[[Array], Array]) -> tuple[list[Stage], Array]:
     """Send one row through a chain of dense layers, and the cost's derivative back.
 
     Parameters
     ----------
     network : Network
-        One that `is_chain`; it stays as it is.
+        A chain of dense layers (see `is_chain`); it stays as it is.
     row : array of shape (n_in,)
         The row.
-    slope : callable
+    output_gradient : callable
         Gets the output, shape (n_out,), and returns the derivative of the cost by it.
 
     Returns
@@ -95,36 +104,37 @@ def trace(network: Network, row: Array, slope: Any) -> tuple[list[Stage], Array]
     stages : list of Stage
         From input to output.
     output : array of shape (n_out,)
-        What the network says.
+        The network's output.
     """
     layers = _with_biases(network)
     parameters = network.parameters
     values = [np.asarray(row, np.float64)]
     for i in range(len(layers)):
         values.append(_part(layers[i : i + 1], parameters, i, values[-1]).predict(values[-1][None])[0])
-    back = np.asarray(slope(values[-1]), np.float64)
+    back = np.asarray(output_gradient(values[-1]), np.float64)
     stages: list[Stage] = []
     for i in reversed(range(len(layers))):
         part = _part(layers[i : i + 1], parameters, i, values[i])
         part.forward(values[i][None])
-        blame_in = part.backward(back[None])[0]
+        input_gradient = part.backward(back[None])[0]
         # The derivative by a bias is the one by the sum that it is added to.
-        blame = part.gradients["0.bias"]
+        sum_gradient = part.gradients["0.bias"]
         weight = np.asarray(parameters[f"{i}.weight"], np.float64)
-        stages.append(Stage(str(i), layers[i].activation, weight, values[i], values[i + 1], blame_in, blame))
-        back = blame_in
+        inner = values[i], values[i + 1], input_gradient, sum_gradient
+        stages.append(Stage(str(i), layers[i].activation, weight, *inner))
+        back = input_gradient
     return stages[::-1], values[-1]
 
 
-def stepped(network: Network, stages: list[Stage], rate: float) -> Network:
-    """Return a copy of the network after one step of plain gradient descent on the row of `trace`."""
+def take_step(network: Network, stages: list[Stage], rate: float) -> Network:
+    """Return a copy of the network after one step of plain gradient descent on the row of `propagate`."""
     moved = network.copy()
     parameters = moved.parameters
     new: dict[str, Array] = {}
     for stage in stages:
-        new[f"{stage.name}.weight"] = parameters[f"{stage.name}.weight"] - rate * stage.gradient
+        new[f"{stage.name}.weight"] = parameters[f"{stage.name}.weight"] - rate * stage.weight_gradient
         if f"{stage.name}.bias" in parameters:
-            new[f"{stage.name}.bias"] = parameters[f"{stage.name}.bias"] - rate * stage.blame
+            new[f"{stage.name}.bias"] = parameters[f"{stage.name}.bias"] - rate * stage.sum_gradient
     moved.set_parameters(new)
     return moved
 
@@ -135,7 +145,7 @@ def _with_biases(network: Network) -> list[Dense]:
 
 
 def _part(layers: list[Dense], parameters: Mapping[str, Any], first: int, row: Array) -> Network:
-    """Return layers as a float64 network of their own, with the weights they have."""
+    """Return layers as a float64 network of their own, with their weights among `parameters`."""
     chosen: list[Layer] = list(layers)
     part = Network(len(row), chosen, dtype="float64")
     names = {f"{first}.{kind}": f"0.{kind}" for kind in ("weight", "bias")}

@@ -11,8 +11,8 @@ from ..layers import Dense
 from ..network import Network
 from ..optimizers import SGD, Adam
 from ..training import Trainer
-from ._case import Case, Trained
-from ._html import percent
+from ._html import to_percent
+from ._subject import Subject, TrainingRecord
 
 XOR_EPOCHS = 300
 SPIRAL_EPOCHS = 120
@@ -25,7 +25,7 @@ _NOISE = 0.02
 Floats = NDArray[np.float64]
 
 
-def xor(seed: int, *callbacks: Callback) -> Case:
+def train_xor(seed: int, *callbacks: Callback) -> Subject:
     """Train a network of three hidden units on the four rows of XOR."""
     x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)
     y = np.array([[0], [1], [1], [0]], np.float64)
@@ -33,11 +33,11 @@ def xor(seed: int, *callbacks: Callback) -> Case:
     recorder = Recorder(every=1)
     trainer = Trainer(network, _LOSS, SGD(0.3, momentum=0.5), seed=seed)
     history = trainer.fit(x, y, epochs=XOR_EPOCHS, batch_size=4, callbacks=[recorder, *callbacks])
-    trained = Trained(history, recorder)
-    return Case("xor", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), trained=trained)
+    training = TrainingRecord(history, recorder)
+    return Subject("xor", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), training=training)
 
 
-def spirals(seed: int, *callbacks: Callback) -> Case:
+def train_spirals(seed: int, *callbacks: Callback) -> Subject:
     """Train a network of two hidden layers to tell two spirals apart."""
     x, y = two_spirals(SPIRAL_POINTS, 0)
     unseen = two_spirals(SPIRAL_POINTS // 2, 1)
@@ -47,10 +47,10 @@ def spirals(seed: int, *callbacks: Callback) -> Case:
     history = trainer.fit(
         x, y, epochs=SPIRAL_EPOCHS, batch_size=32, validation=unseen, callbacks=[recorder, *callbacks]
     )
-    figures = [("right on unseen points", percent(float(history["val_accuracy"][-1])))]
-    trained = Trained(history, recorder)
-    return Case(
-        "spirals", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), trained=trained, figures=figures
+    figures = [("right on unseen points", to_percent(float(history["val_accuracy"][-1])))]
+    training = TrainingRecord(history, recorder)
+    return Subject(
+        "spirals", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), training=training, figures=figures
     )
 
 
@@ -60,14 +60,16 @@ def two_spirals(n: int, seed: int) -> tuple[Floats, Floats]:
     Parameters
     ----------
     n : int
-        Points on each.
+        Points on each spiral, >= 1.
     seed : int
-        Seed of places and noise.
+        Seed of places and noise, >= 0.
 
     Returns
     -------
-    x, y : arrays of shape (2 n, 2), (2 n, 1)
-        Points within about -1 to 1, in a mixed order, and the spiral of each: 0 or 1.
+    x : array of shape (2 n, 2)
+        Points within about -1 to 1, in a mixed order.
+    y : array of shape (2 n, 1)
+        The spiral of each: 0 or 1.
     """
     draw = np.random.default_rng(seed)
     y = np.repeat([0.0, 1.0], n)

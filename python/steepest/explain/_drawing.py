@@ -1,6 +1,6 @@
-"""Charts as inline SVG that takes its colours from the page.
+"""Charts as inline SVG that takes its colors from the page.
 
-matplotlib knows fixed colours only. So every role of the page has a stand-in, a colour that means nothing else, and the
+matplotlib knows fixed colors only. So every role of the page has a stand-in, a color that means nothing else, and the
 finished drawing has ``var(--role)`` in its place: one drawing serves light and dark.
 """
 
@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
-def colour(role: str) -> str:
+def color(role: str) -> str:
     """Return the stand-in of a role: ramp0 to ramp9 go from low to high, mix0 to mix9 from class 0 to class 1."""
     return _STAND_INS[role]
 
@@ -57,10 +57,10 @@ def require_matplotlib() -> None:
 
 @contextmanager
 def drawing(width: float, height: float, rows: int = 1, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
-    """Yield a figure of so many pixels and its axes, with the page's look set up."""
+    """Yield a figure of this size in pixels and its axes, in the style of the page."""
     import matplotlib
 
-    ink, muted, line = colour("ink"), colour("muted"), colour("line")
+    ink, muted, line = color("ink"), color("muted"), color("line")
     look: dict[Any, Any] = _SIZES | {
         "svg.fonttype": "none", "svg.hashsalt": "steepest", "path.simplify": True, "path.simplify_threshold": 0.5,
         "text.color": ink, "axes.labelcolor": muted, "axes.edgecolor": line, "xtick.color": muted,
@@ -76,8 +76,8 @@ def drawing(width: float, height: float, rows: int = 1, columns: int = 1) -> Ite
         yield figure, figure.subplots(rows, columns)
 
 
-def fitted(name: str, draw: Callable[[str, float], Markup]) -> Markup:
-    """Return a chart drawn twice, of which the page shows the one that fits: letters stay large enough to read.
+def draw_both_widths(name: str, draw: Callable[[str, float], Markup]) -> Markup:
+    """Draw a chart for wide and for narrow pages, of which the page shows the one that fits: its letters stay large.
 
     Parameters
     ----------
@@ -96,11 +96,11 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
     Parameters
     ----------
     figure : Figure
-        Drawn within `drawing`.
+        A figure of `drawing`.
     name : str
         Start of its ids: one of its own on the page.
     title, description : str
-        What screen readers say of it.
+        The texts for screen readers.
     """
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -126,7 +126,7 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
     )  # fmt: skip
 
 
-def quiet(axes: Axes) -> None:
+def hide_axes(axes: Axes) -> None:
     """Take grid, ticks and frame off axes that show a picture."""
     axes.grid(False)
     axes.set_xticks([])
@@ -135,7 +135,7 @@ def quiet(axes: Axes) -> None:
 
 
 def _tidy(element: ElementTree.Element, name: str, used: set[str]) -> None:
-    """Shorten numbers, turn stand-ins into the page's colours, and make ids the figure's own."""
+    """Shorten numbers, turn stand-ins into the page's colors, and make ids the figure's own."""
     attributes = dict(element.items())
     element.attrib.clear()
     for key, value in attributes.items():
@@ -162,7 +162,7 @@ def _tidy(element: ElementTree.Element, name: str, used: set[str]) -> None:
 
 
 def _styled(item: str) -> str:
-    """Return one declaration as the page wants it: its own font, and its own colours."""
+    """Return one declaration as the page wants it: its own font, and its own colors."""
     key, _, value = (part.strip() for part in item.partition(":"))
     if key == "font":
         weight = "font-weight:600;" if value.startswith(("bold", "600", "700")) else ""

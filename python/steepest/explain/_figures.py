@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..callbacks import History
 from ..descent import Slope, Surface
+from ..history import History
 from ..network import Network
-from ._drawing import RAMP, colour, drawing, fitted, quiet, to_svg
-from ._html import Markup, clean, percent, short, table, tag
-from ._reading import Reading, spread
+from ._curve import CurveStretches, evenly_spaced
+from ._drawing import RAMP, color, draw_both_widths, drawing, hide_axes, to_svg
+from ._html import Markup, clean, table, tag, to_percent, to_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROWS = 12  # of a table
-_APART = 0.02  # of the walk: nearer points are one
+_APART = 0.02  # of the path's extent: points less far apart are one
 _LINES = ("one", "two", "three", "four")
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 
 Array = NDArray[np.float64]
 
 
-def cost_curve(history: History, reading: Reading, name: str) -> tuple[Markup, Markup]:
+def draw_cost_curve(history: History, stretches: CurveStretches, name: str) -> tuple[Markup, Markup]:
     """Draw the cost over the epochs, with steep and flat stretches shaded."""
     costs = history["loss"]
     epochs = np.arange(1, len(costs) + 1)
@@ -36,35 +36,37 @@ def cost_curve(history: History, reading: Reading, name: str) -> tuple[Markup, M
         with drawing(width, 360) as (figure, axes):
             _integers(axes)
             marker = "o" if len(costs) < 3 else ""
-            axes.plot(epochs, costs, color=colour("one"), label="rows it trains on", marker=marker, zorder=3)
+            axes.plot(epochs, costs, color=color("one"), label="rows it trains on", marker=marker, zorder=3)
             if "val_loss" in history:
-                style = {"color": colour("two"), "linestyle": _DASHES[1], "marker": marker}
+                style = {"color": color("two"), "linestyle": _DASHES[1], "marker": marker}
                 axes.plot(epochs, history["val_loss"], label="rows it never trains on", **style)
                 figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
             axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
             axes.set_xlim(1, max(len(costs), 2))
-            for (start, end), word, role, opacity in _stretches(reading):
-                axes.axvspan(start + 1, end + 1, color=colour(role), alpha=opacity, linewidth=0, zorder=0)
+            for (start, end), word, role, opacity in _stretches(stretches):
+                axes.axvspan(start + 1, end + 1, color=color(role), alpha=opacity, linewidth=0, zorder=0)
                 if end - start > 0.07 * len(costs) or word == "steep":
                     room = 28 / width * (len(costs) - 1)
                     middle = float(np.clip((start + end) / 2 + 1, 1 + room, len(costs) - room))
                     axes.text(
                         middle, 0.985, word, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=12,
-                        color=colour(role), fontweight="bold",
+                        color=color(role), fontweight="bold",
                     )  # fmt: skip
             axes.set_xlabel("epoch")
             axes.set_ylabel("cost")
-            description = f"The cost goes from {short(costs[0])} to {short(costs[-1])} in {len(costs)} epochs."
+            description = f"The cost goes from {to_text(costs[0])} to {to_text(costs[-1])} in {len(costs)} epochs."
             return to_svg(figure, ident, "The cost, epoch by epoch", description)
 
     keys = [key for key in ("loss", "val_loss", "val_accuracy", "val_r2", "learning_rate") if key in history]
     titles = {"loss": "cost", "val_loss": "cost, other rows", "val_accuracy": "right, other rows",
               "val_r2": "R², other rows", "learning_rate": "rate"}  # fmt: skip
-    rows = [[str(i + 1), *(short(history[key][i]) for key in keys)] for i in spread(len(costs), _ROWS)]
-    return fitted(name, draw), table("The cost at some of the epochs", ["epoch", *(titles[key] for key in keys)], rows)
+    rows = [[str(i + 1), *(to_text(history[key][i]) for key in keys)] for i in evenly_spaced(len(costs), _ROWS)]
+    return draw_both_widths(name, draw), table(
+        "The cost at some of the epochs", ["epoch", *(titles[key] for key in keys)], rows
+    )
 
 
-def lines_by_layer(
+def draw_layer_lines(
     series: Mapping[str, Array], epochs: Array, name: str, title: str, label: str
 ) -> tuple[Markup, Markup]:
     """Draw one line for each layer over the epochs, on a logarithmic scale."""
@@ -76,42 +78,42 @@ def lines_by_layer(
             _integers(axes)
             for k, (layer, values) in enumerate(series.items()):
                 drawn = np.where(values > 0, values, np.nan)
-                style = {"color": colour(_LINES[k % 4]), "linestyle": _DASHES[k % 4]}
+                style = {"color": color(_LINES[k % 4]), "linestyle": _DASHES[k % 4]}
                 axes.plot(epochs, drawn, label=layer, **style)
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=_subdivisions(np.array(list(series.values())))))
             axes.minorticks_off()
-            axes.yaxis.set_major_formatter(lambda value, _: short(value, 2))
+            axes.yaxis.set_major_formatter(lambda value, _: to_text(value, 2))
             axes.set_xlim(epochs[0], epochs[-1])
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)
             figure.legend(loc="outside upper left", ncols=min(len(series), int(width / 150)), handlelength=2.4)
-            parts = [f"{layer}: from {short(v[0])} to {short(v[-1])}" for layer, v in series.items()]
+            parts = [f"{layer}: from {to_text(v[0])} to {to_text(v[-1])}" for layer, v in series.items()]
             return to_svg(figure, ident, title, f"{'; '.join(parts)}.")
 
-    rows = [[short(epochs[i]), *(short(v[i]) for v in series.values())] for i in spread(len(epochs), _ROWS)]
-    return fitted(name, draw), table(f"{title}, at some of the epochs", ["epoch", *series], rows)
+    rows = [[to_text(epochs[i]), *(to_text(v[i]) for v in series.values())] for i in evenly_spaced(len(epochs), _ROWS)]
+    return draw_both_widths(name, draw), table(f"{title}, at some of the epochs", ["epoch", *series], rows)
 
 
-def weight_slope(before: Slope | None, after: Slope, label: str, name: str) -> Markup:
+def draw_weight_slope(before: Slope | None, after: Slope, label: str, name: str) -> Markup:
     """Draw the cost along one weight with its tangent, before training where that is known and after."""
     curves: list[tuple[Slope, str, Any, str]] = [(before, "two", (0, (4, 2)), "before")] if before else []
     curves.append((after, "one", "-", "after"))
     with drawing(330, 250) as (figure, axes):
         tops, bottoms = [], []
         for curve, role, style, word in curves:
-            axes.plot(curve.values, curve.costs, color=colour(role), linestyle=style, linewidth=1.9)
+            axes.plot(curve.values, curve.costs, color=color(role), linestyle=style, linewidth=1.9)
             reach = 0.22 * np.ptp(curve.values)
             line = curve.weight + np.array([-reach, reach])
-            axes.plot(line, curve.cost + curve.tangent * (line - curve.weight), color=colour("ink"), linewidth=1.4)
-            axes.plot(curve.weight, curve.cost, "o", color=colour(role), markersize=8, zorder=5)
-            axes.plot(curve.best_value, curve.best_cost, "v", color=colour("three"), markersize=7, zorder=4,
+            axes.plot(line, curve.cost + curve.tangent * (line - curve.weight), color=color("ink"), linewidth=1.4)
+            axes.plot(curve.weight, curve.cost, "o", color=color(role), markersize=8, zorder=5)
+            axes.plot(curve.best_value, curve.best_cost, "v", color=color("three"), markersize=7, zorder=4,
                       clip_on=False)  # fmt: skip
             if before:
                 aside = -1 if curve.tangent > 0 else 1  # where the tangent is not
                 axes.annotate(
                     word, (curve.weight, curve.cost), (7 * aside, 9), textcoords="offset points", fontsize=12,
-                    ha="right" if aside < 0 else "left", color=colour(role), fontweight="bold",
+                    ha="right" if aside < 0 else "left", color=color(role), fontweight="bold",
                 )  # fmt: skip
             tops += [curve.cost * 1.5, np.quantile(curve.costs, 0.8)]
             bottoms.append(curve.best_cost)
@@ -123,27 +125,27 @@ def weight_slope(before: Slope | None, after: Slope, label: str, name: str) -> M
         axes.set_ylabel("cost")
         axes.locator_params(nbins=5)
         story = [
-            f"{word}: weight {short(c.weight)}, cost {short(c.cost)}, tangent {short(c.tangent)}, lowest cost "
-            f"{short(c.best_cost)} at {short(c.best_value)}" for c, _, _, word in curves
+            f"{word}: weight {to_text(c.weight)}, cost {to_text(c.cost)}, tangent {to_text(c.tangent)}, lowest cost "
+            f"{to_text(c.best_cost)} at {to_text(c.best_value)}" for c, _, _, word in curves
         ]  # fmt: skip
         return to_svg(figure, name, f"Cost along the weight {label}", "; ".join(story))
 
 
 def slopes_table(slopes: Sequence[tuple[str, Slope | None, Slope]]) -> Markup:
-    """Return the numbers of `weight_slope` for several weights."""
+    """Return the numbers of `draw_weight_slope` for several weights."""
     rows = []
     for label, before, after in slopes:
         for word, curve in (("before", before), ("after", after)):
             if curve is not None:
                 numbers = (curve.weight, curve.tangent, curve.cost, curve.best_value, curve.best_cost)
-                rows.append([f"{label}, {word}" if before else label, *map(short, numbers)])
+                rows.append([f"{label}, {word}" if before else label, *map(to_text, numbers)])
     return table("Where the weights stand", ["weight", "value", "slope", "cost", "best value", "cost there"], rows)
 
 
-def boundary(
+def draw_boundary(
     networks: Sequence[tuple[str, Network]], x: Array, y: NDArray[np.intp], name: str
 ) -> list[tuple[str, Markup]]:
-    """Draw what a network of two inputs and one logit says over the plane, once for each network."""
+    """Draw the predictions of networks of two inputs and one logit over the plane; return text and drawing of each."""
     low, high = x.min(axis=0), x.max(axis=0)
     low, high = low - 0.15 * (high - low), high + 0.15 * (high - low)
     across, up = (np.linspace(low[k], high[k], 81) for k in (0, 1))
@@ -154,23 +156,23 @@ def boundary(
         share = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
         right = float(np.mean((network.predict(x)[:, 0] > 0) == y))
         with drawing(300, 300) as (figure, axes):
-            quiet(axes)
+            hide_axes(axes)
             levels = np.linspace(0, 1, RAMP + 1)
-            axes.contourf(across, up, share, levels, colors=[colour(f"mix{k}") for k in range(RAMP)])
+            axes.contourf(across, up, share, levels, colors=[color(f"mix{k}") for k in range(RAMP)])
             if share.min() < 0.5 < share.max():
-                axes.contour(across, up, share, [0.5], colors=[colour("ink")], linewidths=1.4)
+                axes.contour(across, up, share, [0.5], colors=[color("ink")], linewidths=1.4)
             for label, marker, role in ((0, "o", "one"), (1, "s", "two")):
                 size = 11 if len(x) <= 8 else 3.6
-                axes.plot(*x[y == label].T, marker, color=colour(role), markersize=size, markeredgecolor=colour("card"),
+                axes.plot(*x[y == label].T, marker, color=color(role), markersize=size, markeredgecolor=color("card"),
                           markeredgewidth=1.5 if len(x) <= 8 else 0.5)  # fmt: skip
             axes.set_xlim(low[0], high[0])
             axes.set_ylim(low[1], high[1])
-            text = f"{percent(right)} of the points are on the right side."
+            text = f"{to_percent(right)} of the points are on the right side."
             drawn.append((text, to_svg(figure, f"{name}-{i}", f"The plane, {title}", text)))
     return drawn
 
 
-def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
+def draw_landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
     """Draw the cost over a plane as a map, ten bands of equal area, with the path where there is one."""
     finite = surface.costs[np.isfinite(surface.costs)]
     costs = np.minimum(surface.costs, finite.max())
@@ -181,81 +183,81 @@ def landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
         with drawing(width, 250 + 0.3 * width) as (figure, axes):
             axes.grid(False)
             if len(levels) > 1:
-                axes.contourf(surface.a, surface.b, costs, levels, colors=[colour(f"ramp{k}") for k in bands])
-                axes.contour(surface.a, surface.b, costs, levels[1:-1], colors=[colour("card")], linewidths=0.7)
-            text = f"The cost on this plane goes from {short(finite.min())} to {short(finite.max())}."
+                axes.contourf(surface.a, surface.b, costs, levels, colors=[color(f"ramp{k}") for k in bands])
+                axes.contour(surface.a, surface.b, costs, levels[1:-1], colors=[color("card")], linewidths=0.7)
+            text = f"The cost on this plane goes from {to_text(finite.min())} to {to_text(finite.max())}."
             if surface.path is not None and surface.path_costs is not None:
                 a, b = surface.path.T
-                axes.plot(a, b, color=colour("halo"), linewidth=5)
-                axes.plot(a, b, color=colour("two"), linewidth=2.4)
+                axes.plot(a, b, color=color("halo"), linewidth=5)
+                axes.plot(a, b, color=color("two"), linewidth=2.4)
                 marks = {"end": (a[-1], b[-1]), "start": (a[0], b[0])}
-                if went_on(surface.path):
+                if goes_past_center(surface.path):
                     marks["kept"] = (0.0, 0.0)
                 for word, place in marks.items():  # start and kept may be close: the lower has its word below
                     _mark(axes, word, place, below="kept" in marks and (word == "kept") == (b[0] > 0) and word != "end")
-                text += f" The path leads from {short(surface.path_costs[0])} to {short(surface.path_costs[-1])}."
+                text += f" The path leads from {to_text(surface.path_costs[0])} to {to_text(surface.path_costs[-1])}."
             else:
                 _mark(axes, "here", (0.0, 0.0))
             axes.set_xlabel("weights moved along the first direction")
             axes.set_ylabel("along the second direction")
             return to_svg(figure, ident, "The cost as a landscape", text)
 
-    edges = [f"{short(low)} to {short(high)}" for low, high in pairwise(levels)]
-    return fitted(name, draw), table("The bands, each a tenth of the map", ["band, from low to high", "cost"],
+    edges = [f"{to_text(low)} to {to_text(high)}" for low, high in pairwise(levels)]
+    return draw_both_widths(name, draw), table("The bands, each a tenth of the map", ["band, from low to high", "cost"],
                       [[str(i), edge] for i, edge in enumerate(edges, start=1)])  # fmt: skip
 
 
-def went_on(path: Array) -> bool:
-    """Return whether a walk went on from where the network stands: its best epoch was not the last one."""
+def goes_past_center(path: Array) -> bool:
+    """Return True if a path, (n, 2), ends away from the center: the weights kept are not those of the last epoch."""
     return bool(np.hypot(*path[-1]) > _APART * np.ptp(path, axis=0).max())
 
 
-def scale(low: str, high: str) -> Markup:
-    """Return the key of the map's colours."""
+def color_scale(low: str, high: str) -> Markup:
+    """Return the key of the map's colors."""
     steps = [tag("span", style=f"background:var(--ramp{k})") for k in range(RAMP)]
     return tag("span", low, tag("span", steps, class_="bands", aria_hidden="true"), high, class_="scale")
 
 
-def bars(
+def draw_bars(
     names: Sequence[str], values: Array, name: str, title: str, label: str, *, most: int | None = None
 ) -> tuple[Markup, Markup]:
-    """Draw horizontal bars, as they come, or only the largest, largest first."""
+    """Draw horizontal bars, all in the given order, or only the `most` largest, largest first."""
     order = np.arange(len(values)) if most is None else np.argsort(-values, kind="stable")[:most]
 
     def draw(ident: str, width: float) -> Markup:
         with drawing(width, 64 + 30 * len(order)) as (figure, axes):
             axes.grid(False, axis="y")
             places = np.arange(len(order))
-            axes.barh(places, values[order], color=colour("one"), height=0.62)
+            axes.barh(places, values[order], color=color("one"), height=0.62)
             axes.set_yticks(places, [_short_name(names[i], round(width / 20)) for i in order])
-            axes.tick_params(axis="y", labelcolor=colour("ink"))
+            axes.tick_params(axis="y", labelcolor=color("ink"))
             axes.invert_yaxis()
             axes.spines["left"].set_visible(False)
-            axes.xaxis.set_major_formatter(lambda value, _: short(value))
+            axes.xaxis.set_major_formatter(lambda value, _: to_text(value))
             axes.set_xlabel(label)
-            listed = ", ".join(f"{names[i]} {short(values[i])}" for i in order)
+            listed = ", ".join(f"{names[i]} {to_text(values[i])}" for i in order)
             return to_svg(figure, ident, title, f"From top to bottom: {listed}.")
 
-    return fitted(name, draw), table(title, ["input", label], [[names[i], short(values[i])] for i in order])
+    return draw_both_widths(name, draw), table(title, ["input", label], [[names[i], to_text(values[i])] for i in order])
 
 
 def _mark(axes: Axes, word: str, place: tuple[float, float], *, below: bool = False) -> None:
-    """Draw a point and write a word above or below it, on whatever colour is there."""
+    """Draw a point and write a word above or below it, legible on any color."""
     from matplotlib.patheffects import withStroke
 
-    edge = colour("halo")
-    axes.plot(*place, "o", color=colour("two"), markersize=9, markeredgecolor=edge, markeredgewidth=2, zorder=5)
+    edge = color("halo")
+    axes.plot(*place, "o", color=color("two"), markersize=9, markeredgecolor=edge, markeredgewidth=2, zorder=5)
     axes.annotate(word, place, (0, -22 if below else 11), textcoords="offset points", ha="center", fontweight="bold",
-                  zorder=6, path_effects=[withStroke(linewidth=3, foreground=colour("halo"))])  # fmt: skip
+                  zorder=6, path_effects=[withStroke(linewidth=3, foreground=color("halo"))])  # fmt: skip
 
 
-def _stretches(reading: Reading) -> list[tuple[tuple[int, int], str, str, float]]:
-    found = [(flat, "flat", "muted", 0.10) for flat in reading.flat]
-    return found + ([(reading.steep, "steep", "two", 0.13)] if reading.steep else [])
+def _stretches(stretches: CurveStretches) -> list[tuple[tuple[int, int], str, str, float]]:
+    found = [(flat, "flat", "muted", 0.10) for flat in stretches.flat]
+    return found + ([(stretches.steep, "steep", "two", 0.13)] if stretches.steep else [])
 
 
 def _subdivisions(values: Array) -> tuple[float, ...]:
-    """Return where a logarithmic scale has its lines: more of them where it covers little."""
+    """Return the multiples of ten that a logarithmic scale marks: more of them where it covers few decades."""
     drawn = values[values > 0]
     decades = float(np.log10(drawn.max() / drawn.min())) if drawn.size else 0.0
     return (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)

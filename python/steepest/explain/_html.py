@@ -44,7 +44,7 @@ def tag(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
     name : str
         Its name.
     *children : str, Markup, or nested lists of both
-        What is in it.
+        Its content.
     **attributes : str, number, bool or None
         ``class_`` is written class, ``aria_label`` aria-label; True is an attribute without a value, None and False
         are none.
@@ -71,8 +71,8 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *,
     return tag("table", tag("caption", caption), tag("thead", head), tag("tbody", body))
 
 
-def short(value: float, digits: int = 3) -> str:
-    """Write a number as people read it: 3 significant digits, a true minus sign, no exponent where it can be helped."""
+def to_text(value: float, digits: int = 3) -> str:
+    """Write a number for people: 3 significant digits, a true minus sign, an exponent only for very large or small."""
     value = float(value)
     if value == 0:
         return "0"
@@ -83,15 +83,15 @@ def short(value: float, digits: int = 3) -> str:
         text = (
             f"{value:.{digits + 3}f}".rstrip("0")
             if 1e-4 <= size < 1
-            else f"{mantissa} {TIMES} 10{_raised(int(exponent))}"
+            else f"{mantissa} {TIMES} 10{_superscript(int(exponent))}"
         )
     return text.replace("-", MINUS)
 
 
-def percent(share: float) -> str:
-    """Write a share as per cent."""
+def to_percent(share: float) -> str:
+    """Write a share as a percentage."""
     return f"{100 * share:.1f}%" if 0 < share < 0.995 and share < 0.1 else f"{100 * share:.0f}%"
 
 
-def _raised(exponent: int) -> str:
+def _superscript(exponent: int) -> str:
     return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

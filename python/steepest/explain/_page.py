@@ -16,17 +16,17 @@ class Section:
     Attributes
     ----------
     id : str
-        Unlike any other on the page.
+        Unique on the page.
     heading : str
         Its heading.
     content : sequence
         Text, markup and further sections, in order.
     label : str
-        What the table of contents calls it; by default the heading.
-    listed : bool
-        Whether the table of contents has it.
+        Its name in the table of contents; "" takes the heading.
+    listed : bool, default=True
+        Whether it stands in the table of contents.
     look : str
-        Its classes.
+        Its CSS classes.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Section:
     look: str = ""
 
 
-def page(title: str, lead: Child, sections: Sequence[Section], foot: Child) -> str:
+def page_html(title: str, lead: Child, sections: Sequence[Section], foot: Child) -> str:
     """Return the whole page.
 
     Parameters
@@ -56,7 +56,7 @@ def page(title: str, lead: Child, sections: Sequence[Section], foot: Child) -> s
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        # Whatever a name in a table may hold: nothing is ever fetched.
+        # No name in a table can make the browser fetch anything.
         tag(
             "meta", http_equiv="Content-Security-Policy",
             content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:",
@@ -89,19 +89,19 @@ def figure(drawing: Markup, caption: Child, numbers: Markup | None = None) -> Ma
     drawing : Markup
         The SVG.
     caption : str or Markup
-        What is to be seen.
+        The caption.
     numbers : Markup, optional
         A table.
     """
-    return tag("figure", drawing, tag("figcaption", caption), None if numbers is None else behind(numbers))
+    return tag("figure", drawing, tag("figcaption", caption), None if numbers is None else numbers_behind(numbers))
 
 
-def behind(numbers: Markup) -> Markup:
+def numbers_behind(numbers: Markup) -> Markup:
     """Return the table behind a figure, folded up."""
-    return folded("The numbers behind it", scroll(numbers, "Numbers behind the figure"))
+    return folded("The numbers behind it", scrollable(numbers, "Numbers behind the figure"))
 
 
-def scroll(content: Child, label: str) -> Markup:
+def scrollable(content: Child, label: str) -> Markup:
     """Return content that scrolls sideways by itself, with the keyboard too."""
     return tag("div", content, class_="scroll", tabindex="0", role="group", aria_label=label)
 
@@ -134,11 +134,11 @@ def stepper(svg: Markup, steps: Sequence[str], caption: Child, name: str) -> Mar
     said = tag("p", steps[0], class_="said", aria_live="polite")
     words = folded("All steps in words", tag("ol", [tag("li", step) for step in steps], class_="steps"))
     without = tag("noscript", tag("p", "The buttons need JavaScript; the steps in words below do not."))
-    drawn = scroll(svg, "Drawing of the network")
+    drawn = scrollable(svg, "Drawing of the network")
     return tag("figure", controls, without, said, drawn, tag("figcaption", caption), words, class_="stepper")
 
 
-def columns(*drawings: Markup) -> Markup:
+def side_by_side(*drawings: Markup) -> Markup:
     """Return small drawings beside each other, as many as fit."""
     return tag("div", *drawings, class_="columns")
 

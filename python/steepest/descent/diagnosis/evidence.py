@@ -1,4 +1,4 @@
-"""What a diagnosis goes by: data, outputs, the course of the cost, and what a recorder saw."""
+"""The evidence of a diagnosis: data, outputs, the course of the cost, and the records of a recorder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import DivergedError
-from ..layers import Node, iter_nodes
-from ..network import Network
-from ._cost import Cost, Still, length, rms
-from ._parts import Taps, parameter_layers, some_rows, tensors_of
-from ._recorder import LayerRecord, Recorder, activation_of, units
+from ..._core import DivergedError
+from ...layers import Node, iter_nodes
+from ...network import Network
+from .._cost import Cost, InferenceTwin, length, rms
+from .._parts import LayerOutputs, names_by_layer, sample_rows, tensors_of
+from .._recorder import LayerRecord, Recorder, activation_of, unit_shares
 
-ROWS = 4096  # looked at: shares are then known to about 2%
-PER_OUTPUT = ("mse", "mae", "huber", "quantile")
+ROWS = 4096  # to look at: shares are then known to about 2%
+PER_OUTPUT = ("mse", "mae", "huber", "quantile")  # losses of quantities, of each output by itself
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Finding:
     Attributes
     ----------
     code : str
-        What it is, such as "dead_units".
+        The kind of finding, such as "dead_units".
     severity : {"error", "warning"}
         "error" where the network cannot learn, or must not be trusted; "warning" where it learns worse than it could.
     message : str
-        What was seen, with the figures.
+        The observation, with its figures.
     advice : str
-        What to do.
+        The remedy.
     layer : str or None
-        The layer, where it is one.
+        The layer's name, where the finding is about one.
     figures : dict of str to float
         The figures, by name; NaN where one is not known.
     rank : int
@@ -64,7 +64,21 @@ class Moment(NamedTuple):
 
 
 class Evidence:
-    """Everything that the checks look at; costly parts are computed when first asked for."""
+    """All that the checks look at; costly parts are computed when first asked for.
+
+    Parameters
+    ----------
+    network : Network
+        The network as it is now.
+    cost : Cost
+        The cost it was trained by.
+    x, y : arrays of shape (n, n_in) and (n,) or (n, n_out)
+        Rows and targets, of which at most `ROWS` are looked at.
+    history : mapping of str to array of shape (epochs,)
+        Of its training; empty if unknown.
+    recorder : Recorder or None
+        Of its training.
+    """
 
     def __init__(
         self,
@@ -75,7 +89,7 @@ class Evidence:
         history: Mapping[str, NDArray[np.float64]],
         recorder: Recorder | None,
     ) -> None:
-        chosen = some_rows(len(x), ROWS)
+        chosen = sample_rows(len(x), ROWS)
         self.network, self.cost, self.history, self.recorder = network, cost, history, recorder
         self.x = np.asarray(x[chosen], np.float64)
         self.y = np.asarray(y)[chosen]
@@ -89,14 +103,14 @@ class Evidence:
 
     @cached_property
     def targets(self) -> NDArray[np.float64]:
-        """Targets as (n, n_out); rows of probabilities for classes."""
+        """The targets, (n, n_out); rows of probabilities for classes."""
         if self.cost.loss == "cross_entropy" and self.y.ndim == 1:
             return np.asarray(self.y[:, None] == np.arange(self.network.n_out), np.float64)
         return np.asarray(self.y, np.float64).reshape(len(self.y), -1)
 
     @cached_property
     def labels(self) -> NDArray[np.intp] | None:
-        """The class of each row, where there are classes."""
+        """The true class of each row, (n,); None where there are no classes."""
         if self.cost.loss == "cross_entropy":
             return np.asarray(self.targets.argmax(axis=1), np.intp)
         if self.cost.loss == "binary_cross_entropy" and self.network.n_out == 1:
@@ -104,8 +118,8 @@ class Evidence:
         return None
 
     @cached_property
-    def named(self) -> NDArray[np.intp] | None:
-        """The class that the network names for each row."""
+    def predicted_labels(self) -> NDArray[np.intp] | None:
+        """The predicted class of each row, (n,); None where there are no classes."""
         if self.labels is None:
             return None
         if self.network.n_out > 1:
@@ -130,26 +144,26 @@ class Evidence:
 
     @cached_property
     def course(self) -> NDArray[np.float64]:
-        """The cost of each epoch, scaled: 1 is the best constant output, 0 perfect outputs. Empty without a history."""
+        """The cost of each epoch, (epochs,): 1 is the best constant output, 0 perfect outputs. Empty if unknown."""
         loss = np.asarray(self.history.get("loss", ()), np.float64)
         span = self.baseline - self.floor
         return (loss - self.floor) / span if span > 0 else np.empty(0)
 
     @cached_property
     def moments(self) -> dict[str, Moment]:
-        """Each layer, what is inside a residual block before it."""
+        """First record and present state of each layer by name; a residual block follows its layers."""
         records = self.recorder.records if self.recorder else []
         first = {record.layer: record for record in records if record.epoch == 0}
-        return {record.layer: Moment(first.get(record.layer), record) for record in self._now()}
+        return {record.layer: Moment(first.get(record.layer), record) for record in self._records_now()}
 
     def series(self, what: str, layer: str) -> NDArray[np.float64]:
-        """Return what the recorder saw of a layer; one number, of now, without a recorder."""
+        """Return a number of a layer at each moment of the recorder; without one, that of now alone, (1,)."""
         if self.recorder is not None and self.recorder.records:
             return self.recorder.series(what, layer)
         return np.array([getattr(self.moments[layer].last, what)])
 
     def _outputs_for(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return logits or log rates of probabilities or rates; those of 0 and 1 are held within e**-50."""
+        """Return the outputs, logits or log rates, whose probabilities or rates are `means`, held within -50 to 50."""
         with np.errstate(divide="ignore"):
             log = np.log(means)
             if self.cost.loss == "binary_cross_entropy":
@@ -159,16 +173,16 @@ class Evidence:
     def _cost_of(self, outputs: NDArray[Any]) -> float:
         return self.cost.of_outputs(self.network.n_out).evaluate(outputs, self.y, metrics=[])["loss"]
 
-    def _now(self) -> list[LayerRecord]:
+    def _records_now(self) -> list[LayerRecord]:
         tensors, records = tensors_of(self.network), []
         try:
-            gradients = Still(self.network).gradients(self.cost, self.x, self.y)[1]
+            gradients = InferenceTwin(self.network).gradients(self.cost, self.x, self.y)[1]
         except DivergedError:  # a cost beyond float64
             gradients = {name: np.full(value.shape, np.nan) for name, value in self.network.parameters.items()}
-        groups = parameter_layers(list(gradients))
-        for name, layer, output in Taps(self.network).outputs(self.x):
+        groups = names_by_layer(list(gradients))
+        for name, layer, output in LayerOutputs(self.network).outputs(self.x):
             activation, own = activation_of(layer), groups.get(name, [])
             g, w = (length(*(of[key] for key in own)) if own else np.nan for of in (gradients, tensors))
-            numbers = (g, w, np.nan, *units(activation, output), rms(output), None, None)
+            numbers = (g, w, np.nan, *unit_shares(activation, output), rms(output), None, None)
             records.append(LayerRecord(-1, name, type(layer).__name__, activation, *numbers))
         return records

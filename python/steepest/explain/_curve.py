@@ -1,4 +1,4 @@
-"""What a cost curve tells: where it fell steeply, and where it was flat."""
+"""The steep and the flat stretches of a cost curve."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLAT = 0.2  # of the mean fall an epoch: slower is flat
 
 
 @dataclass(frozen=True)
-class Reading:
+class CurveStretches:
     """Stretches of a cost curve, as (first, last) epochs from 0.
 
     Attributes
@@ -32,13 +32,19 @@ class Reading:
     flat: tuple[tuple[int, int], ...]
 
 
-def read(costs: NDArray[np.float64]) -> Reading:
-    """Read a curve, shape (epochs,), of finite costs; what goes up and down again counts as standing still."""
+def find_stretches(costs: NDArray[np.float64]) -> CurveStretches:
+    """Find the stretches of a curve; a rise, and the fall that only makes up for it, count as standing still.
+
+    Parameters
+    ----------
+    costs : array of shape (epochs,)
+        Finite costs.
+    """
     lowest = np.minimum.accumulate(costs)
     n = len(costs)
     fall = float(lowest[0] - lowest[-1])
     if n < FEWEST or fall <= 0:
-        return Reading(max(fall, 0.0), None, ((0, n - 1),) if n >= FEWEST else ())
+        return CurveStretches(max(fall, 0.0), None, ((0, n - 1),) if n >= FEWEST else ())
     # The curve never rises, so the first epoch by which it has fallen by enough is found by bisection.
     ends = np.searchsorted(-lowest, _STEEP * fall - lowest, side="left")
     first = int(np.argmin(np.where(ends < n, ends - np.arange(n), n)))
@@ -49,9 +55,9 @@ def read(costs: NDArray[np.float64]) -> Reading:
         slow[start : start + width + 1] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[0], slow.astype(int), [0]])))
     flat = tuple((int(a), int(b) - 1) for a, b in edges.reshape(-1, 2))
-    return Reading(fall, (first, int(ends[first])), flat)
+    return CurveStretches(fall, (first, int(ends[first])), flat)
 
 
-def spread(n: int, most: int) -> NDArray[np.intp]:
-    """Return at most so many places of n, the first and the last among them, evenly."""
+def evenly_spaced(n: int, most: int) -> NDArray[np.intp]:
+    """Return at most so many indices below n, at even distances, the first and the last among them."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.intp))

@@ -1,13 +1,13 @@
-"""What is wrong with the course of a training, and with what came out."""
+"""Findings about the course of a training, and about its outcome."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Dense
-from ._evidence import PER_OUTPUT, Evidence, Finding
-from ._parts import some_rows
+from ...layers import Dense
+from .._parts import sample_rows
+from .evidence import PER_OUTPUT, Evidence, Finding
 
 FEW_EPOCHS = 6  # fewer show no course
 # In units of what there is to learn: 1 is the cost of the best constant output, 0 that of perfect ones.
@@ -21,13 +21,13 @@ STILL = 0.01  # the fastest layer moves by less than this part of its length in 
 # is the noise of a few hundred held out rows.
 OVERFIT, ABOVE = 0.03, 0.1
 MAJORITY, SHARE = 0.99, 0.75  # of rows that are given the class which this share or more really have
-MISSED = 0.1  # accuracy or R2 by which neighbours do better
-NEIGHBOURS, NEIGHBOUR_ROWS = 5, 1000
+MISSED = 0.1  # accuracy or R2 by which neighbors do better
+NEIGHBORS, NEIGHBOR_ROWS = 5, 1000
 
 
-def find(evidence: Evidence) -> list[Finding]:
+def find_in_course(evidence: Evidence) -> list[Finding]:
     """Return the findings about rates, classes and overfitting."""
-    checks = (_rate_too_high, _rate_too_low, _majority, _overfitting)
+    checks = (_rate_too_high, _rate_too_low, _majority_only, _overfitting)
     return [finding for check in checks if (finding := check(evidence))]
 
 
@@ -90,8 +90,8 @@ def _rate_too_low(evidence: Evidence) -> Finding | None:
     )
 
 
-def _majority(evidence: Evidence) -> Finding | None:
-    labels, named = evidence.labels, evidence.named
+def _majority_only(evidence: Evidence) -> Finding | None:
+    labels, named = evidence.labels, evidence.predicted_labels
     if labels is None or named is None or not evidence.finite:
         return None
     shares = np.bincount(labels, minlength=2) / len(labels)
@@ -105,7 +105,7 @@ def _majority(evidence: Evidence) -> Finding | None:
     return Finding(
         "majority_only",
         "error",
-        f"The network has learnt the majority alone: it says class {largest} for {given:.1%} of the rows, which "
+        f"The network has learned the majority alone: it says class {largest} for {given:.1%} of the rows, which "
         f"{shares[largest]:.1%} have, and finds {found:.0%} of the others.",
         "Weight the rare classes up (sample_weight), or draw them more often; judge by f1 or auc, not by accuracy.",
         50,
@@ -113,17 +113,17 @@ def _majority(evidence: Evidence) -> Finding | None:
     )
 
 
-def underfitting(evidence: Evidence) -> Finding | None:
-    """Return that a plain vote of neighbours, which no one trained, does better on the training rows."""
-    if evidence.cost.loss in ("quantile", "poisson") or len(evidence.x) < 10 * NEIGHBOURS or not evidence.finite:
+def find_underfitting(evidence: Evidence) -> Finding | None:
+    """Find that a plain vote of neighbors, which needs no training, does better on the training rows."""
+    if evidence.cost.loss in ("quantile", "poisson") or len(evidence.x) < 10 * NEIGHBORS or not evidence.finite:
         return None
-    chosen = some_rows(len(evidence.x), NEIGHBOUR_ROWS)
+    chosen = sample_rows(len(evidence.x), NEIGHBOR_ROWS)
     t, labels = evidence.targets[chosen], evidence.labels
-    votes = _neighbours(evidence.x[chosen], t)
-    if labels is not None and evidence.named is not None:
+    votes = _neighbors(evidence.x[chosen], t)
+    if labels is not None and evidence.predicted_labels is not None:
         truth, what = labels[chosen], "accuracy"
         voted = votes.argmax(axis=1) if t.shape[1] > 1 else votes[:, 0] > 0.5
-        theirs, own = float(np.mean(voted == truth)), float(np.mean(evidence.named[chosen] == truth))
+        theirs, own = float(np.mean(voted == truth)), float(np.mean(evidence.predicted_labels[chosen] == truth))
     elif evidence.cost.loss in PER_OUTPUT:
         what, spread = "R2", float(np.mean((t - t.mean(axis=0)) ** 2))
         theirs, own = (1 - float(np.mean((t - y) ** 2)) / spread for y in (votes, evidence.outputs[chosen]))
@@ -139,23 +139,23 @@ def underfitting(evidence: Evidence) -> Finding | None:
     return Finding(
         "underfitting",
         "warning",
-        f"The network underfits: {what} {own:.3g} on the training rows, where a plain vote of {NEIGHBOURS} neighbours "
+        f"The network underfits: {what} {own:.3g} on the training rows, where a plain vote of {NEIGHBORS} neighbors "
         f"gets {theirs:.3g}.{where}",
         "Make the narrow layers wider, add a layer, train for longer, or decay weights and drop units less.",
         51,
         layer=narrow.name if narrow else None,
-        figures={"own": own, "neighbours": theirs},
+        figures={"own": own, "neighbors": theirs},
     )
 
 
-def _neighbours(x: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+def _neighbors(x: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean target of each row's nearest others, columns scaled to standard deviation 1."""
     spread = x.std(axis=0)
     z = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1)
     squares = (z * z).sum(axis=1)
     distances = squares[:, None] + squares - 2 * z @ z.T
     np.fill_diagonal(distances, np.inf)
-    nearest = np.argpartition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    nearest = np.argpartition(distances, NEIGHBORS, axis=1)[:, :NEIGHBORS]
     return np.asarray(t[nearest].mean(axis=1))
 
 

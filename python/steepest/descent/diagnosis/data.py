@@ -1,14 +1,14 @@
-"""What is wrong with the data, or between the data and the loss: seen without any training."""
+"""Findings about the data, and about the data and the loss together: seen without any training."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import BatchNorm
-from ._cost import rms
-from ._evidence import PER_OUTPUT, Evidence, Finding
-from ._recorder import activation_of
+from ...layers import BatchNorm
+from .._cost import rms
+from .._recorder import activation_of
+from .evidence import PER_OUTPUT, Evidence, Finding
 
 # First weights are drawn for inputs of about unit size. The cost curves along a weight by the square of its input, so a
 # column of size 30 curves 900 times as much as one of size 1, and no learning rate suits both.
@@ -21,17 +21,17 @@ MOST_CLASSES = 20  # whole numbers 0 to k - 1 with more values than this are tak
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "softplus": (0.0, np.inf)}
 
 
-def find(evidence: Evidence) -> list[Finding]:
-    """Return the findings about data and loss."""
-    misfit = _refused(evidence)
+def find_in_data(evidence: Evidence) -> list[Finding]:
+    """Return the findings about the data and the loss; one that the loss cannot take them stands alone."""
+    misfit = _impossible_loss(evidence)
     if misfit:
         return [misfit]
-    checks = (_constant, _misfit, _leak, _output_range, _inputs, _targets)
+    checks = (_constant_target, _doubtful_loss, _leaking_feature, _output_range, _unscaled_inputs, _unscaled_targets)
     return [finding for check in checks if (finding := check(evidence))]
 
 
-def _refused(evidence: Evidence) -> Finding | None:
-    """Return why the loss cannot take these targets at all."""
+def _impossible_loss(evidence: Evidence) -> Finding | None:
+    """Find targets that the loss cannot take at all."""
     loss, y, n_out = evidence.cost.loss, evidence.y, evidence.network.n_out
     message = advice = ""
     numbers = np.asarray(y, np.float64) if y.dtype.kind in "biuf" else None
@@ -76,7 +76,7 @@ def _refused(evidence: Evidence) -> Finding | None:
     return Finding("loss_misfit", "error", f"The loss does not fit: {message}", advice, 0) if message else None
 
 
-def _constant(evidence: Evidence) -> Finding | None:
+def _constant_target(evidence: Evidence) -> Finding | None:
     t = evidence.targets
     if len(t) < 2 or np.any(t != t[0]):
         return None
@@ -92,8 +92,8 @@ def _constant(evidence: Evidence) -> Finding | None:
     )
 
 
-def _misfit(evidence: Evidence) -> Finding | None:
-    """Return that the targets look like classes, to a loss that is not made for them."""
+def _doubtful_loss(evidence: Evidence) -> Finding | None:
+    """Find targets that look like classes, under a loss that is not made for them."""
     loss, t = evidence.cost.loss, evidence.targets
     binary = bool(np.all((t == 0) | (t == 1)))
     one_hot = binary and t.shape[1] > 1 and bool(np.all(t.sum(axis=1) == 1))
@@ -113,7 +113,7 @@ def _misfit(evidence: Evidence) -> Finding | None:
     return Finding("loss_misfit", "warning", f"The loss does not fit: {message}", advice, 0) if message else None
 
 
-def _leak(evidence: Evidence) -> Finding | None:
+def _leaking_feature(evidence: Evidence) -> Finding | None:
     x, t = evidence.x, evidence.targets
     if len(x) < FEW_ROWS or x.shape[1] == 1 or not np.any(t != t[0]):
         return None
@@ -143,7 +143,7 @@ def _leak(evidence: Evidence) -> Finding | None:
 
 
 def _correlation(x: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each column's largest |correlation| with a target; 0 for constants."""
+    """Return the largest |correlation| of each column with a target, (n_in,); 0 for constants."""
     a, b = x - x.mean(axis=0), t - t.mean(axis=0)
     sizes = np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
     return np.asarray(np.divide(np.abs(a.T @ b), sizes, out=np.zeros_like(sizes), where=sizes > 0).max(axis=1))
@@ -172,7 +172,7 @@ def _output_range(evidence: Evidence) -> Finding | None:
     )
 
 
-def _inputs(evidence: Evidence) -> Finding | None:
+def _unscaled_inputs(evidence: Evidence) -> Finding | None:
     if isinstance(evidence.network.layers[0], BatchNorm):
         return None
     sizes = np.sqrt(np.mean(np.square(evidence.x), axis=0))
@@ -196,7 +196,7 @@ def _inputs(evidence: Evidence) -> Finding | None:
     )
 
 
-def _targets(evidence: Evidence) -> Finding | None:
+def _unscaled_targets(evidence: Evidence) -> Finding | None:
     if evidence.cost.loss not in PER_OUTPUT:
         return None
     size = rms(evidence.targets)

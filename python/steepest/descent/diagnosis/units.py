@@ -1,12 +1,12 @@
-"""What is wrong inside the network: gradients and units."""
+"""Findings about the inside of the network: its gradients and units."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..layers import BatchNorm, Dense, LayerNorm
-from ._cost import rms
-from ._evidence import Evidence, Finding
+from ...layers import BatchNorm, Dense, LayerNorm
+from .._cost import rms
+from .evidence import Evidence, Finding
 
 # From the last dense layer to the first, in root mean square by weight. A layer a thousand times slower than another
 # does not move while the other learns; healthy networks stay within a factor of some tens.
@@ -22,19 +22,19 @@ FEW_UNITS = 4  # in smaller layers a share means little
 START, LATER = 30, 45  # ranks, before and after those of the rates: what came by training is an effect of them
 
 
-def find(evidence: Evidence) -> list[Finding]:
+def find_in_units(evidence: Evidence) -> list[Finding]:
     """Return the findings about gradients and units."""
-    checks = (_exploding, _vanishing, _dead, _saturated)
+    checks = (_exploding_gradients, _vanishing_gradients, _dead_units, _saturated_units)
     return [finding for check in checks if (finding := check(evidence))]
 
 
-def _dense(evidence: Evidence) -> list[str]:
+def _dense_names(evidence: Evidence) -> list[str]:
     return [node.name for node in evidence.nodes if isinstance(node.layer, Dense)]
 
 
-def _ratio(evidence: Evidence) -> tuple[float, float]:
-    """Return the size of the first dense layer's gradient over the last's: at the start, and the median."""
-    names = _dense(evidence)
+def _gradient_ratio(evidence: Evidence) -> tuple[float, float]:
+    """Return the gradient of a weight of the first dense layer over one of the last, at the start and at the median."""
+    names = _dense_names(evidence)
     counts = {node.name: node.n_in * node.n_out for node in evidence.nodes}
     if len(names) < 3:
         return 1.0, 1.0
@@ -45,11 +45,11 @@ def _ratio(evidence: Evidence) -> tuple[float, float]:
     return (float(ratios[0]), float(np.median(ratios))) if len(ratios) else (1.0, 1.0)
 
 
-def _exploding(evidence: Evidence) -> Finding | None:
-    start, middle = _ratio(evidence)
+def _exploding_gradients(evidence: Evidence) -> Finding | None:
+    start, middle = _gradient_ratio(evidence)
     signals = [(moment.first or moment.last).signal for moment in evidence.moments.values()]
-    normalised = isinstance(evidence.nodes[0].layer, (BatchNorm, LayerNorm))
-    size = signals[0] if normalised else rms(evidence.x)
+    normalized = isinstance(evidence.nodes[0].layer, (BatchNorm, LayerNorm))
+    size = signals[0] if normalized else rms(evidence.x)
     growth = signals[-1] / size if size else 0.0
     if evidence.recorder is None:  # trained outputs are as large as their targets
         growth /= max(1.0, rms(evidence.targets))
@@ -63,32 +63,32 @@ def _exploding(evidence: Evidence) -> Finding | None:
     return Finding(
         "exploding_gradients",
         "error",
-        f"Gradients explode: {seen}, over {len(_dense(evidence))} dense layers.",
-        'Use first weights that keep the size of the signal (init="auto"), or normalise between layers (LayerNorm, '
+        f"Gradients explode: {seen}, over {len(_dense_names(evidence))} dense layers.",
+        'Use first weights that keep the size of the signal (init="auto"), or normalize between layers (LayerNorm, '
         "BatchNorm); clip_norm helps for a time.",
         START - 2,
         figures={"growth": growth, "ratio": start},
     )
 
 
-def _vanishing(evidence: Evidence) -> Finding | None:
-    start, middle = _ratio(evidence)
+def _vanishing_gradients(evidence: Evidence) -> Finding | None:
+    start, middle = _gradient_ratio(evidence)
     if max(start, middle) >= VANISHED:
         return None
-    names = _dense(evidence)
+    names = _dense_names(evidence)
     return Finding(
         "vanishing_gradients",
         "error",
         f"Gradients vanish: a weight of layer {names[0]} has {middle:.2g} times the gradient of one of layer "
         f"{names[-1]}, over {len(names)} dense layers, so the first layers hardly learn.",
-        "Use relu or the like in place of sigmoid and tanh, fewer layers, Residual blocks, or a normalisation.",
+        "Use relu or the like in place of sigmoid and tanh, fewer layers, Residual blocks, or a normalization.",
         START - 1,
         layer=names[0],
         figures={"start": start, "median": middle},
     )
 
 
-def _dead(evidence: Evidence) -> Finding | None:
+def _dead_units(evidence: Evidence) -> Finding | None:
     name = _worst(evidence, "dead", DEAD, DEAD_LATER)
     if name is None:
         return None
@@ -97,7 +97,7 @@ def _dead(evidence: Evidence) -> Finding | None:
         "dead_units",
         "error" if share >= 0.9 else "warning",
         f"{share:.0%} of the {_width(evidence, name)} relu units of layer {name} are dead: zero on all "
-        f"{len(evidence.x)} rows looked at, so no gradient reaches them{_at_start(first)}.",
+        f"{len(evidence.x)} rows looked at, so no gradient reaches them{_at_start_text(first)}.",
         "Start with biases at zero and weights of the usual size, or use leaky_relu."
         if early
         else "Lower the learning rate: a step too far pushes units there. leaky_relu cannot die.",
@@ -107,7 +107,7 @@ def _dead(evidence: Evidence) -> Finding | None:
     )
 
 
-def _saturated(evidence: Evidence) -> Finding | None:
+def _saturated_units(evidence: Evidence) -> Finding | None:
     name = _worst(evidence, "saturated", SATURATED, SATURATED_LATER)
     if name is None:
         return None
@@ -116,7 +116,7 @@ def _saturated(evidence: Evidence) -> Finding | None:
         "saturated_units",
         "warning",
         f"{share:.0%} of the outputs of layer {name} lie within 5% of an end of "
-        f"{evidence.moments[name].last.activation}'s range, where it is all but flat{_at_start(first)}.",
+        f"{evidence.moments[name].last.activation}'s range, where it is all but flat{_at_start_text(first)}.",
         "Start with smaller weights, and scale the inputs." if early else "Lower the learning rate, or decay weights.",
         START if early else LATER,
         layer=name,
@@ -145,5 +145,5 @@ def _width(evidence: Evidence, name: str) -> int:
     return next(node.n_out for node in evidence.nodes if node.name == name)
 
 
-def _at_start(first: float) -> str:
+def _at_start_text(first: float) -> str:
     return f" ({first:.0%} at the start)" if np.isfinite(first) else ""

@@ -1,4 +1,4 @@
-"""Why a network does not learn, in plain words."""
+"""The diagnosis: all checks, and the causes before their effects."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..network import Network
-from ..training import Trainer
-from . import _course_findings, _data_findings, _unit_findings
-from ._cost import Cost
-from ._evidence import Evidence, Finding
-from ._recorder import Recorder
+from ...network import Network
+from ...training import Trainer
+from .._cost import Cost
+from .._recorder import Recorder
+from .course import find_in_course, find_underfitting
+from .data import find_in_data
+from .evidence import Evidence, Finding
+from .units import find_in_units
 
-HOPELESS = ("loss_misfit", "constant_target")  # as errors: no training on such targets can be judged
+HOPELESS = ("loss_misfit", "constant_target")  # if errors: a training on such targets cannot be judged
 
 
 class Diagnosis(list[Finding]):
@@ -34,20 +36,21 @@ def diagnose(
     *,
     history: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Diagnosis:
-    """Say what is wrong with a network, its data or its training, and what to do.
+    """Find faults in a network, its data or its training, each with its remedy.
 
     Parameters
     ----------
     subject : Network or Recorder
-        The recorder of a training knows most: rows, loss, history, and each layer from the start. Of a network alone,
-        what it is now is judged.
-    x, y : arrays, optional
-        Rows and targets, as for `Trainer`; by default the recorder's training rows. 4,096 of them are looked
-        at, drawn once.
-    loss : str or Trainer, optional
-        The loss by name, or a trainer whose loss it is; by default the recorder's.
-    history : History, optional
-        Of the training; by default the recorder's. Without it, rates and overfitting are not judged.
+        The recorder of a training knows most: rows, loss, history, and each layer from the start. A network alone is
+        judged as it is now.
+    x : array of shape (n, n_in), default=None
+        Rows, n >= 1, of which 4,096 are looked at, drawn once; None takes the recorder's training rows.
+    y : array of shape (n,) or (n, n_out), default=None
+        Their targets, as for `Trainer`; None takes the recorder's.
+    loss : str or Trainer, default=None
+        The loss by name, or a trainer whose loss it is; None takes the recorder's.
+    history : mapping of str to array of shape (epochs,), default=None
+        The `History` of the training; None takes the recorder's. Without any, rates and overfitting are not judged.
 
     Returns
     -------
@@ -56,8 +59,11 @@ def diagnose(
 
     Raises
     ------
+    TypeError
+        If `subject` is neither a network nor a recorder.
     ValueError
-        If rows or loss are missing, or the rows are not the network's.
+        If the recorder was given to no fit, rows, targets or loss are missing, the loss is unknown, or x and y do not
+        fit the network or each other.
 
     Notes
     -----
@@ -66,19 +72,20 @@ def diagnose(
     rate_too_high, rate_too_low, majority_only, overfitting, and, where none of these was found, underfitting. Each
     threshold stands beside its check, with the reason for it.
     """
-    evidence = _evidence(subject, x, y, loss, history)
-    findings = _data_findings.find(evidence)
+    evidence = _gather(subject, x, y, loss, history)
+    findings = find_in_data(evidence)
     if not any(finding.code in HOPELESS and finding.severity == "error" for finding in findings):
         if evidence.finite:
-            findings += _unit_findings.find(evidence)
-        findings += _course_findings.find(evidence)
+            findings += find_in_units(evidence)
+        findings += find_in_course(evidence)
         # All the others end in it: it is worth saying where it is all there is to say.
-        if not findings and (finding := _course_findings.underfitting(evidence)):
+        if not findings and (finding := find_underfitting(evidence)):
             findings.append(finding)
     return Diagnosis(sorted(findings, key=lambda finding: finding.rank))
 
 
-def _evidence(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
+def _gather(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
+    """Check the arguments of `diagnose`, and fill in the recorder's."""
     recorder = subject if isinstance(subject, Recorder) else None
     if recorder is not None:
         if recorder.fit is None:
