@@ -84,7 +84,7 @@ class Reads(BaseEstimator):  # type: ignore[misc]
     def _dense(self, block: Any) -> NDArray[Any]:
         """Scale dense rows as the network expects them."""
         scale = self._scale
-        return np.asarray(block) if scale is None else scale.apply(block, self._dtype)
+        return np.asarray(block) if scale is None else scale.transform(block, self._dtype)
 
     def _features(self, x: Any) -> Any:
         """Return the rows the network is trained on; a CSR matrix stays one."""

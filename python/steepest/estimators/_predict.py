@@ -59,14 +59,14 @@ class Predicts(Reads):
         networks, scale, n = self.networks_, None if scaled else self._scale, len(x)
         outputs = np.empty((len(networks), n, self.n_outputs_), self._dtype)
         if n == 1 and scale is not None:
-            x, scale = scale.features(x), None  # a single row is left to the networks to round
+            x, scale = scale.transform_float64(x), None  # a single row is left to the networks to round
         if scale is None:
             for i, network in enumerate(networks):
                 network.predict(x, outputs[i])
             return outputs
         size = block_rows(x)
         for start in range(0, n, size):
-            rows = scale.apply(x[start : start + size], self._dtype)
+            rows = scale.transform(x[start : start + size], self._dtype)
             for i, network in enumerate(networks):
                 network.predict(rows, outputs[i, start : start + size])
         return outputs

@@ -280,7 +280,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def _in_units(self, outputs: NDArray[Any]) -> NDArray[Any]:
         if self._target_scale is not None:
-            outputs = self._target_scale.invert(outputs)
+            outputs = self._target_scale.inverse_transform(outputs)
         return outputs[:, 0] if self._flat else outputs
 
     def _loss(self) -> Any:
@@ -311,7 +311,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def _as_given(self, targets: NDArray[Any], outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         scale = self._target_scale
         if scale is not None:
-            targets = scale.invert(targets.reshape(len(targets), -1)).reshape(targets.shape)
+            targets = scale.inverse_transform(targets.reshape(len(targets), -1)).reshape(targets.shape)
         return targets, self._in_units(self._rates(outputs))
 
     def _encode_targets(self, y: NDArray[Any], classes: Any, *, goes_on: bool, online: bool) -> NDArray[Any]:
@@ -335,7 +335,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def _scaled_target(self, targets: NDArray[Any]) -> NDArray[Any]:
         if self._target_scale is None:
             return targets
-        return self._target_scale.apply(targets.reshape(len(targets), -1), np.float64).reshape(targets.shape)
+        return self._target_scale.transform(targets.reshape(len(targets), -1), np.float64).reshape(targets.shape)
 
     def _fit_target_scale(self, targets: NDArray[Any], weight: Any) -> None:
         found = Standardizer.fit(targets.reshape(len(targets), -1), weight)
