@@ -251,4 +251,5 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
 
 
 def _kind_name(values: NDArray[Any]) -> str:
+    """Name the type of labels that are no numbers."""
     return "text" if values.dtype.kind == "O" else "true and false"
