@@ -67,4 +67,4 @@ def measured(numbers: Mapping[str, float], where: str) -> list[tuple[str, str]]:
     """Return the main numbers of `score` as the page writes them; `where` says on which rows they were taken."""
     if "accuracy" in numbers:
         return [(f"right {where}", percent(numbers["accuracy"]))]
-    return [(f"R² {where}", short(numbers["R2"])), (f"mean error {where}", short(numbers["MAE"]))]
+    return [(f"R² {where}", short(numbers["r2"])), (f"mean error {where}", short(numbers["mae"]))]
