@@ -1,6 +1,6 @@
-"""Readers of data: IDX, NPZ, CSV and Parquet. Model files are written and read by `write_model` and `read_model`.
+"""Readers of data: IDX, NPZ, CSV and Parquet; and, by their public names, the reader and writer of model files.
 
-Every reader takes the file for hostile. Memory grows with the bytes that are really there, never with what a header
+Every reader treats its file as hostile. Memory grows with the bytes that are really there, never with what a header
 claims, nothing is ever unpickled, and whatever is wrong with the contents is a ValueError that names the file.
 """
 

@@ -16,6 +16,7 @@ import pytest
 import steepest as st
 from helpers import normal
 from steepest.tables import TableEncoder, infer_task
+from steepest.tables import encoder as encoder_module
 
 TABLE: dict[str, list[Any]] = {
     "size": [1.0, 2.0, None, 6.0],
@@ -430,3 +431,12 @@ def test_repr() -> None:
     assert repr(fitted()) == "<TableEncoder: 4 columns -> 9 features, regression>"
     with pytest.raises(ValueError, match="bins is -1"):
         TableEncoder(bins=-1)
+
+
+def test_a_class_is_read_under_its_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = json.loads(json.dumps(fitted().to_dict()))
+    data["columns"][0]["type"] = "Numbers"
+    with pytest.raises(ValueError, match="column type is 'Numbers': expected one of NumberFeatures, LabelFeatures"):
+        TableEncoder.from_dict(data)
+    monkeypatch.setitem(encoder_module._RENAMED, "Numbers", "NumberFeatures")
+    assert TableEncoder.from_dict(data).to_dict() == fitted().to_dict()
