@@ -33,7 +33,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The tests with the address and undefined-behaviour sanitizers in the compiled core."""
+    """The tests with the address and undefined-behavior sanitizers in the compiled core."""
     session.install(".[test]", "-Ccmake.define.STEEPEST_SANITIZE=ON", "-Ccmake.build-type=RelWithDebInfo")
     # Both are asked for by name, for Python links to neither; its own leaks are not looked for, and a refused
     # allocation must come back as an error.

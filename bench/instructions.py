@@ -1,4 +1,4 @@
-"""How many instructions a step takes, counted by callgrind: a figure that no neighbour on the machine disturbs.
+"""How many instructions a step takes, counted by callgrind: a figure that no neighbor on the machine disturbs.
 
 `python bench/instructions.py` prints them for the small works, on one thread; ``--write`` puts them into
 bench/README.md. It needs valgrind, which knows no AVX-512: the kernels are those for AVX2.

@@ -25,5 +25,5 @@ def measure(threads: int, rounds: int = 5) -> dict[str, float]:
             "read": lambda: max(limits.limits_bandwidth(threads, 0, places) for places in (1, 4, 8)),
             "update": lambda: max(limits.limits_bandwidth(threads, 1, places) for places in (1, 4, 8)),
         }
-        # A neighbour on the machine can only slow these down, so the best is the limit.
+        # A neighbor on the machine can only slow these down, so the best is the limit.
         return {name: max(call() for _ in range(rounds)) for name, call in calls.items()}

@@ -115,9 +115,9 @@ def measure(found: Any, truth: Any, labels: Any) -> dict[str, float]:
     if labels is not None:
         places = np.searchsorted(labels, truth)
         right = np.clip(found[np.arange(len(truth)), places], 1e-15, 1)
-        return {"accuracy": float(np.mean(found.argmax(axis=1) == places)), "log loss": -float(np.log(right).mean())}
+        return {"accuracy": float(np.mean(found.argmax(axis=1) == places)), "log_loss": -float(np.log(right).mean())}
     squares = np.mean((found.reshape(-1) - truth) ** 2)
-    return {"RMSE": float(np.sqrt(squares)), "R2": float(1 - squares / truth.var())}
+    return {"rmse": float(np.sqrt(squares)), "r2": float(1 - squares / truth.var())}
 
 
 def n_threads() -> int:

@@ -15,7 +15,7 @@ Scores = dict[str, dict[str, dict[str, dict[str, float]]]]  # table -> model -> 
 
 def measures(folds: dict[str, dict[str, float]]) -> tuple[str, str]:
     """Return the measure that decides, and the other."""
-    return ("accuracy", "log loss") if "accuracy" in next(iter(folds.values())) else ("RMSE", "R2")
+    return ("accuracy", "log_loss") if "accuracy" in next(iter(folds.values())) else ("rmse", "r2")
 
 
 def values(folds: dict[str, dict[str, float]], measure: str) -> Any:

@@ -1,4 +1,4 @@
-"""What is measured: networks, batches and optimisers, and how much arithmetic and memory traffic each takes."""
+"""What is measured: networks, batches and optimizers, and how much arithmetic and memory traffic each takes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A policy-gradient agent learns to balance a pole on a cart.
 
 Shows training without a ready-made loss: `net.predict` chooses the actions, `net.forward` and `net.backward` carry a
-gradient of our own through the network, and `trainer.apply` takes the optimiser's step. The algorithm is REINFORCE
-(Williams, 1992) with a learnt baseline; the physics are those of Barto, Sutton and Anderson (1983). All episodes of a
+gradient of our own through the network, and `trainer.apply` takes the optimizer's step. The algorithm is REINFORCE
+(Williams, 1992) with a learned baseline; the physics are those of Barto, Sutton and Anderson (1983). All episodes of a
 round are played side by side, one row each, so that Python's cost is per moment and not per moment and episode.
 """
 

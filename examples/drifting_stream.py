@@ -2,7 +2,7 @@
 
 Shows learning from one row at a time: predict, see the truth, take one step. A microsecond or so is the price of a
 step on a small network, so the network can follow the stream for as long as it flows. A copy that stops learning after
-the first part shows what is lost otherwise. Each row is predicted before it is learnt from, so the errors are honest.
+the first part shows what is lost otherwise. Each row is predicted before it is learned from, so the errors are honest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PyTorch: eager with its fused optimisers, or with the network and the loss compiled."""
+"""PyTorch: eager with its fused optimizers, or with the network and the loss compiled."""
 
 from __future__ import annotations
 

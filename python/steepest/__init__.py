@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import schedules
 from ._core import DivergedError, __version__, build_info, get_num_threads, set_num_threads
+from ._load import load
 from .callbacks import (
     Callback,
     Checkpoint,
@@ -19,7 +20,7 @@ from .callbacks import (
     Until,
 )
 from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual
-from .network import Network, load
+from .network import Network
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .training import Trainer
 

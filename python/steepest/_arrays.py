@@ -1,4 +1,4 @@
-"""What is a data frame, what is missing, and what is wrong with an array: a leaf, so that the core may ask it."""
+"""Data frames told from arrays, missing values from others, and wrong arrays explained; the core asks here too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_missing(value: object) -> bool:
 
 
 def no_table_of_numbers(name: str, given: Any, array: NDArray[Any]) -> str:
-    """Say why the core cannot take an argument that became this array: what is wrong with its type or its shape."""
+    """Say why the core cannot take an argument, `given`, that NumPy made this array of: its type or its shape."""
     if array.dtype.kind in "biuf":
         if not array.ndim:
             return f"{name} has 0 dimensions, it is {reprlib.repr(given)}: expected 1 or 2"
@@ -51,6 +51,7 @@ def _kinds(table: Any) -> list[tuple[Any, Any]]:
 
 
 def _is_plain(kind: Any) -> bool:
+    """Tell whether a column of this type holds real numbers and no missing value of its own kind."""
     if isinstance(kind, np.dtype):
         return kind.kind in "iuf"
     return str(kind).lower().startswith(("int", "uint", "float", "double")) and not hasattr(kind, "na_value")

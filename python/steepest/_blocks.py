@@ -1,4 +1,4 @@
-"""Dense blocks of a sparse or dense matrix: what is dense, or in float64, at a time."""
+"""A matrix in blocks of rows, so that only a block at a time is dense, or in float64."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-# What of a sparse matrix, or of an array to scale, is dense or in float64 at a time: 8 MiB at most.
+# At most 8 MiB of float64 at a time.
 _BLOCK_ROWS, _BLOCK_NUMBERS = 1024, 2**20
 
 
@@ -27,9 +27,26 @@ def blocks(rows: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 def by_blocks(
-    work: Callable[[NDArray[Any]], NDArray[Any]], values: NDArray[Any], columns: int, dtype: Any
+    work: Callable[[NDArray[Any]], NDArray[Any]], values: NDArray[Any], columns: int, dtype: DTypeLike
 ) -> NDArray[Any]:
-    """Return what `work` makes of dense rows, (n, columns), where only a block at a time has the dtype of `work`."""
+    """Apply a function to dense rows, a block at a time.
+
+    Parameters
+    ----------
+    work : callable
+        From rows, (k, columns of `values`), to rows, (k, `columns`), of any dtype.
+    values : array of shape (n, any)
+        Dense rows.
+    columns : int
+        Columns of what `work` returns.
+    dtype : type
+        Of the result.
+
+    Returns
+    -------
+    array of shape (n, columns)
+        A new array.
+    """
     if len(values) == 1:
         return work(values).astype(dtype)
     out = np.empty((len(values), columns), dtype)

@@ -1,4 +1,4 @@
-"""Packages that only some of this one need, each with the extra that brings it."""
+"""Optional packages, and the extra of this one that installs each."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-_EXTRAS = {"matplotlib": "plot", "tensorboardX": "callbacks", "tqdm": "callbacks"}  # of this package, in pyproject.toml
+# The extra of each package, as in pyproject.toml.
+_EXTRAS = {"matplotlib": "plot", "pyarrow": "tables", "tensorboardX": "callbacks", "tqdm": "callbacks"}
 
 
 def require(module: str, package: str, who: str) -> Any:
-    """Import a module, or say which package `who` needs, and which extra brings it."""
+    """Import a module; ImportError with the package that `who` needs, and the extra that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{who} needs {package}: pip install 'steepest[{_EXTRAS[package]}]'") from error
+        kind = ModuleNotFoundError if isinstance(error, ModuleNotFoundError) else ImportError
+        raise kind(f"{who} needs {package}: pip install 'steepest[{_EXTRAS[package]}]'") from error
 
 
 def axes_or_new(ax: Axes | None, who: str) -> Axes:
-    """Return where `who` draws: what was given, or a new figure of pyplot's."""
+    """Return the axes on which `who` draws: those given, or those of a new figure of pyplot's."""
     if ax is not None:
         return ax
     drawing: Axes = require("matplotlib.pyplot", "matplotlib", who).subplots(layout="constrained")[1]
@@ -29,9 +31,5 @@ def axes_or_new(ax: Axes | None, who: str) -> Axes:
 
 
 def import_pyarrow() -> Any:
-    """Import pyarrow, or say how to get it."""
-    try:
-        import pyarrow
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("reading tables needs pyarrow: pip install 'steepest[tables]'") from error
-    return pyarrow
+    """Import pyarrow; ModuleNotFoundError with the extra that installs it."""
+    return require("pyarrow", "pyarrow", "reading tables")

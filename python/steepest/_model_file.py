@@ -21,7 +21,7 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file to write; one that exists is replaced at the last moment, so that a failure leaves it as it was.
     tensors : mapping of str to array
         The arrays by name.
@@ -30,8 +30,10 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
 
     Raises
     ------
-    TypeError, ValueError
-        If `metadata` is not JSON, or is too long; nothing has been written then.
+    TypeError
+        If `metadata` holds what JSON has no word for; nothing has been written then.
+    ValueError
+        If `metadata` holds a number that is not finite, or is too long; nothing has been written then.
     OSError
         If the file cannot be written.
     """
@@ -49,7 +51,7 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file.
 
     Returns
@@ -62,7 +64,7 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     Raises
     ------
     ValueError
-        If the file is damaged, or was not written by `write_model`.
+        If the file is damaged, is not safetensors, has no metadata of `write_model`, or a name twice.
     OSError
         If the file cannot be opened.
     """
@@ -86,8 +88,8 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of a JSON object, in which no name may stand twice."""
+    """Make a dict of a JSON object, in which no name may occur twice."""
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise ValueError("a name stands twice in one JSON object")
+        raise ValueError("a name occurs twice in one JSON object")
     return result

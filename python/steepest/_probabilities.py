@@ -14,3 +14,9 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
     np.exp(shares, out=shares)
     shares /= np.add.reduce(shares, axis=-1, keepdims=True)
     return np.asarray(shares)
+
+
+def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Return the logarithm of the softmax over the last axis, in the dtype of `logits`."""
+    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.add.reduce(np.exp(shifted), axis=-1, keepdims=True)))

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what is wrong with one that cannot be read."""
+"""Files written whole or not at all, and one error for all that may be wrong with one that is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file; a link is followed, and the permissions of a file that exists are kept.
     data : bytes
         Its contents.
@@ -38,7 +38,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     ValueError
         If `path` is a folder or a device.
     OSError
-        If it cannot be written; an older file is as it was then.
+        If the folder does not exist or the file cannot be written; an older file is as it was then.
     """
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):

@@ -63,7 +63,7 @@ def text(name: str, value: object) -> str:
 
 
 class Spec:
-    """Base of the dataclasses that describe layers, optimisers and schedules."""
+    """Base of the dataclasses that describe layers, optimizers and schedules."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -90,12 +90,32 @@ class Spec:
         return {"type": type(self).__name__} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def from_dict(data: object, kinds: Mapping[str, type[T]], what: str) -> T:
-    """Make the object that `to_dict` described; ValueError where `data` describes none of `kinds`."""
+def from_dict(data: object, kinds: Mapping[str, type[T]], what: str, renamed: Mapping[str, str] | None = None) -> T:
+    """Make the object that `to_dict` described.
+
+    Parameters
+    ----------
+    data : dict
+        Plain JSON values, perhaps from a stranger's file.
+    kinds : mapping of str to type
+        The classes that `data` may describe, by the name under "type".
+    what : str
+        The thing described, for messages.
+    renamed : mapping of str to str, optional
+        Names that files of older versions have for some classes, each with the name in `kinds`.
+
+    Raises
+    ------
+    ValueError
+        If `data` is no dict with one of these names, or if a field is missing, unknown or has a wrong value.
+    """
     if not isinstance(data, Mapping):
         raise ValueError(f"{what} is {data!r}: expected an object with a type")
     values = dict(data)
-    kind = choice(f"{what} type", values.pop("type", None), tuple(kinds))
+    kind = values.pop("type", None)
+    if renamed and isinstance(kind, str):
+        kind = renamed.get(kind, kind)
+    kind = choice(f"{what} type", kind, tuple(kinds))
     try:
         return kinds[kind](**values)
     except TypeError as error:  # a field missing, unknown or of the wrong type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ._probabilities import softmax
 from .layers import Dense, iter_nodes
 from .network import Network
 
@@ -13,9 +14,25 @@ _HALVINGS = 30  # of the logarithm of that range: to nine digits
 
 
 def smooth_labels(labels: NDArray[np.int64], n_classes: int, share: float) -> NDArray[np.float32]:
-    """Return rows of probabilities, (n, n_classes): a share of each label, (n,), is spread evenly over all classes.
+    """Spread a share of each label evenly over all classes.
 
-    Label smoothing is of Szegedy et al. 2016, "Rethinking the Inception Architecture".
+    Parameters
+    ----------
+    labels : array of int, shape (n,)
+        Class numbers, from 0.
+    n_classes : int
+        Number of classes.
+    share : float
+        The share to spread, 0 <= share <= 1.
+
+    Returns
+    -------
+    array of float32, shape (n, n_classes)
+        Rows of probabilities, whose sum is 1.
+
+    Notes
+    -----
+    Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision".
     """
     rows = np.full((len(labels), n_classes), share / n_classes, np.float32)
     rows[np.arange(len(labels)), labels] += np.float32(1 - share)
@@ -25,11 +42,27 @@ def smooth_labels(labels: NDArray[np.int64], n_classes: int, share: float) -> ND
 def temperature(
     logits: NDArray[np.floating], labels: NDArray[np.int64], weight: NDArray[np.floating] | None = None
 ) -> float:
-    """Return the number t for which logits / t are best as logarithms of probabilities.
+    """Find the number t for which ``softmax(logits / t)`` has the lowest log loss.
 
-    Found by the log loss of rows that were not trained on: `logits`, (n, n_classes), and `labels`, (n,), weighted by
-    `weight`, (n,) (Guo et al. 2017, "On Calibration of Modern Neural Networks"). One row's worth in n + 2 counts for
-    the other classes, so that n rows without a mistake do not make sure for ever (Platt 1999).
+    Parameters
+    ----------
+    logits : array of shape (n, n_classes)
+        A network's outputs for rows that it was not trained on.
+    labels : array of int, shape (n,)
+        Class numbers of these rows, from 0.
+    weight : array of shape (n,), optional
+        How much each row counts; by default all count alike.
+
+    Returns
+    -------
+    float
+        From 0.1 to 10.
+
+    Notes
+    -----
+    Guo et al. 2017, "On Calibration of Modern Neural Networks". One row's worth in n + 2 counts for the other classes,
+    so that the probabilities of n rows without a mistake do not go to 1 (Platt 1999, "Probabilistic Outputs for Support
+    Vector Machines").
     """
     z = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     n, n_classes = z.shape
@@ -39,14 +72,21 @@ def temperature(
     low, high = -np.log(_LARGEST), np.log(_LARGEST)
     for _ in range(_HALVINGS):  # the loss is convex in 1 / t: its slope has one zero
         middle = (low + high) / 2
-        shares = np.exp(z * np.exp(middle))
-        expected = np.sum(shares * z, axis=1) / shares.sum(axis=1)
+        expected = np.sum(softmax(z * np.exp(middle)) * z, axis=1)
         low, high = (middle, high) if weights @ (expected - wanted) < 0 else (low, middle)
     return float(np.exp(-(low + high) / 2))
 
 
 def divide_logits(network: Network, by: float) -> None:
-    """Divide a network's outputs, those of a last dense layer without an activation, by a number for good."""
+    """Divide a network's outputs by a number for good, by changing its parameters.
+
+    Parameters
+    ----------
+    network : Network
+        With a dense layer without an activation at its end.
+    by : float
+        Not 0.
+    """
     last = [node.name for node in iter_nodes(network.layers, network.n_in) if isinstance(node.layer, Dense)][-1]
     values = network.parameters
     network.set_parameters({f"{last}.{part}": values[f"{last}.{part}"] / by for part in ("weight", "bias")})

@@ -1,6 +1,6 @@
-"""Readers of data: IDX, NPZ, CSV and Parquet. Model files are written and read by `write_model` and `read_model`.
+"""Readers of data: IDX, NPZ, CSV and Parquet; and, by their public names, the reader and writer of model files.
 
-Every reader takes the file for hostile. Memory grows with the bytes that are really there, never with what a header
+Every reader treats its file as hostile. Memory grows with the bytes that are really there, never with what a header
 claims, nothing is ever unpickled, and whatever is wrong with the contents is a ValueError that names the file.
 """
 
@@ -43,7 +43,7 @@ __all__ = [
 MISSING = (
     "", "NA", "na", "N/A", "n/a", "#N/A", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null", "None", "none", "?",
 )  # fmt: skip
-"""What stands for a missing value in a CSV file, in columns whose other values are numbers, dates or true and false."""
+"""The fields of a CSV file that mean a missing value, where a column's others are numbers, dates or booleans."""
 
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_DIMENSIONS = 32
@@ -56,7 +56,7 @@ def read_idx(path: StrPath) -> NDArray[Any]:
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file.
 
     Returns
@@ -68,7 +68,8 @@ def read_idx(path: StrPath) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If the contents are not IDX, or are not as long as the header says: the message has both lengths.
+        If the contents do not start as IDX, have an unknown type or over 32 dimensions, or are not as long as the
+        header says: the message has both lengths.
     OSError
         If the file cannot be opened.
 
@@ -98,7 +99,7 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
 
     Parameters
     ----------
-    path : path
+    path : str or path
         A file that `numpy.savez` or `numpy.savez_compressed` wrote.
 
     Returns
@@ -109,7 +110,7 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
     Raises
     ------
     ValueError
-        If the contents are damaged, are not NPZ, or hold Python objects.
+        If the contents are damaged, are not a zip archive of NumPy's arrays, or hold Python objects.
     OSError
         If the file cannot be opened.
     """
@@ -133,14 +134,14 @@ def read_csv(
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file.
-    header : bool or "auto"
+    header : bool or "auto", default="auto"
         Whether the first row has the names. "auto": it has, unless it holds numbers alone (missing values aside).
         Without names, the columns are called f0, f1, ...
-    delimiter : str
+    delimiter : str, default=","
         One character between fields.
-    text : collection of str
+    text : collection of str, default=()
         Names of columns to read as text whatever they look like, such as codes with leading zeros.
 
     Returns
@@ -151,7 +152,8 @@ def read_csv(
     Raises
     ------
     ValueError
-        If the contents are not such a table; for a row with too few or too many fields the message has its line.
+        If `header` or `delimiter` is no such value, if the contents are not UTF-8 text or have no row, a name occurs
+        twice, or a row has too few or too many fields: the message has its line.
     ModuleNotFoundError
         If pyarrow is not installed.
     OSError
@@ -203,10 +205,14 @@ def read_table(
 
     Parameters
     ----------
-    path : path
+    path : str or path
         The file.
-    header, delimiter, text
-        For CSV, see `read_csv`.
+    header : bool or "auto", default="auto"
+        Of CSV, see `read_csv`.
+    delimiter : str, default=","
+        Of CSV, see `read_csv`.
+    text : collection of str, default=()
+        Of CSV, see `read_csv`.
 
     Returns
     -------
@@ -215,8 +221,12 @@ def read_table(
 
     Raises
     ------
-    ValueError, ModuleNotFoundError, OSError
-        As `read_csv`.
+    ValueError
+        If the contents are no Parquet that can be read, or as `read_csv`.
+    ModuleNotFoundError
+        If pyarrow is not installed.
+    OSError
+        If the file cannot be opened.
     """
     with open(path, "rb") as file:
         if file.read(4) != b"PAR1":

@@ -311,7 +311,7 @@ class Network:
         """
         if self._owner is not None:
             warnings.warn(
-                f"this is the network within a {self._owner}: scaling of features and targets, and labels, stay behind; "
+                f"this is the network within a {self._owner}: scaling and labels stay behind; "
                 f"{self._owner}.save writes them too",
                 stacklevel=2,
             )

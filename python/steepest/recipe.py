@@ -1,8 +1,9 @@
-"""The recipe for tables: how rows are held out, and which network is trained how when nobody says otherwise."""
+"""The recipe for tables: the network, the optimizer and the number of steps where the user leaves them open."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._probabilities import log_softmax, softmax
 from ._validation import Spec, choice, integer, number
 from .calibration import divide_logits, smooth_labels, temperature
 from .callbacks import Callback, EarlyStopping, History
@@ -20,23 +22,23 @@ from .schedules import cosine
 from .tables import Classes, TableEncoder, Task, split_rows
 from .training import Trainer
 
-__all__ = ["LOSSES", "Recipe", "build_layers", "probabilities", "score", "split_rows"]
+__all__ = ["LOSSES", "Recipe", "build_layers", "probabilities", "score", "silence_unseen", "split_rows"]
 
 LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
 
 _MOST_EPOCHS = 500
-_FEW = 2000  # rows
-_SHRINKING = 600.0  # weight decay times steps
+_FEW_ROWS = 2000  # up to which an ensemble is trained
+_DECAY_TIMES_STEPS = 600.0
 
 
 @dataclass(frozen=True, repr=False)
 class Recipe(Spec):
-    """How to train on a table.
+    """The settings for training on a table.
 
     Networks of SiLU layers with dropout are trained by AdamW along a cosine, whose learning rate rises for the first
     twentieth of the steps and then falls to zero. The weights that are best on held-out rows are kept. Labels are
-    smoothed in training; one number, by which the held-out rows become most probable, then makes the logits as sure
-    as they should be.
+    smoothed in training; afterwards the logits are divided by the one number, the temperature, by which the held-out
+    rows become most probable.
 
     Label smoothing, dropout and SiLU-like activations are what RealMLP found good on tables (Holzmüller et al. 2024,
     "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data"); for bins see
@@ -44,29 +46,36 @@ class Recipe(Spec):
 
     Parameters
     ----------
-    hidden : sequence of int
-        Widths of the hidden layers.
+    hidden : sequence of int, default=(256, 256)
+        Widths of the hidden layers, >= 1.
     epochs : int, optional
-        The most epochs. By default 40, or as many as make 2,000 steps on a small table (500 at most); in an ensemble
-        20, or as many as make 600 steps.
+        The most epochs, >= 1. By default 40, or as many as make 2,000 steps on a small table (500 at most); in an
+        ensemble 20, or as many as make 600 steps.
     batch_size : int, optional
-        By default about a 64th of the training rows, within 16 to 256.
-    lr : float
-        The highest learning rate.
+        Rows of a batch, >= 1. By default about a 64th of the training rows, within 16 to 256.
+    lr : float, default=0.01
+        The highest learning rate, > 0.
     weight_decay : float, optional
-        Decoupled, on weights alone. By default 600 over the steps, 1 at most: at the default rate, weights without a
-        gradient would shrink by exp(-3) in the whole training, however long it is (after Wang and Aitchison 2024, "How
-        to set AdamW's weight decay as you scale model and dataset size").
-    activation : str
+        Decoupled, on weights alone, >= 0. By default 600 over the steps, 1 at most: at the default rate, weights
+        without a gradient would shrink by exp(-3) in the whole training, however long it is (after Wang and Aitchison
+        2024, "How to set AdamW's weight decay as you scale model and dataset size").
+    activation : str, default="silu"
         Of the hidden layers, any of `steepest.Dense`.
-    dropout : float
-        Share of hidden outputs dropped in training.
-    label_smoothing : float
-        This share of each label is spread evenly over all classes in training.
-    bins : int
-        The most bins of a column of numbers.
-    networks : int
-        How many networks to average. Each holds other rows out, so that together they learn from all.
+    dropout : float, default=0.1
+        Share of hidden outputs dropped in training, 0 <= dropout < 1.
+    label_smoothing : float, default=0.1
+        This share of each label is spread evenly over all classes in training, 0 <= label_smoothing < 1.
+    bins : int, default=32
+        The most bins of a column of numbers, >= 0.
+    networks : int, default=1
+        How many networks to average, >= 1. Each holds other rows out, so that together they learn from all.
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If an argument is out of its range.
     """
 
     hidden: Sequence[int] = (256, 256)
@@ -96,24 +105,56 @@ class Recipe(Spec):
 
     @classmethod
     def for_rows(cls, n_rows: int) -> Recipe:
-        """Return the recipe for a table of this many rows, held-out ones included.
+        """Return the recipe for a table: up to 2,000 rows five small networks without bins and dropout, else one.
 
-        Up to 2,000 rows are trained on by five small networks without bins and dropout; more by one network.
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the table, held-out ones included.
+
+        Returns
+        -------
+        Recipe
+            With the defaults of this class, or those of the ensemble.
         """
-        if n_rows > _FEW:
+        if n_rows > _FEW_ROWS:
             return cls()
         return cls(hidden=(128, 128), dropout=0.0, bins=0, networks=5)
 
     def plan(self, n_rows: int) -> tuple[int, int]:
-        """Return epochs and batch size for this many training rows."""
+        """Return the numbers that depend on the training rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            Training rows of one network, >= 1.
+
+        Returns
+        -------
+        epochs, batch_size : int
+            Those given, or those that the class describes.
+        """
         batch_size = self.batch_size or min(max(2 ** round(math.log2(max(n_rows / 64, 1))), 16), 256)
         least, fewest_steps = (40, 2000) if self.networks == 1 else (20, 600)
         wanted = math.ceil(fewest_steps / math.ceil(n_rows / batch_size))
         return self.epochs or min(max(least, wanted), _MOST_EPOCHS), batch_size
 
     def optimizer(self, steps: int, **options: float) -> AdamW:
-        """Return the optimiser for this many steps; `options` are others of `steepest.AdamW`."""
-        decay = min(_SHRINKING / steps, 1.0) if self.weight_decay is None else self.weight_decay
+        """Return the optimizer of a training.
+
+        Parameters
+        ----------
+        steps : int
+            Steps of the whole training, >= 1.
+        **options : float
+            Other arguments of `steepest.AdamW`.
+
+        Returns
+        -------
+        AdamW
+            Its learning rate follows `steepest.schedules.cosine`.
+        """
+        decay = min(_DECAY_TIMES_STEPS / steps, 1.0) if self.weight_decay is None else self.weight_decay
         return AdamW(cosine(self.lr, warmup=steps // 20), weight_decay=decay, **options)
 
     def train(
@@ -129,56 +170,63 @@ class Recipe(Spec):
     ) -> tuple[Network, History]:
         """Train one new network.
 
+        .. deprecated:: 0.2.0
+            Use `steepest.MLPClassifier` or `steepest.MLPRegressor`.
+
         Parameters
         ----------
         x : array of shape (n, n_features)
             Features of the training rows.
         y : array of shape (n,)
-            Their targets, encoded.
+            Their class numbers, or standardized numbers.
         validation : (x, y)
-            Rows to choose the best epoch by.
+            Other rows, to choose the best epoch by.
         task : {"classification", "regression"}
-            What to do.
+            The kind of `y`.
         n_outputs : int
             The number of classes, or 1.
-        seed : int
-            Of weights and shuffling.
-        callbacks : sequence of Callback
-            More of them.
+        seed : int, default=0
+            Of weights and shuffling, >= 0.
+        callbacks : sequence of Callback, default=()
+            Called beside the recipe's own rule for stopping.
 
         Returns
         -------
         network : Network
             With the best weights.
         history : History
-            How it went.
+            Losses and metrics of each epoch.
 
         Raises
         ------
         DivergedError
-            If the learning rate is too high.
+            If the loss is not finite: the learning rate is too high.
         """
-        activations = [self.activation] * len(self.hidden)
-        layers = build_layers(self.hidden, activations, n_outputs, dropout=self.dropout)
+        warnings.warn(
+            "Recipe.train is deprecated: use steepest.MLPClassifier or MLPRegressor", DeprecationWarning, stacklevel=2
+        )
+        layers = build_layers(self.hidden, [self.activation] * len(self.hidden), n_outputs, dropout=self.dropout)
         network = Network(x.shape[1], layers, seed=seed)
         silence_unseen(network, x)
         epochs, batch_size = self.plan(len(x))
-        steps = epochs * math.ceil(len(x) / batch_size)
-        trainer = Trainer(network, LOSSES[task], self.optimizer(steps), seed=seed)
-        stopping = EarlyStopping(patience=max(10, epochs // 2))
-        classes = task == "classification"
-        targets = smooth_labels(y, n_outputs, self.label_smoothing) if classes and self.label_smoothing else y
-        history = trainer.fit(
-            x, targets, epochs=epochs, batch_size=batch_size, validation=validation, callbacks=[stopping, *callbacks]
+        optimizer = self.optimizer(epochs * math.ceil(len(x) / batch_size))
+        smooths = task == "classification" and self.label_smoothing > 0
+        history = Trainer(network, LOSSES[task], optimizer, seed=seed).fit(
+            x,
+            smooth_labels(y, n_outputs, self.label_smoothing) if smooths else y,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=validation,
+            callbacks=[EarlyStopping(patience=max(10, epochs // 2)), *callbacks],
         )
-        if classes:
+        if task == "classification":
             divide_logits(network, temperature(network.predict(validation[0]), validation[1]))
         return network, history
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the softmax of each row, in float64."""
-    return np.exp(_log_probabilities(logits))
+    """Return the probabilities of classes, (n, n_classes), of a network's logits, (n, n_classes), in float64."""
+    return softmax(logits.astype(np.float64))
 
 
 def score(encoder: TableEncoder, outputs: NDArray[Any], target: NDArray[Any]) -> dict[str, float]:
@@ -189,35 +237,53 @@ def score(encoder: TableEncoder, outputs: NDArray[Any], target: NDArray[Any]) ->
     encoder : TableEncoder
         The one that the network was trained with.
     outputs : array of shape (n, n_outputs)
-        What the network says.
+        The network's outputs: logits, or standardized numbers.
     target : array of shape (n,)
-        The truth, as read from the table.
+        The true labels or numbers, as read from the table.
 
     Returns
     -------
     dict of str to float
-        Classification: "accuracy", "log loss" and "most frequent class", the accuracy of always naming that one.
-        Regression: "R2" (not a number if the target is constant), "RMSE" and "MAE".
+        Classification: "accuracy", "log_loss", and "majority_accuracy", the accuracy of always naming the most frequent
+        class. Regression: "r2" (NaN if the target is constant), and "rmse" and "mae" in the target's units.
+
+    Raises
+    ------
+    ValueError
+        If `target` is of another kind than in training, or has a label that training had not.
     """
     truth = encoder.target.encode(encoder.target_name, target)
     if isinstance(encoder.target, Classes):
+        of_truth = log_softmax(outputs.astype(np.float64))[np.arange(len(truth)), truth]
         return {
             "accuracy": float(np.mean(outputs.argmax(axis=1) == truth)),
-            "log loss": -float(_log_probabilities(outputs)[np.arange(len(truth)), truth].mean()),
-            "most frequent class": float(np.bincount(truth).max() / len(truth)),
+            "log_loss": -float(of_truth.mean()),
+            "majority_accuracy": float(np.bincount(truth).max() / len(truth)),
         }
     error = encoder.decode_target(outputs) - target
     spread = float(np.sum((target - np.mean(target, dtype=np.float64)) ** 2.0))
     return {
-        "R2": 1 - float(np.sum(error**2)) / spread if spread else math.nan,
-        "RMSE": math.sqrt(float(np.mean(error**2))),
-        "MAE": float(np.mean(np.abs(error))),
+        "r2": 1 - float(np.sum(error**2)) / spread if spread else math.nan,
+        "rmse": math.sqrt(float(np.mean(error**2))),
+        "mae": float(np.mean(np.abs(error))),
     }
 
 
-def _log_probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+def silence_unseen(network: Network, x: NDArray[Any]) -> None:
+    """Set the first weights of features that are zero in all rows to zero.
+
+    Such a feature, as the slot of a label that training has not, learns nothing: so it shall not change an output.
+
+    Parameters
+    ----------
+    network : Network
+        Not yet trained, with a dense layer at its start.
+    x : array of shape (n, n_features)
+        The training rows.
+    """
+    first = network.parameters["0.weight"].copy()
+    first[~x.any(axis=0)] = 0
+    network.set_parameters({"0.weight": first})
 
 
 def build_layers(
@@ -229,7 +295,26 @@ def build_layers(
     batch_norm: bool = False,
     layer_norm: bool = False,
 ) -> list[Layer]:
-    """Return dense layers, each with its normalisation, activation and dropout, and the output layer."""
+    """Return the layers of a network: hidden ones, each with its normalization, activation and dropout, and the output.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        Widths of the hidden layers.
+    activations : sequence of str
+        One for each hidden layer.
+    n_out : int
+        Outputs.
+    dropout : float
+        Share of each hidden layer's outputs dropped in training; 0 for none.
+    batch_norm, layer_norm : bool, default=False
+        Whether each hidden layer is normalized before its activation; `batch_norm` goes first.
+
+    Returns
+    -------
+    list of Layer
+        Ready for `steepest.Network`.
+    """
     layers: list[Layer] = []
     for width, activation in zip(hidden, activations, strict=True):
         if batch_norm or layer_norm:
@@ -239,10 +324,3 @@ def build_layers(
         if dropout:
             layers.append(Dropout(dropout))
     return [*layers, Dense(n_out)]
-
-
-def silence_unseen(network: Network, x: NDArray[Any]) -> None:
-    """Let features that are zero in all rows, as an unseen slot, say nothing: they learn nothing either."""
-    first = network.parameters["0.weight"].copy()
-    first[~x.any(axis=0)] = 0
-    network.set_parameters({"0.weight": first})

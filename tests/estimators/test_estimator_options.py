@@ -335,13 +335,13 @@ def test_the_others_have_a_file_of_their_own() -> None:
 @about("ensemble")
 def test_an_ensemble_predicts_the_mean_of_its_networks() -> None:
     model = st.MLPRegressor(**QUICK, ensemble=3).fit(*DIABETES)
-    z = model._model.preprocessor.scale.apply(DIABETES[0], np.float32)
-    parts = [model._model.task.scale.invert(net.predict(z))[:, 0] for net in model.networks_]
+    z = model._model.preprocessor.scale.transform(DIABETES[0], np.float32)
+    parts = [model._model.task.scale.inverse_transform(net.predict(z))[:, 0] for net in model.networks_]
     np.testing.assert_allclose(model.predict(DIABETES[0]), np.mean(parts, axis=0), rtol=1e-6)
     np.testing.assert_allclose(model.predict(DIABETES[0], return_std=True)[1], np.std(parts, axis=0))
     assert np.std(parts, axis=0).min() > 0
     model = st.MLPClassifier(**QUICK, ensemble=2).fit(*IRIS)
-    logits = [net.predict(model._model.preprocessor.scale.apply(IRIS[0], np.float32)) for net in model.networks_]
+    logits = [net.predict(model._model.preprocessor.scale.transform(IRIS[0], np.float32)) for net in model.networks_]
     shares = [np.exp(part) / np.exp(part).sum(axis=1, keepdims=True) for part in logits]
     np.testing.assert_allclose(model.predict_proba(IRIS[0]), np.mean(shares, axis=0), rtol=1e-5)
     np.testing.assert_array_equal(model.predict(IRIS[0]), np.mean(shares, axis=0).argmax(axis=1))

@@ -1,4 +1,4 @@
-"""How rows are held out, what is trained by default, and how it is measured."""
+"""The recipe for tables: its numbers, the training by it, and what is measured."""
 
 from __future__ import annotations
 
@@ -8,74 +8,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+import steepest as st
 from helpers import normal
 from steepest.calibration import temperature
-from steepest.callbacks import Callback
-from steepest.recipe import Recipe, probabilities, score, split_rows
+from steepest.callbacks import Callback, History
+from steepest.recipe import Recipe, probabilities, score, silence_unseen
 from steepest.tables import TableEncoder
-
-# --- Splits ---
-
-
-@pytest.mark.parametrize("labels", [None, np.arange(100) % 3])
-def test_split_is_a_split(labels: Any) -> None:
-    rows = np.arange(100) * 2
-    kept, held = split_rows(rows, 0.2, 0, labels)
-    assert (len(kept), len(held)) == (80, 20)
-    assert np.array_equal(np.sort(np.concatenate([kept, held])), rows)
-    assert (np.diff(kept) > 0).all() and (np.diff(held) > 0).all()
-    again = split_rows(rows, 0.2, 0, labels)
-    assert np.array_equal(again[1], held)
-    assert not np.array_equal(split_rows(rows, 0.2, 1, labels)[1], held)
-
-
-def test_every_row_is_held_out_as_often() -> None:
-    counts = np.zeros(20)
-    for seed in range(500):
-        counts[split_rows(np.arange(20), 0.25, seed, np.arange(20) % 2)[1]] += 1
-    assert counts.sum() == 2500 and counts.min() > 80 and counts.max() < 170  # 125 expected, standard deviation 10
-
-
-def test_classes_are_held_out_by_their_share() -> None:
-    labels = np.repeat([0, 1, 2], [900, 90, 10])
-    held = split_rows(np.arange(1000), 0.2, 0, labels)[1]
-    assert np.abs(np.bincount(labels[held]) - [180, 18, 2]).max() <= 1
-
-
-@pytest.mark.parametrize("share", [0.05, 0.1, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("seed", range(5))
-def test_no_class_ever_leaves_training(share: float, seed: int) -> None:
-    labels = np.array(["a"] * 20 + ["b"] + ["c"] * 2, dtype=object)
-    kept, held = split_rows(np.arange(23), share, seed, labels)
-    assert set(labels[kept]) == {"a", "b", "c"} and "b" not in labels[held] and len(held) > 0
-
-
-@pytest.mark.parametrize(("n", "share"), [(3, 0.1), (3, 0.999), (1, 0.5), (0, 0.5)])
-def test_split_without_rows_is_refused(n: int, share: float) -> None:
-    with pytest.raises(ValueError, match=f"cannot hold {share} of {n} rows out"):
-        split_rows(np.arange(n), share, 0)
-
-
-def test_split_of_classes_of_one_row_each_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"cannot hold 0\.5 of 9 rows out"):
-        split_rows(np.arange(9), 0.5, 0, np.arange(9))
-
-
-@pytest.mark.parametrize(("n", "share"), [(100, 0.2), (97, 0.2), (313, 0.1), (50, 0.25)])
-@pytest.mark.parametrize("classes", [0, 3])
-def test_parts_have_no_row_in_common(n: int, share: float, classes: int) -> None:
-    labels = np.arange(n) % classes if classes else None
-    n_held = len(split_rows(np.arange(n), share, 4, labels)[1])
-    parts = [split_rows(np.arange(n), share, 4, labels, part)[1] for part in range((n - classes) // n_held)]
-    assert len(parts) >= 3 and {len(part) for part in parts} == {n_held}
-    assert len(np.unique(np.concatenate(parts))) == n_held * len(parts)
-
-
-@pytest.mark.parametrize("share", [0, 1, -0.5, 2, float("nan")])
-def test_share_must_be_one(share: float) -> None:
-    with pytest.raises(ValueError, match="share is"):
-        split_rows(np.arange(9), share, 0)
-
 
 # --- Training ---
 
@@ -125,6 +63,12 @@ def test_recipe_checks_its_arguments(arguments: dict[str, Any], message: str) ->
         Recipe(**arguments)
 
 
+def train(recipe: Recipe, *arguments: Any, **options: Any) -> tuple[st.Network, History]:
+    """Train as programs of version 0.1 do."""
+    with pytest.warns(DeprecationWarning, match=r"Recipe\.train is deprecated: use steepest\.MLPClassifier or MLPReg"):
+        return recipe.train(*arguments, **options)
+
+
 class Watch(Callback):
     """Keeps the validation loss of every epoch."""
 
@@ -141,8 +85,8 @@ def trained() -> Any:
     x = np.column_stack([normal(0, (400, 3)), np.zeros(400)]).astype(np.float32)
     y = x.sum(axis=1) + 0.5 * normal(1, (400,))
     watch = Watch()
-    network, history = Recipe([16], epochs=30).train(
-        x[:300], y[:300], (x[300:], y[300:]), task="regression", n_outputs=1, callbacks=[watch]
+    network, history = train(
+        Recipe([16], epochs=30), x[:300], y[:300], (x[300:], y[300:]), task="regression", n_outputs=1, callbacks=[watch]
     )
     return x, y, network, history, watch
 
@@ -163,11 +107,18 @@ def test_features_that_are_always_zero_say_nothing(trained: Any) -> None:
     assert np.array_equal(network.predict(changed), network.predict(x))
 
 
+def test_unseen_features_are_silenced_and_no_others() -> None:
+    network = st.Network(3, [st.Dense(4)], seed=0)
+    before = network.parameters["0.weight"].copy()
+    silence_unseen(network, np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 2.0]]))
+    assert np.array_equal(network.parameters["0.weight"], before * [[0], [1], [1]])
+
+
 def test_same_seed_same_network(trained: Any) -> None:
     x, y, network, *_ = trained
     for seed, same in ((0, True), (1, False)):
-        again = Recipe([16], epochs=30).train(
-            x[:300], y[:300], (x[300:], y[300:]), task="regression", n_outputs=1, seed=seed
+        again = train(
+            Recipe([16], epochs=30), x[:300], y[:300], (x[300:], y[300:]), task="regression", n_outputs=1, seed=seed
         )[0]
         assert np.array_equal(again.predict(x), network.predict(x)) is same
 
@@ -178,7 +129,7 @@ def test_labels_are_smoothed_and_logits_made_sure_again() -> None:
     training, held = (x[:500], y[:500]), (x[500:], y[500:])
     for share in (0.0, 0.5):
         recipe = Recipe([16], epochs=20, label_smoothing=share)
-        network, history = recipe.train(*training, held, task="classification", n_outputs=2)
+        network, history = train(recipe, *training, held, task="classification", n_outputs=2)
         outputs = network.predict(held[0])
         assert temperature(outputs, held[1]) == pytest.approx(1, abs=1e-3)
         gain = min(history["val_loss"]) - metrics.log_loss(held[1], probabilities(outputs))
@@ -194,10 +145,10 @@ def test_regression_is_scored_in_units() -> None:
     outputs = (encoder.encode_target(truth)[:, None] + 0.1 * normal(1, (50, 1))).astype(np.float32)
     said = encoder.decode_target(outputs)
     numbers = score(encoder, outputs, truth)
-    assert numbers["R2"] == pytest.approx(metrics.r2_score(truth, said))
-    assert numbers["RMSE"] == pytest.approx(metrics.root_mean_squared_error(truth, said))
-    assert numbers["MAE"] == pytest.approx(metrics.mean_absolute_error(truth, said))
-    assert np.isnan(score(encoder, outputs[:1], truth[:1])["R2"])
+    assert numbers["r2"] == pytest.approx(metrics.r2_score(truth, said))
+    assert numbers["rmse"] == pytest.approx(metrics.root_mean_squared_error(truth, said))
+    assert numbers["mae"] == pytest.approx(metrics.mean_absolute_error(truth, said))
+    assert np.isnan(score(encoder, outputs[:1], truth[:1])["r2"])
 
 
 def test_classification_is_scored() -> None:
@@ -206,8 +157,8 @@ def test_classification_is_scored() -> None:
     logits = normal(0, (8, 3), np.float32)
     numbers = score(encoder, logits, labels)
     assert numbers["accuracy"] == metrics.accuracy_score(labels, encoder.decode_target(logits))
-    assert numbers["log loss"] == pytest.approx(metrics.log_loss(labels, probabilities(logits)))
-    assert numbers["most frequent class"] == 0.5
+    assert numbers["log_loss"] == pytest.approx(metrics.log_loss(labels, probabilities(logits)))
+    assert numbers["majority_accuracy"] == 0.5
 
 
 def test_logits_at_their_ends() -> None:
@@ -215,4 +166,4 @@ def test_logits_at_their_ends() -> None:
     assert probabilities(logits)[:2].tolist() == [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]
     encoder = TableEncoder().fit({"x": [1, 2, 3]}, ["a", "b", "c"], "classification")
     labels = np.array(["c", "a", "a"], dtype=object)
-    assert score(encoder, logits, labels)["log loss"] == pytest.approx((2000 + np.log(3) + 200) / 3)
+    assert score(encoder, logits, labels)["log_loss"] == pytest.approx((2000 + np.log(3) + 200) / 3)

@@ -73,7 +73,7 @@ def torch_module(layers: Sequence[Layer], n: int, tensors: dict[str, Array], pre
 
 
 def torch_optimizer(optimizer: Optimizer, module: Any) -> Any:
-    """PyTorch's optimiser with the same settings; like ours it decays the weights of linear layers alone."""
+    """PyTorch's optimizer with the same settings; like ours it decays the weights of linear layers alone."""
     torch = the_torch()
     optim = torch.optim
     decayed = [m.weight for m in module.modules() if isinstance(m, torch.nn.Linear)]
@@ -157,7 +157,7 @@ DEEP = [
     ],
     ids=str,
 )
-def test_pytorch_optimisers(optimizer: Optimizer) -> None:
+def test_pytorch_optimizers(optimizer: Optimizer) -> None:
     follow_torch(DEEP, "mse", optimizer, Z)
 
 

@@ -20,7 +20,7 @@ from quality_data import FOLDS, TABLES
 
 
 def folds(measure: str, values: list[float], seconds: float) -> dict[str, dict[str, float]]:
-    other = {"accuracy": "log loss", "RMSE": "R2"}[measure]
+    other = {"accuracy": "log_loss", "rmse": "r2"}[measure]
     return {str(i): {measure: value, other: 0.5, "seconds": seconds} for i, value in enumerate(values)}
 
 
@@ -33,8 +33,8 @@ def scores(ours: float, seconds: float) -> dict[str, Any]:
             **{name: folds("accuracy", (0.9 + spread).tolist(), 10) for name in ("sklearn", "lightgbm", "realmlp")},
         },
         "numbers": {
-            "steepest": folds("RMSE", [9 - ours] * 5, seconds),
-            **{name: folds("RMSE", (9 + spread).tolist(), 10) for name in ("sklearn", "lightgbm", "realmlp")},
+            "steepest": folds("rmse", [9 - ours] * 5, seconds),
+            **{name: folds("rmse", (9 + spread).tolist(), 10) for name in ("sklearn", "lightgbm", "realmlp")},
         },
     }
 
@@ -58,8 +58,8 @@ def test_the_report_has_a_row_for_each_model() -> None:
     result = {"machine": "M", "threads": 2, "versions": {"steepest": "1"}, "scores": scores(0.05, 1)}
     lines = quality_report.report(result, list(quality_models.MODELS))
     assert any(line.startswith("| classes | steepest | accuracy 0.95 ± ") for line in lines)
-    assert "|  | sklearn | accuracy 0.9 ± 0.01 | 0.022 | log loss 0.5 | 10 |" in lines
-    assert "| numbers | steepest | RMSE 8.95 ± 0 | 0 | R2 0.5 | 1 |" in lines
+    assert "|  | sklearn | accuracy 0.9 ± 0.01 | 0.022 | log_loss 0.5 | 10 |" in lines
+    assert "| numbers | steepest | rmse 8.95 ± 0 | 0 | r2 0.5 | 1 |" in lines
     assert lines[-3:] == quality_report.goals(result["scores"])
 
 
@@ -67,11 +67,11 @@ def test_measures() -> None:
     labels, truth = np.array(["a", "b", "c"]), np.array(["a", "c", "c", "b"])
     shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.4, 0.3, 0.3], [0.0, 1.0, 0.0]])
     found = quality_models.measure(shares, truth, labels)
-    assert found["accuracy"] == 0.75 and found["log loss"] == pytest.approx(metrics.log_loss(truth, shares))
+    assert found["accuracy"] == 0.75 and found["log_loss"] == pytest.approx(metrics.log_loss(truth, shares))
     said, numbers = normal(0, (20,)), normal(1, (20,))
     assert quality_models.measure(said, numbers, None) == {
-        "RMSE": pytest.approx(metrics.root_mean_squared_error(numbers, said)),
-        "R2": pytest.approx(metrics.r2_score(numbers, said)),
+        "rmse": pytest.approx(metrics.root_mean_squared_error(numbers, said)),
+        "r2": pytest.approx(metrics.r2_score(numbers, said)),
     }
 
 
@@ -80,7 +80,7 @@ def test_measures() -> None:
 @pytest.mark.parametrize("table", ["wine", "diabetes"])
 def test_a_fold_of_each_kind(model: str, table: str) -> None:
     found = quality_models.run(model, table, 0)
-    assert found.get("accuracy", 0) > 0.9 or found.get("R2", 0) > 0.15
+    assert found.get("accuracy", 0) > 0.9 or found.get("r2", 0) > 0.15
     assert found["seconds"] > 0 and found["predict seconds"] > 0
 
 
@@ -91,4 +91,4 @@ def test_frames_with_text_and_gaps(monkeypatch: pytest.MonkeyPatch, shared_data:
     assert len(list(housing.folds())) == FOLDS
     few = housing._replace(x=housing.x[:600], y=housing.y[:600])
     monkeypatch.setattr(quality_models, "_read", lambda table: few)
-    assert quality_models.run("steepest", "California housing", 0)["R2"] > 0.5
+    assert quality_models.run("steepest", "California housing", 0)["r2"] > 0.5

@@ -43,7 +43,7 @@ def test_features_are_the_scaled_columns_and_their_bins(rows: int, dtype: type) 
         trained = np.clip((x[:, i] - x[:, i].mean()) / x[:, i].std(), -10, 10)
         edges = np.quantile(trained, np.linspace(0, 1, 9), method="closest_observation")
         columns += [np.interp(z[:, i], [a, b], [0, 1])[:, None] for a, b in pairwise(edges)]
-    found = binned.apply(new, dtype)
+    found = binned.transform(new, dtype)
     assert found.dtype == dtype
     np.testing.assert_allclose(found, np.hstack(columns), rtol=0, atol=1e-5 if dtype == np.float32 else 1e-11)
 
@@ -51,5 +51,5 @@ def test_features_are_the_scaled_columns_and_their_bins(rows: int, dtype: type) 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_stays_so(value: float) -> None:
     x = normal(0, (500, 2))
-    row = BinnedStandardizer.fit(x, feature_scale(x, None), 4).apply(np.array([[0.0, value]]))
+    row = BinnedStandardizer.fit(x, feature_scale(x, None), 4).transform(np.array([[0.0, value]]))
     assert not np.isfinite(row[0, 1]) and np.isfinite(row[0, 0])

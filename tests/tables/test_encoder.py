@@ -1,4 +1,4 @@
-"""Raw tables become rows of float32 as documented, from whatever holds them, and nothing is learnt from other rows."""
+"""Raw tables become rows of float32 as documented, from whatever holds them, and nothing is learned from other rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import pytest
 import steepest as st
 from helpers import normal
 from steepest.tables import TableEncoder, infer_task
+from steepest.tables import encoder as encoder_module
 
 TABLE: dict[str, list[Any]] = {
     "size": [1.0, 2.0, None, 6.0],
-    "colour": ["red", "blue", "red", None],
+    "color": ["red", "blue", "red", None],
     "new": [True, False, None, True],
     "rooms": [1, 2, 3, 4],
 }
@@ -33,9 +34,9 @@ FORMS: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
     "pandas": pd.DataFrame,
     "nullable pandas": lambda table: pd.DataFrame(table).convert_dtypes(),
     "arrow pandas": lambda table: pd.DataFrame(table).convert_dtypes(dtype_backend="pyarrow"),
-    "categories": lambda table: pd.DataFrame(table).astype({"colour": "category"}),
+    "categories": lambda table: pd.DataFrame(table).astype({"color": "category"}),
     "odd index": lambda table: pd.DataFrame(table, index=[7, 7, 3, 1]),
-    "dictionary": lambda table: pa.table(table | {"colour": pa.array(table["colour"]).dictionary_encode()}),
+    "dictionary": lambda table: pa.table(table | {"color": pa.array(table["color"]).dictionary_encode()}),
     "masked": lambda table: table | {"size": np.ma.masked_equal([1.0, 2.0, -9.0, 6.0], -9.0)},
 }
 
@@ -53,7 +54,7 @@ def test_features(form: str) -> None:
     table = FORMS[form](TABLE)
     encoder = fitted(form)
     x = encoder.transform(table)
-    names = ["size", "size is missing", "colour=blue", "colour=red", "colour is unseen"]
+    names = ["size", "size is missing", "color=blue", "color=red", "color is unseen"]
     names += ["new=false", "new=true", "new is unseen", "rooms"]
     assert encoder.feature_names == names
     assert x.dtype == np.float32 and x.shape == (4, 9) == (4, encoder.n_features)
@@ -151,7 +152,7 @@ def test_few_different_numbers_need_few_bins() -> None:
 
 
 def test_unseen_and_missing_labels_share_a_slot() -> None:
-    table = {"size": [1, 2, 3], "colour": ["green", "", None], "new": [None] * 3, "rooms": [None] * 3}
+    table = {"size": [1, 2, 3], "color": ["green", "", None], "new": [None] * 3, "rooms": [None] * 3}
     x = fitted().transform(table)
     assert x[:, 2:5].tolist() == [[0, 0, 1]] * 3
     assert x[:, 5:8].tolist() == [[0, 0, 1]] * 3
@@ -219,9 +220,7 @@ def test_columns_go_by_name(form: str) -> None:
 @pytest.mark.parametrize("form", ["lists", "arrow", "pandas"])
 def test_missing_columns_are_named(form: str) -> None:
     without = {name: column for name, column in TABLE.items() if name not in ("size", "new")}
-    with pytest.raises(
-        ValueError, match="no column 'size', 'new', which the model was trained on: found colour, rooms"
-    ):
+    with pytest.raises(ValueError, match="no column 'size', 'new', which the model was trained on: found color, rooms"):
         fitted().transform(FORMS[form](without))
 
 
@@ -230,7 +229,7 @@ def test_missing_columns_are_named(form: str) -> None:
     [
         ("size", ["1", "big", "2", "3"], "column 'size' is text such as 'big': expected numbers"),
         ("size", [True, False, True, True], "column 'size' is boolean such as 'false': expected numbers"),
-        ("colour", [1, 2, 3, 4], "column 'colour' is numbers: expected text"),
+        ("color", [1, 2, 3, 4], "column 'color' is numbers: expected text"),
         ("new", [1.0, 0.0, 1.0, 1.0], "column 'new' is numbers: expected boolean"),
         ("size", [1, "a", 2, 3], "column 'size' holds int, str"),
         ("size", [[1, 2]] * 4, r"column 'size' has the shape \(4, 2\)"),
@@ -247,15 +246,15 @@ def test_columns_must_be_what_they_were(name: str, values: Any, message: str) ->
 def test_target_is_no_feature() -> None:
     encoder = TableEncoder().fit(TABLE, TABLE["rooms"], "regression", target_name="rooms")
     assert "rooms" not in encoder.feature_names
-    assert encoder.transform({name: TABLE[name] for name in ("size", "colour", "new")}).shape == (4, 8)
+    assert encoder.transform({name: TABLE[name] for name in ("size", "color", "new")}).shape == (4, 8)
 
 
-def test_only_training_rows_are_learnt_from() -> None:
+def test_only_training_rows_are_learned_from() -> None:
     rows = [0, 2, 3]
     part = {name: [column[i] for i in rows] for name, column in TABLE.items()}
     whole = TableEncoder().fit(TABLE, TARGET, "regression", rows=rows)
     assert whole.to_dict() == TableEncoder().fit(part, [TARGET[i] for i in rows], "regression").to_dict()
-    assert "colour=blue" not in whole.feature_names
+    assert "color=blue" not in whole.feature_names
 
 
 def test_refused_fit_changes_nothing() -> None:
@@ -432,3 +431,12 @@ def test_repr() -> None:
     assert repr(fitted()) == "<TableEncoder: 4 columns -> 9 features, regression>"
     with pytest.raises(ValueError, match="bins is -1"):
         TableEncoder(bins=-1)
+
+
+def test_a_class_is_read_under_its_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = json.loads(json.dumps(fitted().to_dict()))
+    data["columns"][0]["type"] = "Numbers"
+    with pytest.raises(ValueError, match="column type is 'Numbers': expected one of NumberFeatures, LabelFeatures"):
+        TableEncoder.from_dict(data)
+    monkeypatch.setitem(encoder_module._RENAMED, "Numbers", "NumberFeatures")
+    assert TableEncoder.from_dict(data).to_dict() == fitted().to_dict()

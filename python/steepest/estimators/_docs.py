@@ -138,7 +138,8 @@ PARAMETERS: dict[str, Entry] = {
 EVAL_METRIC = (
     "Chooses the best epoch on held-out rows or those of `eval_set`, instead of the loss: {names}, or a function of "
     "your own, ``function(y, prediction) -> float``, where y is as given to `fit` and the prediction as `{method}` "
-    "returns it. Larger is better where the name says so, as accuracy, r2, auc, f1 and what ends in _score do; else smaller; "
+    "returns it. Larger is better where the name says so, as accuracy, r2, auc, f1 and what ends in "
+    "_score do; else smaller; "
     '``(metric, "max")`` or ``(metric, "min")`` decides it. With `early_stopping` at None rows are held out even of a '
     "small table."
 )

@@ -48,11 +48,11 @@ class Model(Generic[K]):
         if scale is None:
             return self.of_features(x)
         if len(x) == 1:  # a single row is left to the networks to round
-            return self.of_features(scale.features(x))
+            return self.of_features(scale.transform_float64(x))
         outputs = self._empty(len(x))
         size = block_rows(x)
         for start in range(0, len(x), size):
-            rows = scale.apply(x[start : start + size], self.preprocessor.dtype)
+            rows = scale.transform(x[start : start + size], self.preprocessor.dtype)
             for i, network in enumerate(self.networks):
                 network.predict(rows, outputs[i, start : start + size])
         return outputs

@@ -79,7 +79,7 @@ class Preprocessor:
 
     def dense(self, block: NDArray[Any]) -> NDArray[Any]:
         """Return dense rows of numbers as the networks take them."""
-        return np.asarray(block) if self.scale is None else self.scale.apply(block, self.dtype)
+        return np.asarray(block) if self.scale is None else self.scale.transform(block, self.dtype)
 
     def source(self, rows: Rows, units: list[float]) -> RowSource:
         """Return rows of `features` as a trainer takes them; metrics of numbers are multiplied by `units`."""

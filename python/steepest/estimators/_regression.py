@@ -120,7 +120,7 @@ class Regression:
         """As in `Task`."""
         if self.scale is None:
             return targets
-        return self.scale.apply(targets.reshape(len(targets), -1), np.float64).reshape(targets.shape)
+        return self.scale.transform(targets.reshape(len(targets), -1), np.float64).reshape(targets.shape)
 
     def own_scores(self) -> dict[str, Metric]:
         """As in `Task`."""
@@ -140,7 +140,7 @@ class Regression:
     def as_given(self, targets: NDArray[Any], outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """As in `Task`."""
         if self.scale is not None:
-            targets = self.scale.invert(targets.reshape(len(targets), -1)).reshape(targets.shape)
+            targets = self.scale.inverse_transform(targets.reshape(len(targets), -1)).reshape(targets.shape)
         return targets, self.numbers(outputs[None])
 
     def trainer_options(self, settings: Settings) -> dict[str, Any]:
@@ -166,5 +166,5 @@ class Regression:
 
     def _in_units(self, values: NDArray[Any]) -> NDArray[Any]:
         if self.scale is not None:
-            values = self.scale.invert(values)
+            values = self.scale.inverse_transform(values)
         return values[:, 0] if self.flat else values

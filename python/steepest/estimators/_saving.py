@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,7 +48,8 @@ _LABEL_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|object|<U[1-9
 
 def save(estimator: BaseMLP[Any], path: StrPath) -> None:
     """Write a fitted estimator; see `BaseMLP.save`."""
-    model, tensors = estimator._fitted, {}
+    model = estimator._fitted
+    tensors: Tensors = {}
     description = {
         "type": type(estimator).__name__,
         "parameters": {name: _parameter_to_json(value) for name, value in estimator.get_params(deep=False).items()},
@@ -67,7 +69,7 @@ def save(estimator: BaseMLP[Any], path: StrPath) -> None:
     numbers = {"loss": estimator.loss_, "best_loss": estimator.best_loss_}
     numbers["best_score"] = vars(estimator).get("best_validation_score_")
     curves = {"loss_curve": vars(estimator).get("loss_curve_"), "scores": estimator.validation_scores_}
-    tensors |= {f"fit.{name}": np.float64(value) for name, value in numbers.items() if value is not None}
+    tensors |= {f"fit.{name}": np.array(value, np.float64) for name, value in numbers.items() if value is not None}
     tensors |= {f"fit.{name}": np.array(values, np.float64) for name, values in curves.items() if values is not None}
     write_model(path, tensors, {"format": FORMAT, "version": __version__, "estimator": description})
 
@@ -95,7 +97,7 @@ def _task_to_json(task: Classification | Regression, tensors: Tensors) -> Json:
     if isinstance(task, Classification):
         kind = task.classes.dtype
         found = {"labels": task.classes.tolist(), "dtype": kind.str if kind.kind == "U" else kind.name}
-        if not _LABEL_TYPES.fullmatch(str(found["dtype"])) or (kind == object and not _all_text(found["labels"])):
+        if not _LABEL_TYPES.fullmatch(str(found["dtype"])) or (kind.kind == "O" and not _all_text(found["labels"])):
             raise ValueError(f"classes_ has the type {kind}: expected text, true and false or numbers, to be saved")
         return {"type": "Classification", **found, "multilabel": task.multilabel, "logistic": task.logistic}
     if task.scale is not None:
@@ -157,7 +159,7 @@ def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
         return _from_json(metadata["estimator"], dict(tensors))
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the description of the estimator") from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -188,11 +190,8 @@ def _from_json(data: Json, tensors: Tensors) -> BaseMLP[Any]:
     fit = {name: _float64(f"fit.{name}", array) for name, array in _taken(tensors, "fit.").items()}
     if tensors:
         raise ValueError(f"tensor {min(tensors)}: the estimator has no such")
-    progress = Progress(
-        integer("n_iter", data["n_iter"], ge=0),
-        integer("t", data["t"], ge=0),
-        fit.get("loss_curve", np.empty(0)).tolist(),
-    )
+    curve = fit["loss_curve"].tolist() if "loss_curve" in fit else []
+    progress = Progress(integer("n_iter", data["n_iter"], ge=0), integer("t", data["t"], ge=0), curve)
     result = FitResult(
         networks, progress, fit["loss"].item(), _item(fit, "best_loss"), histories[0] if histories else History(),
         histories, {str(name): _parameter_from_json(value) for name, value in data["recipe"].items()},
@@ -283,7 +282,7 @@ def _labels(labels: Any, dtype: Any) -> NDArray[Any]:
     if any(not isinstance(label, kinds) or (kinds != (bool,) and isinstance(label, bool)) for label in labels):
         raise ValueError(f"labels of the type {dtype}: expected all of that type")
     array = np.array(labels, dtype=dtype)
-    if array.tolist() != labels or not all(a < b for a, b in zip(labels, labels[1:], strict=False)):
+    if array.tolist() != labels or not all(a < b for a, b in pairwise(labels)):
         raise ValueError(f"labels of the type {dtype}: expected such as it holds, sorted and different")
     return array
 
@@ -302,6 +301,8 @@ def _preprocessor_from_json(data: Json, tensors: Tensors) -> Preprocessor:
 def _check_fit(model: Model[Any], n_features_in: int) -> None:
     """Refuse networks that do not fit what stands before and after them."""
     networks, task, preprocessor = model.networks, model.task, model.preprocessor
+    if preprocessor.scale is not None and preprocessor.scale.n_columns != n_features_in:
+        raise ValueError(f"scale has {preprocessor.scale.n_columns} columns: expected {n_features_in}")
     wanted = (preprocessor.n_features(n_features_in), task.n_outputs, preprocessor.dtype.name)
     for i, network in enumerate(networks):
         if (found := (network.n_in, network.n_out, network.dtype)) != wanted:
@@ -330,9 +331,7 @@ def _taken(tensors: Tensors, prefix: str) -> Tensors:
 
 def _float64(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
     if array.dtype != np.float64 or array.ndim > 1:
-        raise ValueError(
-            f"tensor {name} is {array.dtype} of shape {array.shape}: expected float64, one dimension at most"
-        )
+        raise ValueError(f"tensor {name} is {array.dtype} of shape {array.shape}: expected float64, () or (n,)")
     return array
 
 

@@ -1,24 +1,35 @@
-"""Numbers spread over bins: a piecewise linear encoding that is fixed when the scale of the features is learnt."""
+"""Numbers spread over bins: a piecewise linear encoding, fixed by the quantiles of the training rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .._blocks import by_blocks
-from ._scaling import Standardizer
+from ._scaling import Standardizer, checked_array, refuse_other_names
 
 _ROWS_PER_BIN = 32  # fewer would let a bin learn single rows
+_BIN_ARRAYS = ("bin_column", "bin_start", "bin_width")
 
 
 def quantile_edges(z: NDArray[np.float64], bins: int) -> list[float]:
-    """Return the increasing edges of bins with about as many of the numbers `z`, (n,), in each.
+    """Edges of bins with about as many numbers in each.
 
-    There are at most `bins`, fewer where a bin would have under 32 numbers or where edges coincide, and none, an empty
-    list, rather than one alone.
+    Parameters
+    ----------
+    z : array of float64, shape (n,)
+        Finite numbers, in any unit.
+    bins : int
+        The most bins; there are fewer where a bin would have under 32 numbers or where edges coincide.
+
+    Returns
+    -------
+    list of float
+        Increasing, in the unit of `z`: three or more, or none at all rather than those of a single bin.
     """
     bins = min(bins, len(z) // _ROWS_PER_BIN)
     if bins < 2:
@@ -27,51 +38,159 @@ def quantile_edges(z: NDArray[np.float64], bins: int) -> list[float]:
     return edges if len(edges) > 2 else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BinnedStandardizer:
-    """Scaled columns, and behind them their bins.
+    """Standardized columns, and behind them their bins.
 
-    A bin between the edges a < b, in units of the scaled column z, is the feature ``(z - a) / (b - a)``, clipped to
-    0 ... 1 (piecewise linear encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features").
-    A scaled column itself is, likewise, the feature ``(z - 0) / 1`` without limits.
+    A bin between the edges a < b, in units of the standardized column z, is the feature ``(z - a) / (b - a)``, clipped
+    to 0 ... 1 (piecewise linear encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features").
+    A standardized column itself is, likewise, the feature ``(z - 0) / 1`` without limits.
+
+    Parameters
+    ----------
+    standardizer : Standardizer
+        Of the columns.
+    column : array of int, shape (features,)
+        Which column each feature is of: first all of them in order, then those of the bins.
+    start, width : array of float64, shape (1, features)
+        a and b - a.
+    low, high : array of float64, shape (1, features)
+        The limits: 0 and 1 for a bin, minus and plus infinity for a column itself.
     """
 
-    scale: Standardizer
-    column: NDArray[np.intp]  # (features,) which column each feature is of: first all of them, then their bins'
-    start: NDArray[np.float64]  # (1, features) a
-    width: NDArray[np.float64]  # (1, features) b - a
-    low: NDArray[np.float64]  # (1, features) 0
-    high: NDArray[np.float64]  # (1, features) 1
+    standardizer: Standardizer
+    column: NDArray[np.intp]
+    start: NDArray[np.float64]
+    width: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, values: NDArray[Any], scale: Standardizer, bins: int) -> BinnedStandardizer:
-        """Learn the edges from dense rows, (n, columns), which `scale` was learnt from too."""
-        z = scale.apply(values, np.float64)
-        n = z.shape[1]
-        edges = [np.array(quantile_edges(z[:, i], bins)) for i in range(n)]
-        column = np.repeat(np.arange(n), [max(len(of_one) - 1, 0) for of_one in edges])
+    def fit(cls, values: NDArray[Any], standardizer: Standardizer, bins: int) -> BinnedStandardizer:
+        """Learn the edges.
+
+        Parameters
+        ----------
+        values : array of shape (n, columns)
+            The dense rows that `standardizer` has learned from.
+        standardizer : Standardizer
+            Of the columns.
+        bins : int
+            The most bins of a column, see `quantile_edges`.
+
+        Returns
+        -------
+        BinnedStandardizer
+            Perhaps without a single bin, see `n_bins`.
+        """
+        z = standardizer.transform(values, np.float64)
+        edges = [np.array(quantile_edges(z[:, i], bins)) for i in range(z.shape[1])]
+        column = np.repeat(np.arange(len(edges)), [max(len(of_one) - 1, 0) for of_one in edges])
         start, end = (np.concatenate([of_one[part] for of_one in edges]) for part in (np.s_[:-1], np.s_[1:]))
+        return cls._of_bins(standardizer, column, start, end - start)
+
+    @classmethod
+    def _of_bins(
+        cls,
+        standardizer: Standardizer,
+        column: NDArray[np.intp],
+        start: NDArray[np.float64],
+        width: NDArray[np.float64],
+    ) -> BinnedStandardizer:
+        """Put the columns themselves before their bins, (bins,) each."""
+        n = standardizer.mean.size
 
         def row(of_columns: float, of_bins: Any) -> NDArray[np.float64]:
             return np.concatenate([np.full(n, of_columns), np.broadcast_to(of_bins, len(column))])[None]
 
-        places = np.concatenate([np.arange(n), column])
-        return cls(scale, places, row(0, start), row(1, end - start), row(-np.inf, 0), row(np.inf, 1))
+        features = np.concatenate([np.arange(n), column])
+        return cls(standardizer, features, row(0, start), row(1, width), row(-np.inf, 0), row(np.inf, 1))
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of a row."""
+        return self.standardizer.n_columns
+
+    @property
+    def n_features(self) -> int:
+        """Features of a row: its columns, and their bins."""
+        return self.start.size
 
     @property
     def n_bins(self) -> int:
         """How many bins all columns have together."""
-        return self.start.size - self.scale.mean.size
+        return self.start.size - self.standardizer.mean.size
 
-    def apply(self, values: Any, dtype: Any = np.float32) -> NDArray[Any]:
-        """Return the features of rows; what is not finite stays so, for the network to refuse."""
-        return by_blocks(self.features, values, self.start.size, dtype)
+    def transform(self, values: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Return the features of rows; what is not finite stays so, for the network to refuse.
 
-    def features(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the features of dense rows, all at once and in float64."""
-        features: NDArray[np.float64] = self.scale.features(values).take(self.column, axis=1)
+        Parameters
+        ----------
+        values : array of shape (n, columns)
+            Dense rows.
+        dtype : type, default=float32
+            Of the result; it is computed in float64, a block of rows at a time.
+
+        Returns
+        -------
+        array of shape (n, features)
+            A new array.
+        """
+        return by_blocks(self.transform_float64, values, self.start.size, dtype)
+
+    def transform_float64(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the features, (n, features), of dense rows, (n, columns), in float64, all at once."""
+        features: NDArray[np.float64] = self.standardizer.transform_float64(values).take(self.column, axis=1)
         features -= self.start
         features /= self.width
         np.maximum(features, self.low, out=features)  # for a single row, half the time of np.clip
         np.minimum(features, self.high, out=features)
         return features
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what has been learned as arrays, for a model file.
+
+        Returns
+        -------
+        dict of str to array
+            Those of the standardizer, and of the bins "bin_column", int64, "bin_start" and "bin_width", float64, all
+            (bins,).
+        """
+        n = self.standardizer.mean.size
+        bins = (self.column[n:].astype(np.int64), self.start[0, n:], self.width[0, n:])
+        return self.standardizer.to_arrays() | dict(zip(_BIN_ARRAYS, bins, strict=True))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> BinnedStandardizer:
+        """Make the one that `to_arrays` described, to the same bits.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+            Perhaps from a stranger's file; they are copied.
+
+        Returns
+        -------
+        BinnedStandardizer
+            Ready to `transform`.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing or unknown, has another type or shape, or holds what no `fit` finds: a column that is
+            not there, numbers that are not finite, a width that is not above 0, or what `Standardizer.from_arrays`
+            refuses. The message names the array.
+        """
+        standardizer = Standardizer.from_arrays({key: arrays[key] for key in arrays if key not in _BIN_ARRAYS})
+        refuse_other_names({key: arrays[key] for key in arrays if key in _BIN_ARRAYS}, _BIN_ARRAYS)
+        n_columns = standardizer.mean.size
+        column = np.asarray(arrays["bin_column"])
+        if column.dtype != np.int64 or column.ndim != 1:
+            raise ValueError(
+                f"bin_column has the type {column.dtype} and the shape {column.shape}: expected int64, (n,)"
+            )
+        if column.size and not 0 <= column.min() <= column.max() < n_columns:
+            raise ValueError(f"bin_column is {column.min()} to {column.max()}: expected 0 to {n_columns - 1}")
+        start = checked_array(arrays, "bin_start", n=len(column))
+        width = checked_array(arrays, "bin_width", n=len(column), gt=0)
+        return cls._of_bins(standardizer, column.astype(np.intp), start, width)

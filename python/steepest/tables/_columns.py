@@ -17,12 +17,19 @@ from .._extras import import_pyarrow
 class Column(NamedTuple):
     """A column, read.
 
-    `kind` "number" has float64 values, NaN where one is missing; dates and times are microseconds. "text" and "boolean"
-    have codes into `labels`, -1 where one is missing. "empty" is a column without any value, of no type: all NaN.
+    Parameters
+    ----------
+    kind : {"number", "text", "boolean", "empty"}
+        The type of its values; "empty" is a column without a single value.
+    values : array of shape (n,)
+        "number": float64, NaN where one is missing; dates and times in microseconds, dates since 1970. "text" and
+        "boolean": whole numbers, places in `labels`, -1 where one is missing. "empty": NaN.
+    labels : sequence of str, default=()
+        The different labels of text, in any order; of "boolean" `BOOLEAN_LABELS`.
     """
 
     kind: Literal["number", "text", "boolean", "empty"]
-    values: NDArray[Any]  # (n,)
+    values: NDArray[Any]
     labels: Sequence[str] = ()
 
 
@@ -30,7 +37,29 @@ BOOLEAN_LABELS = ("false", "true")
 
 
 def open_table(table: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the columns of a table by name, not yet read; `names` are those of an array's columns."""
+    """Take a table apart into columns that are not yet read.
+
+    Parameters
+    ----------
+    table : pyarrow Table, pandas or polars DataFrame, dict of columns, or array of shape (n, columns)
+        Any of them; a data frame's index is left out.
+    names : sequence of str, optional
+        Names of an array's columns; by default f0, f1, ...
+
+    Returns
+    -------
+    dict of str to array
+        The columns by name, (n,), of NumPy or pyarrow.
+
+    Raises
+    ------
+    TypeError
+        If `table` is none of these.
+    ValueError
+        If the table has a wrong number of dimensions or columns, columns of different lengths, or a name twice.
+    ModuleNotFoundError
+        If a data frame is to be read and pyarrow is not installed.
+    """
     if isinstance(table, np.ndarray):
         if table.ndim != 2:
             raise ValueError(f"table has the shape {table.shape}: expected rows and columns")
@@ -55,7 +84,25 @@ def open_table(table: Any, names: Sequence[str] | None = None) -> dict[str, Any]
 
 
 def read_column(name: str, values: Any) -> Column:
-    """Read a column as numbers or labels; ValueError where it is neither, or holds an infinite number."""
+    """Read a column as numbers or labels.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column, for messages.
+    values : array of shape (n,)
+        Of NumPy or pyarrow, as `open_table` returns it.
+
+    Returns
+    -------
+    Column
+        "empty" if no value is there, of whatever type.
+
+    Raises
+    ------
+    ValueError
+        If the values are neither numbers, text, booleans nor dates, are a mixture of these, or one is infinite.
+    """
     column = _from_numpy(name, values) if isinstance(values, np.ndarray) else _from_arrow(name, values)
     if missing_in(column).all():
         return Column("empty", np.full(len(column.values), np.nan))
@@ -65,17 +112,29 @@ def read_column(name: str, values: Any) -> Column:
 
 
 def missing_in(column: Column) -> NDArray[np.bool_]:
-    """Return where a column has no value, shape (n,)."""
+    """Return where a column has no value, an array of booleans, (n,)."""
     return np.asarray(np.isnan(column.values) if column.kind in ("number", "empty") else column.values < 0)
 
 
 def read_target(name: str, values: Any) -> NDArray[Any]:
-    """Read a target as an array of its own type: whole numbers, floats, booleans or str objects.
+    """Read a target as an array of its own type.
+
+    Parameters
+    ----------
+    name : str
+        Name of the target, for messages.
+    values : array, list or column of length n
+        Numbers, text or booleans.
+
+    Returns
+    -------
+    array of shape (n,)
+        Whole numbers, floats, booleans or str objects.
 
     Raises
     ------
     ValueError
-        If it has another type, or a value is missing or infinite.
+        If the values have another type or dimension, or one is missing (the message has its row) or infinite.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__arrow_c_stream__"):
         values = import_pyarrow().chunked_array(values)
@@ -116,6 +175,7 @@ def _one_dimensional(name: str, values: Any) -> Any:
 
 
 def _arrow_columns(table: Any) -> dict[str, Any]:
+    """Return the columns of a data frame by name, as pyarrow's."""
     arrow = import_pyarrow()
     try:
         read = arrow.table(table)
@@ -131,6 +191,7 @@ def _arrow_columns(table: Any) -> dict[str, Any]:
 
 
 def _from_arrow(name: str, column: Any) -> Column:
+    """Read a column of pyarrow's."""
     arrow = import_pyarrow()
     types = arrow.types
     kind = column.type
@@ -156,6 +217,7 @@ def _from_arrow(name: str, column: Any) -> Column:
 
 
 def _arrow_labels(column: Any) -> Column:
+    """Read a column of text."""
     arrow = import_pyarrow()
     coded = column.cast(arrow.large_string()).combine_chunks().dictionary_encode()
     if isinstance(coded, arrow.ChunkedArray):  # of no rows
@@ -164,6 +226,7 @@ def _arrow_labels(column: Any) -> Column:
 
 
 def _from_numpy(name: str, values: NDArray[Any]) -> Column:
+    """Read a column of NumPy's; what is masked is missing."""
     if isinstance(values, np.ma.MaskedArray):
         masked, values = np.ma.getmaskarray(values), values.data.astype(object)
         values[masked] = None
@@ -185,6 +248,7 @@ def _from_numpy(name: str, values: NDArray[Any]) -> Column:
 
 
 def _from_objects(name: str, values: NDArray[Any]) -> Column:
+    """Read a column of Python objects, which must be of one kind but for the missing ones."""
     present = np.array([not is_missing(value) for value in values], dtype=bool)
     found = values[present]
     types = {type(value) for value in found}

@@ -1,32 +1,91 @@
-"""What estimators make of rows and options before they train: scales, merged rows, layers."""
+"""Columns standardized to mean 0 and standard deviation 1, with outliers limited."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .._blocks import blocks, by_blocks
 
-FURTHEST = 10.0  # standard deviations: an outlier says no more than this
+FURTHEST = 10.0  # standard deviations from the mean: an outlier counts as no more than this
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True)
-class Standardizer:
-    """Columns to mean 0 and standard deviation 1: ``(value - mean) / scale``."""
+def mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation of a column, however large its numbers are.
 
-    # One row each, (1, columns): with a row to predict, NumPy takes half the time where shapes are the same.
+    Parameters
+    ----------
+    values : array of float64, shape (n,)
+        The column; NaN where a value is missing, with one value at least.
+
+    Returns
+    -------
+    mean, scale : float
+        In the column's units; the scale is 1 where all values are equal.
+    """
+    present = values[~np.isnan(values)]
+    low, high = float(present.min()), float(present.max())
+    if low == high:
+        return low, 1.0
+    largest = max(abs(low), abs(high))
+    share = present / largest  # so that no sum and no square overflows
+    return largest * float(share.mean()), (largest * float(share.std())) or 1.0
+
+
+def standardize(
+    values: NDArray[np.float64], mean: float, scale: float, furthest: float = FURTHEST
+) -> NDArray[np.float64]:
+    """Return ``(value - mean) / scale`` of a column, (n,), within ``-furthest ... furthest``; NaN stays NaN."""
+    with np.errstate(over="ignore"):  # infinity is clipped
+        return clip_outliers((values - mean) / scale, furthest)
+
+
+def clip_outliers(z: NDArray[np.float64], furthest: float) -> NDArray[np.float64]:
+    """Return standardized numbers, of any shape, within ``-furthest ... furthest``."""
+    return np.clip(z, -furthest, furthest)
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """Columns to mean 0 and standard deviation 1: ``(value - mean) / scale``.
+
+    Parameters
+    ----------
+    mean, scale : array of float64, shape (1, columns)
+        In the units of each column; every scale is above 0.
+    furthest : float, default=inf
+        Standardized values are clipped to ``-furthest ... furthest`` standard deviations.
+    """
+
+    # One row each: with a row to predict, NumPy takes half the time where shapes are the same.
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     furthest: float = math.inf
 
     @classmethod
     def fit(cls, values: Any, weight: NDArray[Any] | None = None, furthest: float = math.inf) -> Standardizer:
-        """Learn from rows, (n, columns), dense or sparse, weighted by `weight`, (n,)."""
+        """Learn from rows; a constant column has the scale 1.
+
+        Parameters
+        ----------
+        values : array or CSR matrix, shape (n, columns)
+            Finite numbers.
+        weight : array of shape (n,), optional
+            How much each row counts; by default all count alike.
+        furthest : float, default=inf
+            As of the class.
+
+        Returns
+        -------
+        Standardizer
+            With means and standard deviations in float64.
+        """
         n = values.shape[0]
         weights = np.ones(n) if weight is None else np.asarray(weight, np.float64)
         share = weights / weights.sum()
@@ -43,26 +102,138 @@ class Standardizer:
         scale[scale <= _ROUNDING * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)] = 1.0
         return cls(mean[None], scale[None], furthest)
 
-    def apply(self, values: Any, dtype: Any = np.float32) -> NDArray[Any]:
-        """Return scaled rows; what is not finite stays so, for the network to refuse."""
-        return by_blocks(self.features, values, values.shape[1], dtype)
+    def transform(self, values: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Return standardized rows; what is not finite stays so, for the network to refuse.
 
-    def invert(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the numbers in their own units."""
-        return np.asarray(values.astype(np.float64) * self.scale + self.mean)
+        Parameters
+        ----------
+        values : array of shape (n, columns)
+            Dense rows.
+        dtype : type, default=float32
+            Of the result; it is computed in float64, a block of rows at a time.
 
-    def features(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return dense rows scaled, in float64."""
+        Returns
+        -------
+        array of shape (n, columns)
+            A new array.
+        """
+        return by_blocks(self.transform_float64, values, values.shape[1], dtype)
+
+    def transform_float64(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return dense rows, (n, columns), standardized in float64, all at once."""
         # All in one dtype and in place: a single row costs microseconds less.
         z: NDArray[np.float64] = values.astype(np.float64)
         z -= self.mean
         z /= self.scale
         # The quickest look at a single row, and without a copy; NaN is both the least and the greatest.
         if not (-self.furthest <= z.item(z.argmin()) and z.item(z.argmax()) <= self.furthest):
-            np.copyto(z, np.clip(z, -self.furthest, self.furthest), where=np.isfinite(z))
+            np.copyto(z, clip_outliers(z, self.furthest), where=np.isfinite(z))
         return z
+
+    def inverse_transform(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return standardized rows, (n, columns), in the columns' own units, in float64."""
+        return np.asarray(values.astype(np.float64) * self.scale + self.mean)
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of a row."""
+        return self.mean.size
+
+    @property
+    def n_features(self) -> int:
+        """Features of a row."""
+        return self.mean.size
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what has been learned as arrays, for a model file.
+
+        Returns
+        -------
+        dict of str to array
+            "mean" and "scale", (columns,), and "furthest", (); all float64.
+        """
+        return {"mean": self.mean[0], "scale": self.scale[0], "furthest": np.array(self.furthest, np.float64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> Standardizer:
+        """Make the standardizer that `to_arrays` described, to the same bits.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+            Perhaps from a stranger's file; they are copied.
+
+        Returns
+        -------
+        Standardizer
+            Ready to `transform`.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing or unknown, has another type or shape, or holds what no `fit` finds: numbers that are
+            not finite, a scale that is not above 0, a `furthest` that is not above 0. The message names the array.
+        """
+        refuse_other_names(arrays, ("mean", "scale", "furthest"))
+        mean = checked_array(arrays, "mean")
+        if not len(mean):
+            raise ValueError("mean has no numbers: expected one for each column")
+        scale = checked_array(arrays, "scale", n=len(mean), gt=0)
+        furthest = np.asarray(arrays["furthest"])
+        if furthest.shape != () or furthest.dtype != np.float64 or not furthest > 0:
+            raise ValueError(f"furthest is {furthest!r}: expected one float64 number > 0, perhaps inf")
+        return cls(mean[None], scale[None], float(furthest))
 
 
 def feature_scale(values: Any, weight: NDArray[Any] | None) -> Standardizer:
-    """Learn the scale of features."""
+    """Learn how to standardize features, (n, columns), dense or sparse, with outliers limited to `FURTHEST`."""
     return Standardizer.fit(values, weight, FURTHEST)
+
+
+def refuse_other_names(arrays: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Raise a ValueError where a file's arrays are not exactly those of these names."""
+    for name in names:
+        if name not in arrays:
+            raise ValueError(f"there is no array {name}: expected {', '.join(names)}")
+    for name in arrays:
+        if name not in names:
+            raise ValueError(f"the array {name} is unknown: expected {', '.join(names)}")
+
+
+def checked_array(
+    arrays: Mapping[str, Any], name: str, *, n: int | None = None, gt: float = -math.inf
+) -> NDArray[np.float64]:
+    """Return a copy of one array of a file.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        All of them.
+    name : str
+        Which one.
+    n : int, optional
+        How many numbers it must have; by default any number of them.
+    gt : float, default=-inf
+        What each number must be above.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If the array is not of float64 and one dimension, has not `n` numbers, or one is not finite or not above `gt`.
+    """
+    values = np.asarray(arrays[name])
+    if values.dtype != np.float64:
+        raise ValueError(f"{name} has the type {values.dtype}: expected float64")
+    if values.ndim != 1 or (n is not None and len(values) != n):
+        raise ValueError(f"{name} has the shape {values.shape}: expected {f'({n},)' if n is not None else '(n,)'}")
+    wrong = ~(np.isfinite(values) & (values > gt))
+    if wrong.any():
+        i = int(wrong.argmax())
+        wanted = "a finite number" + (f" > {gt:g}" if math.isfinite(gt) else "")
+        raise ValueError(f"{name} is {values[i]:g} at place {i} (the first is 0): expected {wanted}")
+    return values.copy()

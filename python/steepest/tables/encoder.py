@@ -1,9 +1,9 @@
-"""Raw tables to float32 rows and back: what is learnt from the training rows, kept with the model as plain JSON."""
+"""Raw tables to float32 rows, and outputs back to labels or units; learned from training rows, kept as plain JSON."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,48 +13,63 @@ from ._columns import Column, missing_in, open_table, read_column, read_target
 from .features import LabelFeatures, NumberFeatures
 from .targets import TASKS, Classes, Task, Units, infer_task
 
+Features: TypeAlias = NumberFeatures | LabelFeatures
+Target: TypeAlias = Classes | Units
+
+# The types that a model file may name.
+_FEATURES: dict[str, type[Features]] = {"NumberFeatures": NumberFeatures, "LabelFeatures": LabelFeatures}
+_TARGETS: dict[str, type[Target]] = {"Classes": Classes, "Units": Units}
+_RENAMED: dict[str, str] = {}  # the old name of a class, as files of older versions have it, and its name now
+
 
 class TableEncoder:
     """Turn raw tables into the rows a network wants, and its outputs into labels or units.
 
-    Numbers are standardised, with mean and variance in float64, and also spread over bins, each of which goes from 0
+    Numbers are standardized, with mean and variance in float64, and also spread over bins, each of which goes from 0
     to 1 between two quantiles of the training rows: so a network need not build the steep parts of a function out of
     many smooth ones. A missing number becomes the mean, with an indicator feature where training had missing ones.
     Dates and times count as numbers. Text and booleans become one feature for each label, and an "unseen" slot for
     other labels and missing ones. A column without any value in training is left out.
 
-    Everything is learnt from training rows alone and kept as plain JSON by `to_dict`, in a model file as
+    Everything is learned from training rows alone and kept as plain JSON by `to_dict`, in a model file as
     ``network.preprocessing``. No table is ever modified.
 
     Parameters
     ----------
-    bins : int
+    bins : int, default=32
         The most bins of a column of numbers; fewer where a bin would have under 32 training rows, none for 0.
 
     Attributes
     ----------
     columns : tuple
-        How each column is turned into features, in order.
+        A `NumberFeatures` or `LabelFeatures` for each column, in order.
     target : Classes or Units
-        How the target is encoded.
+        The encoding of the target.
     target_name : str
-        What the target is called.
+        Name of the target.
     bins : int
         As given.
+
+    Raises
+    ------
+    TypeError
+        If `bins` is not a whole number.
+    ValueError
+        If `bins` is below 0.
 
     Examples
     --------
     >>> from steepest.tables import TableEncoder
-    >>> table = {"size": [1.0, 2.0, None, 3.0], "colour": ["red", "blue", "red", None]}
+    >>> table = {"size": [1.0, 2.0, None, 3.0], "color": ["red", "blue", "red", None]}
     >>> encoder = TableEncoder().fit(table, [10.0, 20.0, 15.0, 30.0], "regression")
     >>> encoder.feature_names
-    ['size', 'size is missing', 'colour=blue', 'colour=red', 'colour is unseen']
+    ['size', 'size is missing', 'color=blue', 'color=red', 'color is unseen']
     >>> encoder.transform(table).shape
     (4, 5)
     """
 
-    columns: tuple[NumberFeatures | LabelFeatures, ...]
-    target: Classes | Units
+    columns: tuple[Features, ...]
+    target: Target
     target_name: str
 
     def __init__(self, *, bins: int = 32) -> None:
@@ -76,13 +91,13 @@ class TableEncoder:
         table : pyarrow Table, pandas or polars DataFrame, dict of columns, or array of shape (n, columns)
             The rows.
         target_values : array, list or column of length n
-            What is to be predicted: no value may be missing.
-        task : {"auto", "classification", "regression"}
-            See `infer_task`.
+            The values to predict; none may be missing.
+        task : {"auto", "classification", "regression"}, default="auto"
+            For "auto" see `infer_task`.
         target_name : str, optional
-            What the target is called in messages; a column of this name is no feature.
-        rows : array of int, optional
-            Places of the training rows; by default all rows are.
+            Name of the target in messages, by default "target"; a column of this name is no feature.
+        rows : array of int, shape (k,), optional
+            Numbers of the training rows; by default all rows are.
 
         Returns
         -------
@@ -91,8 +106,11 @@ class TableEncoder:
 
         Raises
         ------
+        TypeError
+            If `table` is no table.
         ValueError
-            If a column or the target cannot be read, or does not suit the task; nothing has changed then.
+            If a column or the target cannot be read, their lengths differ, the target has a missing value or does not
+            suit the task, or no training row or no column with values is there; nothing has changed then.
         """
         choice("task", task, TASKS)
         name = "target" if target_name is None else target_name
@@ -106,7 +124,7 @@ class TableEncoder:
             raise ValueError("table has no training rows: expected at least one")
         values = values[chosen]
         if (infer_task(name, values) if task == "auto" else task) == "classification":
-            target: Classes | Units = Classes.fit(name, values)
+            target: Target = Classes.fit(name, values)
         else:
             target = Units.fit(name, values)
         features = [self._fit_column(key, read_column(key, column), chosen) for key, column in columns.items()]
@@ -121,19 +139,22 @@ class TableEncoder:
 
         Parameters
         ----------
-        table : as in `fit`
+        table : pyarrow Table, pandas or polars DataFrame, dict of columns, or array of shape (n, columns)
             The rows, with all columns of training in any order; others are ignored. An array must have the same
             columns in the same order.
 
         Returns
         -------
-        array of shape (n, n_features), float32
+        array of float32, shape (n, n_features)
             The features.
 
         Raises
         ------
+        TypeError
+            If `table` is no table.
         ValueError
-            If a column is missing, or holds another kind of value than in training: the message has its name.
+            If a column is missing, holds another kind of value than in training, or an infinite number: the message has
+            its name.
         """
         names = [column.name for column in self.columns]
         columns = open_table(table, names if isinstance(table, np.ndarray) else None)
@@ -150,7 +171,7 @@ class TableEncoder:
         return out
 
     def encode_target(self, target_values: Any) -> NDArray[Any]:
-        """Turn targets into what the network is trained on.
+        """Turn targets into the class numbers or standardized numbers that the network is trained on.
 
         Parameters
         ----------
@@ -160,27 +181,38 @@ class TableEncoder:
         Returns
         -------
         array of shape (n,)
-            Classification: places of the labels in the sorted classes, int64. Regression: standardised, float64.
+            Classification: places of the labels in the sorted classes, int64. Regression: standardized, float64.
 
         Raises
         ------
         ValueError
-            If a value is missing, of another kind, or a label that training had not.
+            If a value is missing or infinite, of another kind than in training, or a label that training had not.
         """
         return self.target.encode(self.target_name, read_target(self.target_name, target_values))
 
     def decode_target(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Turn a network's outputs, shape (n, n_outputs), into labels of their own type or numbers in units, (n,)."""
+        """Turn a network's outputs into predictions.
+
+        Parameters
+        ----------
+        outputs : array of shape (n, n_outputs)
+            Logits, or standardized numbers.
+
+        Returns
+        -------
+        array of shape (n,)
+            Labels of their own type, or numbers in the target's units, float64.
+        """
         return self.target.decode(outputs)
 
     @property
     def task(self) -> Task:
-        """What the network is to do."""
+        """The kind of the target, "classification" or "regression"."""
         return "classification" if isinstance(self.target, Classes) else "regression"
 
     @property
     def n_features(self) -> int:
-        """Numbers in a row that `transform` returns."""
+        """Number of features, the columns of what `transform` returns."""
         return sum(column.n_features for column in self.columns)
 
     @property
@@ -190,7 +222,7 @@ class TableEncoder:
 
     @property
     def feature_names(self) -> list[str]:
-        """What each feature is."""
+        """The name of each feature, (n_features,): its column, and the bin or label."""
         names: list[str] = []
         for column in self.columns:
             if isinstance(column, LabelFeatures):
@@ -202,7 +234,7 @@ class TableEncoder:
         return names
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what has been learnt as plain JSON values."""
+        """Return all that has been learned as plain JSON values."""
         return {
             "type": "TableEncoder",
             "bins": self.bins,
@@ -218,7 +250,7 @@ class TableEncoder:
         Parameters
         ----------
         data : dict
-            Perhaps from a stranger's file.
+            Plain JSON values, perhaps from a stranger's file.
 
         Returns
         -------
@@ -228,19 +260,17 @@ class TableEncoder:
         Raises
         ------
         ValueError
-            If `data` does not describe one.
+            If a name is missing or unknown, or a value is not one that `to_dict` writes.
         """
         try:
-            if data["type"] != cls.__name__ or not data["columns"]:
+            if _RENAMED.get(data["type"], data["type"]) != cls.__name__ or not data["columns"]:
                 raise ValueError("expected the columns of a TableEncoder")
             encoder = cls(bins=data["bins"])
-            kinds: dict[str, Any] = {"NumberFeatures": NumberFeatures, "LabelFeatures": LabelFeatures}
-            encoder.columns = tuple(from_dict(column, kinds, "column") for column in data["columns"])
+            encoder.columns = tuple(from_dict(column, _FEATURES, "column", _RENAMED) for column in data["columns"])
             if len({column.name for column in encoder.columns}) < len(encoder.columns):
-                raise ValueError("a column stands twice")
+                raise ValueError("a column occurs twice")
             encoder.target_name = text("target_name", data["target_name"])
-            targets: dict[str, Any] = {"Classes": Classes, "Units": Units}
-            encoder.target = from_dict(data["target"], targets, "target")
+            encoder.target = from_dict(data["target"], _TARGETS, "target", _RENAMED)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"the preprocessing describes no table: {reason}") from error
@@ -252,7 +282,8 @@ class TableEncoder:
             return f"TableEncoder(bins={self.bins})"
         return f"<TableEncoder: {len(self.columns)} columns -> {self.n_features} features, {self.task}>"
 
-    def _fit_column(self, name: str, column: Column, rows: NDArray[Any]) -> NumberFeatures | LabelFeatures | None:
+    def _fit_column(self, name: str, column: Column, rows: NDArray[Any]) -> Features | None:
+        """Learn a column from training rows; None where it has no value in any of them."""
         values = column.values[rows]
         if missing_in(column)[rows].all():
             return None

@@ -1,4 +1,4 @@
-"""What a column of a table becomes: numbers, or labels."""
+"""The features of a single column of a table: of numbers, or of labels."""
 
 from __future__ import annotations
 
@@ -14,26 +14,34 @@ from .._validation import Spec, choice, flag, number, text
 from ..files import is_number
 from ._bins import quantile_edges
 from ._columns import Column
-from ._scaling import FURTHEST
+from ._scaling import mean_and_scale, standardize
 
 _MOST_LABELS = 256  # one-hot features of a column; rarer labels share the unseen slot
 
 
 @dataclass(frozen=True, repr=False)
 class NumberFeatures(Spec):
-    """A column of numbers: standardised, in bins, and with an indicator if some were missing in training.
+    """A column of numbers: standardized, in bins, and with an indicator if some were missing in training.
 
     Parameters
     ----------
     name : str
         Name of the column.
     mean, scale : float
-        Feature 0 is ``z = (value - mean) / scale``, at most 10 from zero; a missing value has z = 0.
-    edges : sequence of float
-        Increasing, in units of z. Each pair of neighbours a < b adds the feature ``(z - a) / (b - a)``, clipped to
+        In the column's units, scale > 0. Feature 0 is ``z = (value - mean) / scale``, clipped to -10 ... 10; a missing
+        value has z = 0.
+    edges : sequence of float, default=()
+        Increasing, in units of z. Each pair of neighbors a < b adds the feature ``(z - a) / (b - a)``, clipped to
         0 ... 1 (piecewise linear encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features").
-    indicator : bool
-        Whether the last feature is 1 where the value is missing, else 0.
+    indicator : bool, default=False
+        Whether there is a last feature, 1 where the value is missing, else 0.
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If a number is not finite, `scale` is not above 0, or `edges` do not increase.
     """
 
     name: str
@@ -52,29 +60,51 @@ class NumberFeatures(Spec):
 
     @classmethod
     def fit(cls, name: str, values: NDArray[np.float64], bins: int) -> NumberFeatures:
-        """Learn from training values, of which at least one is there."""
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+        values : array of float64, shape (n,)
+            In the column's units; NaN where one is missing, but one is there at least.
+        bins : int
+            The most bins, see `steepest.tables.TableEncoder`.
+
+        Returns
+        -------
+        NumberFeatures
+            With an indicator if a value is missing.
+        """
         present = values[~np.isnan(values)]
-        indicator = len(present) < len(values)
-        low, high = float(present.min()), float(present.max())
-        if low == high:
-            return cls(name, low, 1.0, indicator=indicator)
-        largest = max(abs(low), abs(high))
-        share = present / largest  # so that no sum and no square overflows
-        column = cls(name, largest * float(share.mean()), (largest * float(share.std())) or 1.0)
-        edges = quantile_edges(column._standardise(present), bins)
-        return cls(name, column.mean, column.scale, edges, indicator)
+        mean, scale = mean_and_scale(present)
+        edges = quantile_edges(standardize(present, mean, scale), bins)
+        return cls(name, mean, scale, edges, indicator=len(present) < len(values))
 
     @property
     def n_features(self) -> int:
-        """How many features the column becomes."""
+        """Number of features of the column."""
         return 1 + max(len(self.edges) - 1, 0) + self.indicator
 
     def fill(self, column: Column, out: NDArray[np.float32]) -> None:
-        """Write the features into `out`, of shape (n, n_features)."""
+        """Write the features of rows.
+
+        Parameters
+        ----------
+        column : Column
+            The rows, (n,), as `read_column` returns them.
+        out : array of float32, shape (n, n_features)
+            Is overwritten.
+
+        Raises
+        ------
+        ValueError
+            If the column holds labels.
+        """
         if column.kind not in ("number", "empty"):
             odd = next((label for label in column.labels if not is_number(label)), column.labels[0])
             raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
-        z = self._standardise(column.values)
+        z = standardize(column.values, self.mean, self.scale)
         missing = np.isnan(z)
         z[missing] = 0.0
         out[:, 0] = z
@@ -82,10 +112,6 @@ class NumberFeatures(Spec):
             out[:, i] = np.clip((z - a) / (b - a), 0, 1)
         if self.indicator:
             out[:, -1] = missing
-
-    def _standardise(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(over="ignore"):  # infinity is clipped
-            return np.clip((values - self.mean) / self.scale, -FURTHEST, FURTHEST)
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,9 +123,16 @@ class LabelFeatures(Spec):
     name : str
         Name of the column.
     kind : {"text", "boolean"}
-        What it held in training.
+        The type of its values in training.
     labels : sequence of str
         The labels, each with a feature, in this order; the last feature is the unseen slot.
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If `kind` is another one, or a label occurs twice.
     """
 
     name: str
@@ -110,23 +143,51 @@ class LabelFeatures(Spec):
         """Check the arguments."""
         labels = tuple(text("labels", label) for label in self.labels)
         if len(set(labels)) < len(labels):
-            raise ValueError(f"labels of column {self.name!r} stand twice")
+            raise ValueError(f"labels of column {self.name!r} hold one twice: expected different ones")
         self._set(name=text("name", self.name), kind=choice("kind", self.kind, ("text", "boolean")), labels=labels)
 
     @classmethod
     def fit(cls, name: str, column: Column, codes: NDArray[Any]) -> LabelFeatures:
-        """Learn from training rows, which have `codes` into the labels of `column`."""
+        """Learn from training rows: the 256 most frequent labels have a feature of their own.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+        column : Column
+            Of text, or true and false: has the labels.
+        codes : array of int, shape (n,)
+            Places of the training rows' labels in those of `column`; -1 where one is missing.
+
+        Returns
+        -------
+        LabelFeatures
+            With labels in alphabetical order.
+        """
         counts = np.bincount(codes[codes >= 0], minlength=len(column.labels))
         common = np.argsort(-counts, kind="stable")[:_MOST_LABELS]
         return cls(name, column.kind, sorted(column.labels[i] for i in common if counts[i]))
 
     @property
     def n_features(self) -> int:
-        """How many features the column becomes."""
+        """Number of features of the column."""
         return len(self.labels) + 1
 
     def fill(self, column: Column, out: NDArray[np.float32]) -> None:
-        """Write the features into `out`, of shape (n, n_features)."""
+        """Write the features of rows.
+
+        Parameters
+        ----------
+        column : Column
+            The rows, (n,), as `read_column` returns them.
+        out : array of float32, shape (n, n_features)
+            Is overwritten.
+
+        Raises
+        ------
+        ValueError
+            If the column holds numbers.
+        """
         unseen = len(self.labels)
         if column.kind == "number":
             raise ValueError(f"column {self.name!r} is numbers: expected {self.kind} as in training")

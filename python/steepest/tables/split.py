@@ -1,4 +1,4 @@
-"""Rows held out."""
+"""Rows drawn at random and held out of training."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ def split_rows(
     Parameters
     ----------
     rows : array of int, shape (n,)
-        Places of the rows.
+        Row numbers, all different.
     share : float
-        The share to hold out, 0 < share < 1.
+        The share of them to hold out, 0 < share < 1.
     seed : int
-        Seed of the draw.
+        Seed of the draw, >= 0.
     labels : array of shape (n,), optional
         Classes of the rows: every class is held out by its share as nearly as possible, but never the last row of one.
-    part : int
+        By default classes play no part.
+    part : int, default=0
         Which part of the same draw to hold out: parts 0, 1, ... have no row in common until their shares add up to 1.
 
     Returns
     -------
     kept, held : arrays of int
-        The places of both parts, in order.
+        The row numbers of both parts, each in the order of `rows`.
 
     Raises
     ------
+    TypeError
+        If `share` is not a number.
     ValueError
-        If a part would have no rows.
+        If `share` is not between 0 and 1, or if rounding leaves one of the two parts without rows.
     """
     n_held = round(number("share", share, gt=0, lt=1) * len(rows))
     order = np.random.default_rng(seed).permutation(len(rows))

@@ -1,4 +1,4 @@
-"""What is to be predicted: classes, or a number in its units."""
+"""Targets: classes, or a quantity in its units; encoded for the network, and decoded from its outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._validation import Spec, number, text
 from ..files import is_number
-from .features import NumberFeatures
+from ._scaling import mean_and_scale
 
 Task: TypeAlias = Literal["classification", "regression"]
 
@@ -31,6 +31,13 @@ class Classes(Spec):
         The different labels, sorted, at least two: text, booleans or numbers.
     dtype : str
         Their NumPy type; "object" for text.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is not text, or no type of NumPy's.
+    ValueError
+        If the labels are fewer than two, not sorted or not different, or not all of this type.
     """
 
     labels: Sequence[Any]
@@ -51,7 +58,25 @@ class Classes(Spec):
 
     @classmethod
     def fit(cls, name: str, values: NDArray[Any]) -> Classes:
-        """Learn from the training rows' labels."""
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        name : str
+            Name of the target, for messages.
+        values : array of shape (n,)
+            The rows' labels, in their own type.
+
+        Returns
+        -------
+        Classes
+            All labels that occur.
+
+        Raises
+        ------
+        ValueError
+            If there is one label only, or if a label is a number that is not whole.
+        """
         found = np.unique(values)
         if len(found) < 2:
             raise ValueError(f"target {name!r} is {found.tolist()} in all rows: expected two classes or more")
@@ -66,11 +91,29 @@ class Classes(Spec):
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs the network needs."""
+        """Outputs that the network needs: a logit for each label."""
         return len(self.labels)
 
     def encode(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the place of each label, shape (n,)."""
+        """Return the class numbers that the network is trained on.
+
+        Parameters
+        ----------
+        name : str
+            Name of the target, for messages.
+        values : array of shape (n,)
+            Labels.
+
+        Returns
+        -------
+        array of int64, shape (n,)
+            Places of the labels in `labels`, from 0.
+
+        Raises
+        ------
+        ValueError
+            If a label is none of `labels`; the message has its row.
+        """
         classes = self.array
         if (classes.dtype.kind == "O") != (values.dtype.kind == "O"):
             raise ValueError(f"target {name!r} has the type {values.dtype}: expected labels such as {self.labels[0]!r}")
@@ -82,7 +125,7 @@ class Classes(Spec):
         return places.astype(np.int64)
 
     def decode(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the label with the highest logit of each row, shape (n,)."""
+        """Return the labels, (n,), with the highest of the logits, (n, n_outputs)."""
         return np.asarray(self.array[outputs.argmax(axis=1)])
 
 
@@ -93,7 +136,14 @@ class Units(Spec):
     Parameters
     ----------
     mean, scale : float
-        In the target's units.
+        In the target's units; scale > 0.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a number.
+    ValueError
+        If one of them is not finite, or `scale` is not above 0.
     """
 
     mean: float
@@ -105,30 +155,65 @@ class Units(Spec):
 
     @classmethod
     def fit(cls, name: str, values: NDArray[Any]) -> Units:
-        """Learn from the training rows' values."""
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        name : str
+            Name of the target, for messages.
+        values : array of shape (n,)
+            The rows' numbers, in the target's units.
+
+        Returns
+        -------
+        Units
+            The mean and the standard deviation.
+
+        Raises
+        ------
+        ValueError
+            If `values` are not numbers.
+        """
         if values.dtype.kind not in "iuf":
             raise ValueError(f"target {name!r} holds {_kind_name(values)}: expected numbers for a regression")
-        column = NumberFeatures.fit(name, values.astype(np.float64), bins=0)
-        return cls(column.mean, column.scale)
+        return cls(*mean_and_scale(values.astype(np.float64)))
 
     @property
     def n_outputs(self) -> int:
-        """How many outputs the network needs."""
+        """Outputs that the network needs: one."""
         return 1
 
     def encode(self, name: str, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the standardised values, shape (n,)."""
+        """Return the standardized values that the network is trained on.
+
+        Parameters
+        ----------
+        name : str
+            Name of the target, for messages.
+        values : array of shape (n,)
+            Numbers, in the target's units.
+
+        Returns
+        -------
+        array of float64, shape (n,)
+            ``(value - mean) / scale``.
+
+        Raises
+        ------
+        ValueError
+            If `values` are not numbers.
+        """
         if values.dtype.kind not in "iuf":
             raise ValueError(f"target {name!r} holds {_kind_name(values)}: expected numbers")
         return (values.astype(np.float64) - self.mean) / self.scale
 
     def decode(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """Return values in the target's units, shape (n,)."""
+        """Return a network's outputs, (n, 1), in the target's units: an array of float64, (n,)."""
         return self.mean + self.scale * outputs[:, 0].astype(np.float64)
 
 
 def infer_task(name: str, values: NDArray[Any]) -> Task:
-    """Tell what to do with a target.
+    """Tell whether a target is to be classified or regressed.
 
     Text and booleans are classes; whole numbers too, if there are at most 20 different ones and at least four rows for
     each on average. All else is a quantity.
@@ -136,9 +221,9 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
     Parameters
     ----------
     name : str
-        What the target is called.
+        Name of the target, for messages.
     values : array of shape (n,)
-        Its values, in their own type.
+        Its values, in their own type: text, booleans or numbers.
 
     Returns
     -------
@@ -148,7 +233,8 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
     Raises
     ------
     ValueError
-        If it is text with hardly a label that repeats, such as names or numbers with a stray letter among them.
+        If it is text of more than 20 different values, and of more than one for each four rows, such as names, or
+        numbers with a stray letter among them.
     """
     if values.dtype.kind == "f":
         return "regression"
@@ -165,4 +251,5 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
 
 
 def _kind_name(values: NDArray[Any]) -> str:
+    """Name the type of labels that are no numbers."""
     return "text" if values.dtype.kind == "O" else "true and false"

@@ -1,6 +1,7 @@
-"""The ways to walk: what the order of updates does to the cost, and what each way costs beside a plain step.
+"""Updates layer by layer and of fractions: what they do to the cost, and the time of such a step beside a plain one.
 
-And what it costs to watch. `python bench/walks.py` prints three tables; ``--write`` puts them into bench/README.md.
+And the time that a recorder adds. `python bench/layerwise.py` prints three tables; ``--write`` puts them into
+bench/README.md.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ def main() -> None:
         lines += watched_rows(count, 3 * options.rounds)
     print("\n".join(lines))
     if options.write:
-        report.put("walks", lines)
+        report.put("layerwise", lines)
 
 
 if __name__ == "__main__":
