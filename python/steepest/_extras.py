@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 
 # The extra of each package, as in pyproject.toml.
-_EXTRAS = {"matplotlib": "plot", "pyarrow": "tables", "tensorboardX": "callbacks", "tqdm": "callbacks"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "pyarrow": "tables",
+    "scikit-learn": "sklearn",
+    "tensorboardX": "callbacks",
+    "tqdm": "callbacks",
+}
 
 
 def require(module: str, package: str, who: str) -> Any:

@@ -22,7 +22,17 @@ from .schedules import cosine
 from .tables import Classes, TableEncoder, Task, split_rows
 from .training import Trainer
 
-__all__ = ["LOSSES", "Recipe", "build_layers", "probabilities", "score", "silence_unseen", "split_rows"]
+__all__ = [
+    "LOSSES",
+    "Recipe",
+    "build_layers",
+    "class_scores",
+    "number_scores",
+    "probabilities",
+    "score",
+    "silence_unseen",
+    "split_rows",
+]
 
 LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
 
@@ -254,14 +264,36 @@ def score(encoder: TableEncoder, outputs: NDArray[Any], target: NDArray[Any]) ->
     """
     truth = encoder.target.encode(encoder.target_name, target)
     if isinstance(encoder.target, Classes):
-        of_truth = log_softmax(outputs.astype(np.float64))[np.arange(len(truth)), truth]
-        return {
-            "accuracy": float(np.mean(outputs.argmax(axis=1) == truth)),
-            "log_loss": -float(of_truth.mean()),
-            "majority_accuracy": float(np.bincount(truth).max() / len(truth)),
-        }
-    error = encoder.decode_target(outputs) - target
-    spread = float(np.sum((target - np.mean(target, dtype=np.float64)) ** 2.0))
+        return class_scores(outputs, truth)
+    return number_scores(encoder.decode_target(outputs), target)
+
+
+def class_scores(logits: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
+    """Measure logits or logarithms of probabilities, (n, n_classes), by the places of the right classes, (n,).
+
+    Returns
+    -------
+    dict of str to float
+        "accuracy", "log_loss" and "majority_accuracy", as of `score`.
+    """
+    of_truth = log_softmax(logits.astype(np.float64))[np.arange(len(truth)), truth]
+    return {
+        "accuracy": float(np.mean(logits.argmax(axis=1) == truth)),
+        "log_loss": -float(of_truth.mean()),
+        "majority_accuracy": float(np.bincount(truth).max() / len(truth)),
+    }
+
+
+def number_scores(predicted: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
+    """Measure predicted numbers, (n,), by the true ones, (n,).
+
+    Returns
+    -------
+    dict of str to float
+        "r2" (NaN if the truth is constant), "rmse" and "mae".
+    """
+    error = predicted - truth
+    spread = float(np.sum((truth - np.mean(truth, dtype=np.float64)) ** 2.0))
     return {
         "r2": 1 - float(np.sum(error**2)) / spread if spread else math.nan,
         "rmse": math.sqrt(float(np.mean(error**2))),

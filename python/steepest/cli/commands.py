@@ -5,27 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import sys
-import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 
-from .. import files
 from .._core import __version__, build_info
+from .._extras import require
 from .._safe_io import write_atomically
-from .._validation import choice, integer, number
-from ..callbacks import History
-from ..network import Network, load
-from ..recipe import Recipe, probabilities, score
-from ..tables import TASKS, Classes, LabelFeatures, TableEncoder, infer_task
-from ..tables._columns import read_target
-from ..tables.split import split_rows
-from .console import ProgressBar, print_numbers
+from .._validation import integer, number
+from ..files import read_table
+from ..network import Network
+from ..tables import LabelFeatures
+from .console import as_field, print_numbers
 
 app = typer.Typer(
     add_completion=False,
@@ -33,9 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train dense neural networks on the CPU and use them.",
 )
-
-_FEWEST_ROWS = 10
-_VALIDATION_SHARE = 0.1  # of the rows that are not held out
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `steepest train` wrote.")]
 TablePath = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV (perhaps gzipped) or Parquet file.")]
@@ -74,26 +64,17 @@ def train(
     delimiter: Delimiter = ",",
 ) -> None:
     """Train a network on a table, and measure it on rows that it has never seen."""
+    _require_sklearn()
+    from ._training import Job
+
     asked = _asked(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     _check_folder(out)
     console = _console()
-    job = _job(table, target, task, holdout, seed, delimiter, console, asked)
-    start = time.perf_counter()
-    network, history = job.recipe.train(
-        *job.rows("training"),
-        job.rows("validation"),
-        task=job.encoder.task,
-        n_outputs=job.encoder.n_outputs,
-        seed=seed,
-        callbacks=[_progress(job.encoder)],
-    )
-    _print_trained(console, history, time.perf_counter() - start)
-    held, _ = job.rows("held")
-    numbers = score(job.encoder, network.predict(held), job.truth[job.places["held"]])
-    print_numbers(console, f"On the {len(held):,} held-out rows", numbers)
-    network.preprocessing = job.encoder.to_dict()
-    network.save(out)
+    read = read_table(table, delimiter=_character(delimiter))
+    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed)
+    estimator, _ = job.fit(console, asked, seed)
+    estimator.save(out)
     console.print(f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv", soft_wrap=True)
 
 
@@ -105,34 +86,43 @@ def predict(
     delimiter: Delimiter = ",",
 ) -> None:
     """Predict every row of a table: CSV with a prediction column, and probabilities of classes."""
-    network, encoder = _load(model)
-    outputs = network.predict(encoder.transform(_read(encoder, table, delimiter)))
-    names, columns = ["prediction"], [[_field(value) for value in encoder.decode_target(outputs).tolist()]]
-    if isinstance(encoder.target, Classes):
-        names += [f"probability_{_field(label)}" for label in encoder.target.labels]
-        columns += [[f"{share:.6g}" for share in column] for column in probabilities(outputs).T.tolist()]
+    _require_sklearn()
+    from ._models import load_model, predictions, read_for, rows_for
+
+    read = load_model(model)
+    rows = rows_for(read, read_for(read, table, _character(delimiter)), table)
+    columns = predictions(read, rows)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerow(columns)
+    writer.writerows(zip(*([_field(name, value) for value in column] for name, column in columns.items()), strict=True))
     if out is None:
         sys.stdout.write(text.getvalue())
         sys.stdout.flush()  # here, where a closed pipe can still be dealt with
-    else:
-        write_atomically(out, text.getvalue().encode())
-        _console().print(f"Wrote {len(outputs):,} predictions of {encoder.target_name} to {out}", soft_wrap=True)
+        return
+    write_atomically(out, text.getvalue().encode())
+    n, target = len(next(iter(columns.values()))), getattr(read, "target_name_", None)
+    of = f" of {target}" if target else ""
+    _console().print(f"Wrote {n:,} predictions{of} to {out}", soft_wrap=True)
 
 
 @app.command()
-def evaluate(model: ModelPath, table: TablePath, delimiter: Delimiter = ",") -> None:
+def evaluate(
+    model: ModelPath,
+    table: TablePath,
+    target: Annotated[
+        str | None, typer.Option(help="Name of the column to predict; by default as in training.")
+    ] = None,
+    delimiter: Delimiter = ",",
+) -> None:
     """Measure a model on the rows of a table that has the target's column."""
-    network, encoder = _load(model)
-    read = _read(encoder, table, delimiter)
-    truth = _target_of(read, encoder.target_name, table)
-    if not len(truth):
-        raise ValueError(f"{table}: no rows: expected at least one")
-    numbers = score(encoder, network.predict(encoder.transform(read)), truth)
-    print_numbers(_console(), f"{encoder.target_name} in {len(truth):,} rows of {table}", numbers)
+    _require_sklearn()
+    from ._models import load_estimator, measured_rows, score
+
+    estimator = load_estimator(model)
+    name, rows, truth = measured_rows(estimator, table, _character(delimiter), target)
+    numbers = score(estimator, rows, name, truth)
+    print_numbers(_console(), f"{name} in {len(truth):,} rows of {table}", numbers)
 
 
 @app.command()
@@ -171,8 +161,7 @@ def explain(
     elif model is not None:
         page = _page_of_model(model, table, delimiter, console)
     elif target is not None:
-        job = _job(table, target, task, holdout, seed, delimiter, console, asked)
-        page = _page_of_training(job, seed, table, console)
+        page = _page_of_training(table, target, task, holdout, asked, seed, delimiter, console)
     else:
         raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model")
     write_atomically(out, page.encode())
@@ -186,104 +175,75 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
         for name, value in build_info().items():
             print(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
         return
-    network = load(model)
-    print(network)
-    if network.preprocessing is None:
+    _require_sklearn()
+    from ._models import describe_task, encoder_of, load_model
+
+    read = load_model(model)
+    if isinstance(read, Network):
+        print(read)
         return
-    encoder = _encoder_of(network, model)
-    print(f"\n{encoder.task} of {encoder.target_name}{_classes_of(encoder)}, from the columns")
-    for column in encoder.columns:
+    if len(read.networks_) > 1:
+        print(f"{len(read.networks_)} networks, of which this is the first:")
+    print(read.network_)
+    encoder = encoder_of(read)
+    print(f"\n{describe_task(read)}, from {read.n_features_in_} columns{' of numbers' if encoder is None else ':'}")
+    for column in () if encoder is None else encoder.columns:
         kind = f"{column.kind}, {len(column.labels)} labels" if isinstance(column, LabelFeatures) else "numbers"
         print(f"  {column.name} ({kind}; {column.n_features} features)")
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A table made ready for training: its rows as features, and which of them are for what."""
+def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -> str:
+    _require_sklearn()
+    from ..explain import table_page, table_subject
+    from ._models import encoder_with_target, load_estimator, measured_rows, score
 
-    recipe: Recipe
-    encoder: TableEncoder
-    x: NDArray[np.float32]
-    y: NDArray[Any]
-    truth: NDArray[Any]
-    places: dict[str, NDArray[np.intp]]
+    estimator = load_estimator(model)
+    encoder = encoder_with_target(estimator, model)
+    name, rows, truth = measured_rows(estimator, table, _character(delimiter))
+    numbers = score(estimator, rows, name, truth)
+    print_numbers(console, f"{name} in {len(truth):,} rows of {table}", numbers)
+    subject = table_subject(estimator.network_, encoder, encoder.transform(rows), encoder.encode_target(truth))
+    n = len(estimator.networks_)
+    which = "The network" if n == 1 else f"The first of {n} networks"
+    source = f"{which} was read from {model.name}, and is shown on the {len(truth):,} rows of {table.name}."
+    return table_page(subject, encoder, source, numbers, "on these rows")
 
-    def rows(self, part: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Return features and targets of the rows for training, validation, or held out."""
-        return self.x[self.places[part]], self.y[self.places[part]]
 
-
-def _job(
+def _page_of_training(
     table: Path,
     target: str,
     task: str,
     holdout: float,
+    asked: dict[str, Any],
     seed: int,
     delimiter: str,
     console: Console,
-    asked: dict[str, Any],
-) -> _Job:
-    """Read a table, split it, and say so."""
-    read = files.read_table(table, delimiter=_character(delimiter))
-    truth = _target_of(read, target, table)
-    if len(truth) < _FEWEST_ROWS:
-        raise ValueError(f"{table}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
-    kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
-    labels = Classes.fit(target, truth).encode(target, truth) if kind == "classification" else None
-    kept, held = split_rows(np.arange(len(truth)), holdout, seed, labels)
-    training, validation = split_rows(kept, _VALIDATION_SHARE, seed, None if labels is None else labels[kept])
-    recipe = replace(Recipe.for_rows(len(kept)), networks=1, **asked)  # a file holds one network
-    encoder = TableEncoder(bins=recipe.bins).fit(read, truth, kind, target_name=target, rows=training)
-    places = {"training": training, "validation": validation, "held": held}
-    console.print(
-        f"{table}: {len(truth):,} rows, {len(encoder.columns)} columns as {encoder.n_features} features; "
-        f"{encoder.task} of {target}{_classes_of(encoder)}\n"
-        f"{len(training):,} rows to train on, {len(validation):,} to choose the best epoch by, {len(held):,} held out",
-        soft_wrap=True,
-    )
-    return _Job(recipe, encoder, encoder.transform(read), encoder.encode_target(truth), truth, places)
+) -> str:
+    _require_sklearn()
+    from ..descent import Recorder
+    from ..explain import RECORDED_ROWS, table_page, table_subject
+    from ._models import encoder_with_target
+    from ._training import Job
 
-
-def _progress(encoder: TableEncoder) -> ProgressBar:
-    return ProgressBar(Console(stderr=True, highlight=False), _watched(encoder))
-
-
-def _print_trained(console: Console, history: History, seconds: float) -> None:
-    console.print(f"Trained {history.n_epochs} epochs in {seconds:.1f} s, kept number {(history.best_epoch or 0) + 1}")
-
-
-def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -> str:
-    from ..explain import of_model, table_page
-
-    network, encoder = _load(model)
-    read = _read(encoder, table, delimiter)
-    truth = _target_of(read, encoder.target_name, table)
-    if not len(truth):
-        raise ValueError(f"{table}: no rows: expected at least one")
-    x = encoder.transform(read)
-    numbers = score(encoder, network.predict(x), truth)
-    print_numbers(console, f"{encoder.target_name} in {len(x):,} rows of {table}", numbers)
-    case = of_model(network, encoder, x, encoder.encode_target(truth))
-    source = f"The network was read from {model.name}, and is shown on the {len(x):,} rows of {table.name}."
-    return table_page(case, encoder, source, numbers, "on these rows")
-
-
-def _page_of_training(job: _Job, seed: int, table: Path, console: Console) -> str:
-    from ..explain import table_page, train
-
-    start = time.perf_counter()
-    training, validation, (held, _) = (job.rows(part) for part in ("training", "validation", "held"))
-    case, history = train(job.recipe, job.encoder, training, validation, seed=seed, callbacks=[_progress(job.encoder)])
-    _print_trained(console, history, time.perf_counter() - start)
-    numbers = score(job.encoder, case.network.predict(held), job.truth[job.places["held"]])
-    print_numbers(console, f"On the {len(held):,} held-out rows", numbers)
-    encoder = job.encoder
+    read = read_table(table, delimiter=_character(delimiter))
+    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed)
+    recorder = Recorder(every=1, rows=RECORDED_ROWS)
+    estimator, numbers = job.fit(console, {"ensemble": 1} | asked, seed, [recorder])
+    encoder, found = encoder_with_target(estimator, table), estimator.recipe_
+    assert recorder.fit is not None and recorder.fit.data is not None  # arrays have been trained on
+    x, y, _ = recorder.fit.data
+    subject = table_subject(estimator.network_, encoder, x, y, estimator.history_, recorder)
     source = (
-        f"{table.name} has {len(job.truth):,} rows and {len(encoder.columns):,} columns besides {encoder.target_name}; "
-        f"they became {encoder.n_features:,} inputs. The network trained on {len(training[0]):,} rows; "
-        f"{len(validation[0]):,} others chose the best epoch, and {len(held):,} were held out to measure it."
+        f"{table.name} has {len(job.truth):,} rows and {len(encoder.columns):,} columns besides {target}; "
+        f"they became {encoder.n_features:,} inputs. The network trained on {found['training_rows']:,} rows; "
+        f"{found['held_out_rows']:,} others chose the best epoch, and {len(job.held_out):,} were held out to measure."
     )
-    return table_page(case, job.encoder, source, numbers, "on rows held out")
+    return table_page(subject, encoder, source, numbers, "on rows held out")
+
+
+def _require_sklearn() -> None:
+    """Raise ModuleNotFoundError, with the extra to install, where the estimators cannot be imported."""
+    require("sklearn", "scikit-learn", "the command line")
 
 
 def _console() -> Console:
@@ -305,9 +265,9 @@ def _check_folder(out: Path) -> None:
 
 
 def _asked(hidden: str | None, epochs: int | None) -> dict[str, Any]:
-    """Return what of the recipe the user decides."""
-    asked: dict[str, Any] = {} if hidden is None else {"hidden": _widths(hidden)}
-    return asked if epochs is None else asked | {"epochs": integer("--epochs", epochs, ge=1)}
+    """Return the estimator's parameters that the user decides."""
+    asked: dict[str, Any] = {} if hidden is None else {"hidden_layer_sizes": _widths(hidden)}
+    return asked if epochs is None else asked | {"max_iter": integer("--epochs", epochs, ge=1)}
 
 
 def _widths(text: str) -> list[int]:
@@ -321,47 +281,6 @@ def _character(delimiter: str) -> str:
     return "\t" if delimiter == r"\t" else delimiter
 
 
-def _target_of(table: Any, name: str, path: Path) -> NDArray[Any]:
-    if name not in table.column_names:
-        raise ValueError(f"{path}: no column {name!r}: found {', '.join(table.column_names)}")
-    return read_target(name, table.column(name))
-
-
-def _load(path: Path) -> tuple[Network, TableEncoder]:
-    network = load(path)
-    if network.preprocessing is None:
-        raise ValueError(f"{path}: knows no columns of a table: expected a model of `steepest train`")
-    return network, _encoder_of(network, path)
-
-
-def _encoder_of(network: Network, path: Path) -> TableEncoder:
-    try:
-        encoder = TableEncoder.from_dict(network.preprocessing)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    if (encoder.n_features, encoder.n_outputs) != (network.n_in, network.n_out):
-        raise ValueError(f"{path}: {encoder} does not fit the network, {network.n_in} -> {network.n_out}")
-    return encoder
-
-
-def _read(encoder: TableEncoder, path: Path, delimiter: str) -> Any:
-    """Read a table for a trained model: what was text in training is text, even where it looks like numbers."""
-    text = [column.name for column in encoder.columns if isinstance(column, LabelFeatures) and column.kind == "text"]
-    if isinstance(encoder.target, Classes) and encoder.target.dtype == "object":
-        text.append(encoder.target_name)
-    return files.read_table(path, delimiter=_character(delimiter), text=text)
-
-
-def _watched(encoder: TableEncoder) -> str:
-    return "val_accuracy" if encoder.task == "classification" else "val_r2"
-
-
-def _classes_of(encoder: TableEncoder) -> str:
-    return f" ({encoder.n_outputs} classes)" if isinstance(encoder.target, Classes) else ""
-
-
-def _field(value: Any) -> str:
-    """Write a value as CSV files have it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+def _field(name: str, value: Any) -> str:
+    """Write a value of a column as CSV files have it, probabilities with six digits."""
+    return f"{value:.6g}" if name.startswith("probability_") else as_field(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -45,7 +46,7 @@ class ProgressBar(Callback):
         """Move the bar, or print a line."""
         done = fit.epoch + 1
         numbers = f"loss {fit.metrics['loss']:.4f}"
-        if self._metric:
+        if self._metric in fit.metrics:
             numbers += f", on validation rows {self._metric.removeprefix('val_')} {fit.metrics[self._metric]:.4f}"
         self._progress.update(
             self._task, completed=done * fit.n_rows, description=f"epoch {done}/{fit.epochs}", numbers=numbers
@@ -66,3 +67,10 @@ def print_numbers(console: Console, title: str, numbers: Mapping[str, float]) ->
     for name, value in numbers.items():
         table.add_row(name, f"{value:,.6g}")
     console.print(table)
+
+
+def as_field(value: Any) -> str:
+    """Write a value as CSV files have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

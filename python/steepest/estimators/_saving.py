@@ -124,8 +124,10 @@ def _network_to_json(network: Network, prefix: str, tensors: Tensors) -> Json:
 
 
 def _history_to_json(history: History, prefix: str, tensors: Tensors) -> Json:
-    tensors |= {f"{prefix}{name}": column for name, column in history.items()}
-    return {"monitor": history.monitor, "mode": history.mode, "names": list(history)}
+    """Describe a history, the time aside: the same seed then writes the same file."""
+    names = [name for name in history if name != "seconds"]
+    tensors |= {f"{prefix}{name}": history[name] for name in names}
+    return {"monitor": history.monitor, "mode": history.mode, "names": names}
 
 
 def _all_text(labels: list[Any]) -> bool:

@@ -14,9 +14,9 @@ from ._html import table
 from ._page import Section, page_html, paragraph
 from ._story import story_sections
 from ._subject import Subject
-from ._table import measured, of_model, table_subject, train
+from ._table import RECORDED_ROWS, measured, of_model, table_subject, train
 
-__all__ = ["demo_page", "of_model", "require_matplotlib", "table_page", "table_subject", "train"]
+__all__ = ["RECORDED_ROWS", "demo_page", "of_model", "require_matplotlib", "table_page", "table_subject", "train"]
 
 _FOOT = f"Written by steepest {__version__}. This file stands by itself and asks for nothing from outside."
 

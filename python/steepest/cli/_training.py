@@ -1,0 +1,115 @@
+"""Training on a table from the command line: split, fitted, and measured on rows held out. Needs scikit-learn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from .._validation import choice
+from ..callbacks import Callback
+from ..estimators import MLPClassifier, MLPRegressor
+from ..recipe import Recipe
+from ..tables import TASKS, Classes, infer_task, split_rows
+from ._models import Estimator, describe_task, encoder_of, score, target_of
+from .console import ProgressBar, print_numbers
+
+_FEWEST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """A table that is to be learned.
+
+    Parameters
+    ----------
+    path : Path
+        Where it was read from.
+    table : pyarrow.Table
+        The columns, the target's aside.
+    target : str
+        Name of the target.
+    truth : array of shape (n,)
+        Its values.
+    task : {"classification", "regression"}
+        What is to be done.
+    training, held_out : array of int
+        Places of the rows to learn from, and of those to measure by.
+    """
+
+    path: Path
+    table: Any
+    target: str
+    truth: NDArray[Any]
+    task: str
+    training: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int) -> Job:
+        """Decide what is to be done, and hold a share of the rows out."""
+        truth = target_of(table, target, path)
+        if len(truth) < _FEWEST_ROWS:
+            raise ValueError(f"{path}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
+        kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
+        labels = Classes.fit(target, truth).encode(target, truth) if kind == "classification" else None
+        if labels is None and truth.dtype.kind not in "iuf":
+            raise ValueError(f"target {target!r} holds text or true and false: expected numbers for a regression")
+        training, held_out = split_rows(np.arange(len(truth)), holdout, seed, labels)
+        return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
+
+    def fit(
+        self, console: Console, asked: dict[str, Any], seed: int, callbacks: Sequence[Callback] = ()
+    ) -> tuple[Estimator, dict[str, float]]:
+        """Train an estimator, measure it, and say so.
+
+        Parameters
+        ----------
+        console : Console
+            Where to.
+        asked : dict of str to object
+            Parameters of the estimator that the user decides.
+        seed : int
+            Seed of the estimator.
+        callbacks : sequence of Callback, default=()
+            Beside the progress that is shown.
+        """
+        n, n_held = len(self.truth), len(self.held_out)
+        console.print(f"{self.path}: {n:,} rows, {self.table.num_columns} columns", soft_wrap=True)
+        classifies = self.task == "classification"
+        shown = ProgressBar(Console(stderr=True, highlight=False), "val_accuracy" if classifies else "val_r2")
+        # The callbacks describe no network: how many there are is the recipe's to decide, or the user's.
+        networks = 1 if asked else Recipe.for_rows(len(self.training)).networks
+        options = {"ensemble": networks} | asked | {"random_state": seed, "callbacks": [*callbacks, shown]}
+        estimator: Estimator = MLPClassifier(**options) if classifies else MLPRegressor(**options)
+        start = time.perf_counter()
+        estimator.fit(self.table.take(self.training), self.truth[self.training])
+        seconds = time.perf_counter() - start
+        estimator.target_name_ = self.target
+        estimator.set_params(callbacks=None)
+        encoder, found = encoder_of(estimator), estimator.recipe_
+        features = "" if encoder is None else f", from {len(encoder.columns)} columns as {encoder.n_features} features"
+        console.print(
+            f"{describe_task(estimator)}{features}\n"
+            f"{found['training_rows']:,} rows to train on, {found['held_out_rows']:,} to choose the best epoch by, "
+            f"{n_held:,} held out\n{_course(estimator)} in {seconds:.1f} s",
+            soft_wrap=True,
+        )
+        numbers = score(estimator, self.table.take(self.held_out), self.target, self.truth[self.held_out])
+        print_numbers(console, f"On the {n_held:,} held-out rows", numbers)
+        return estimator, numbers
+
+
+def _course(estimator: Estimator) -> str:
+    """Return how the training went, in words."""
+    histories = estimator.histories_
+    if len(histories) > 1:
+        epochs = sorted(history.n_epochs for history in histories)
+        return f"Trained {len(histories)} networks of {epochs[0]} to {epochs[-1]} epochs, each on other rows,"
+    return f"Trained {histories[0].n_epochs} epochs, kept number {(histories[0].best_epoch or 0) + 1},"
