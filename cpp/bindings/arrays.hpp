@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "../core/rows.hpp"
+#include "../core/array_view.hpp"
 
 namespace py = pybind11;
 

@@ -4,8 +4,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "array_view.hpp"
 #include "random.hpp"
-#include "rows.hpp"
 
 namespace steepest {
 

@@ -5,8 +5,8 @@
 #include <mutex>
 #include <vector>
 
+#include "array_view.hpp"
 #include "plan.hpp"
-#include "rows.hpp"
 
 namespace steepest {
 

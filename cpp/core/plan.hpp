@@ -6,9 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "adaptive_team.hpp"
 #include "network.hpp"
 #include "optimizer.hpp"
-#include "pace.hpp"
 
 namespace steepest {
 

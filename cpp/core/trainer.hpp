@@ -6,13 +6,13 @@
 #include <stdexcept>
 #include <vector>
 
-#include "loss.hpp"
+#include "layerwise.hpp"
 #include "metrics.hpp"
 #include "optimizer.hpp"
 #include "plan.hpp"
 #include "random.hpp"
-#include "stored.hpp"
-#include "walk.hpp"
+#include "stored_update.hpp"
+#include "targets.hpp"
 
 namespace steepest {
 

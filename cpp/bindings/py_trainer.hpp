@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "../core/trainer.hpp"
-#include "network.hpp"
+#include "py_network.hpp"
 
 namespace steepest {
 

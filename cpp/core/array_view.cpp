@@ -1,4 +1,4 @@
-#include "rows.hpp"
+#include "array_view.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "loss.hpp"
 #include "plan.hpp"
-#include "stored.hpp"
+#include "stored_update.hpp"
+#include "targets.hpp"
 
 namespace steepest {
 

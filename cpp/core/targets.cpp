@@ -1,4 +1,4 @@
-#include "loss.hpp"
+#include "targets.hpp"
 
 #include <algorithm>
 #include <cmath>

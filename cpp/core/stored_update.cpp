@@ -1,10 +1,10 @@
-#include "stored.hpp"
+#include "stored_update.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "select.hpp"
+#include "top_k.hpp"
 
 namespace steepest {
 

@@ -3,7 +3,7 @@
 
 #include "../core/dispatch.hpp"
 #include "../core/parallel.hpp"
-#include "trainer.hpp"
+#include "py_trainer.hpp"
 
 using namespace steepest;
 

@@ -1,4 +1,4 @@
-#include "walk.hpp"
+#include "layerwise.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "select.hpp"
+#include "top_k.hpp"
 
 #include <algorithm>
 #include <functional>

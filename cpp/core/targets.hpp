@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "array_view.hpp"
 #include "buffer.hpp"
 #include "parallel.hpp"
-#include "rows.hpp"
 
 namespace steepest {
 
