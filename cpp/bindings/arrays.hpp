@@ -75,13 +75,13 @@ inline Array read_array(py::handle source, std::string name) {
 // Releases the GIL for `flops` of work, unless it is done before another thread could take a turn.
 // Where the interpreter ends meanwhile, taking the GIL again ends this thread by unwinding its stack (until Python 3.14),
 // which a destructor must be declared to allow; pybind11's own is not.
-class Unlocked {
+class GilRelease {
 public:
-    explicit Unlocked(double flops) : state_(flops > 1e5 ? PyEval_SaveThread() : nullptr) {}
-    ~Unlocked() noexcept(false) {
+    explicit GilRelease(double flops) : state_(flops > 1e5 ? PyEval_SaveThread() : nullptr) {}
+    ~GilRelease() noexcept(false) {
         if (state_) PyEval_RestoreThread(state_);
     }
-    Unlocked(const Unlocked&) = delete;
+    GilRelease(const GilRelease&) = delete;
 
 private:
     PyThreadState* state_;

@@ -223,9 +223,9 @@ PYBIND11_MODULE(_core, m) {
              py::arg("accumulate"), py::arg("ema"), py::arg("mixup"), py::arg("update_order"), py::keep_alive<1, 2>())
         .def_property("layer_rates", &PyTrainer::layer_rates, &PyTrainer::set_layer_rates)
         .def_property(
-            "equalises", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalises; }); },
-            [](PyTrainer& self, bool equalises) { self.visit([&](auto& t) { t.equalises = equalises; }); })
-        .def("turns", &PyTrainer::turns)
+            "equalizes_rates", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalizes_rates; }); },
+            [](PyTrainer& self, bool on) { self.visit([&](auto& t) { t.equalizes_rates = on; }); })
+        .def("layer_costs", &PyTrainer::layer_costs)
         .def_property(
             "learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.learning_rate; }); },
             [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.learning_rate = rate; }); })
@@ -238,7 +238,7 @@ PYBIND11_MODULE(_core, m) {
         .def("apply", &PyTrainer::apply, py::arg("gradients"))
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))
         .def("run_epoch", &PyTrainer::run_epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("batch_size"),
-             py::arg("shuffle"), py::arg("wake"))
+             py::arg("shuffle"), py::arg("on_progress"))
         .def("differentiate", &PyTrainer::differentiate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
         .def("mean_gradient", &PyTrainer::mean_gradient)
         .def("order", &PyTrainer::order, py::arg("n"))

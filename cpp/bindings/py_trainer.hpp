@@ -57,7 +57,7 @@ public:
                                                 {"output_to_input", UpdateOrder::output_to_input},
                                                 {"input_to_output", UpdateOrder::input_to_output}});
         const bool own = !py::isinstance<py::str>(loss);
-        if (own) own_loss_ = loss;
+        if (own) custom_loss_ = loss;
         const std::string name = own ? "mse" : py::cast<std::string>(loss);
         const LossSpec spec{choose<Loss>(name, "loss",
                                          {{"mse", Loss::mse},
@@ -70,7 +70,7 @@ public:
                             parameter, own};
         network.core([&](auto& core) {
             using T = ScalarOf<decltype(core)>;
-            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, Extras{accumulate, ema, mixup}, seed, order);
+            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, TrainerOptions{accumulate, ema, mixup}, seed, order);
         });
     }
 
@@ -82,25 +82,25 @@ public:
     // f(trainer) with nobody else at work on it, and without the GIL for work on more than a few rows
     template <class F>
     auto work(const Arguments& arguments, F f) {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
-        if (own()) judge_by(arguments);
-        const Unlocked unlocked(6.0 * size * static_cast<double>(arguments.data.x.rows));
+        if (has_custom_loss()) set_custom_loss(arguments);
+        const GilRelease released(6.0 * size * static_cast<double>(arguments.data.x.rows));
         return visit(f);
     }
 
     double step(py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights, own());
+        const Arguments arguments(x, y, weights, has_custom_loss());
         return work(arguments, [&](auto& trainer) { return trainer.step(arguments.data); });
     }
 
     double differentiate(py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights, own());
+        const Arguments arguments(x, y, weights, has_custom_loss());
         return work(arguments, [&](auto& trainer) { return trainer.differentiate(arguments.data); });
     }
 
     py::object mean_gradient() {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         return visit([](auto& trainer) -> py::object {
             std::size_t size = 0;
             for (const auto& p : trainer.network().parameters()) size += p->trained ? p->rows * p->columns : 0;
@@ -120,36 +120,38 @@ public:
     }
 
     void end_epoch() {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         visit([](auto& trainer) { trainer.end_epoch(); });
     }
 
     std::size_t check(py::handle x, py::handle y, const py::object& weights, const std::string& prefix) {
-        const Arguments arguments(x, y, weights, own(), prefix);
+        const Arguments arguments(x, y, weights, has_custom_loss(), prefix);
         work(arguments, [&](auto& trainer) { trainer.check(arguments.data); });
         return arguments.data.x.rows;
     }
 
     double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
-                     const py::object& wake) {
-        const Arguments arguments(x, y, weights, own());
-        const auto on_wake = [&](std::size_t rows, double loss) {
+                     const py::object& on_progress) {
+        const Arguments arguments(x, y, weights, has_custom_loss());
+        const auto report = [&](std::size_t rows, double loss) {
             const py::gil_scoped_acquire acquire;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            if (!wake.is_none()) wake(rows, loss);
+            if (!on_progress.is_none()) on_progress(rows, loss);
         };
-        return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
+        return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, report); });
     }
 
     Evaluation evaluation(const std::optional<std::vector<std::string>>& metrics, const std::vector<double>& units) {
         return visit([&](auto& trainer) {
             const Loss loss = trainer.loss().loss;
-            return Evaluation{Meter(metrics ? *metrics : Meter::usual(loss), loss, trainer.network().n_out(), units), {}};
+            return Evaluation{
+                MetricAccumulator(metrics ? *metrics : MetricAccumulator::usual(loss), loss, trainer.network().n_out(), units),
+                {}};
         });
     }
 
     void measure(Evaluation& evaluation, py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights, own());
+        const Arguments arguments(x, y, weights, has_custom_loss());
         work(arguments, [&](auto& trainer) { trainer.measure(evaluation, arguments.data); });
     }
 
@@ -168,7 +170,7 @@ public:
     }
 
     void apply(const py::dict& gradients) {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             Network<T>& network = trainer.network();
@@ -189,18 +191,18 @@ public:
             for (const auto& p : network.parameters()) {
                 if (p->trained) network.write(*p, values[next++].data(), p->gradient);
             }
-            const Unlocked unlocked(8.0 * static_cast<double>(network.state_size()));
+            const GilRelease released(8.0 * static_cast<double>(network.state_size()));
             trainer.apply();
         });
     }
 
     // (layer, cost before, cost after) of each turn, in order: means over the last epoch or step
-    std::vector<std::tuple<std::string, double, double>> turns() {
+    std::vector<std::tuple<std::string, double, double>> layer_costs() {
         return visit([](auto& trainer) {
             std::vector<std::tuple<std::string, double, double>> result;
-            const auto& walk = trainer.walk();
-            for (const std::string& layer : walk.layers()) {
-                result.emplace_back(layer, walk.cost(result.size()), walk.cost(result.size() + 1));
+            const auto& layerwise = trainer.layerwise();
+            for (const std::string& layer : layerwise.layers()) {
+                result.emplace_back(layer, layerwise.cost(result.size()), layerwise.cost(result.size() + 1));
             }
             return result;
         });
@@ -279,14 +281,14 @@ public:
     }
 
 private:
-    bool own() const { return !own_loss_.is_none(); }
+    bool has_custom_loss() const { return !custom_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
-    [[gnu::noinline]] void judge_by(const Arguments& arguments) {
+    [[gnu::noinline]] void set_custom_loss(const Arguments& arguments) {
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             const std::size_t n_out = trainer.network().n_out();
-            trainer.own_loss = [this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
+            trainer.custom_loss = [this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
                 const py::gil_scoped_acquire acquire;
                 py::object places =
                     py::slice(static_cast<py::ssize_t>(rows.first), static_cast<py::ssize_t>(rows.first + rows.count), 1);
@@ -299,7 +301,7 @@ private:
                 std::copy_n(outputs, rows.count * n_out, said.mutable_data());
                 const py::object weights =
                     arguments.weights ? py::object(arguments.weights->object[places]) : py::object(py::none());
-                const py::tuple judged = own_loss_(py::object(arguments.y.object[places]), weights, said);
+                const py::tuple judged = custom_loss_(py::object(arguments.y.object[places]), weights, said);
                 const py::array_t<T, py::array::c_style | py::array::forcecast> slope(judged[1]);
                 if (static_cast<std::size_t>(slope.size()) != rows.count * n_out) {
                     throw py::value_error("the loss returned a gradient of another size than the outputs");
@@ -322,7 +324,7 @@ private:
         all(trainer.slots1(), ".slot1");
         all(trainer.slots2(), ".slot2");
         all(trainer.averages(), ".average");
-        if (trainer.extras().accumulate > 1) all(trainer.sums(), ".sum");
+        if (trainer.options().accumulate > 1) all(trainer.sums(), ".sum");
     }
 
     // f(name, number) for all counters and the like
@@ -331,15 +333,15 @@ private:
         f("n_steps", trainer.n_steps);
         f("epoch", trainer.epoch);
         f("learning_rate", trainer.learning_rate);
-        if (trainer.extras().ema > 0) f("n_averaged", trainer.n_averaged);
-        if (trainer.extras().accumulate == 1) return;
+        if (trainer.options().ema > 0) f("n_averaged", trainer.n_averaged);
+        if (trainer.options().accumulate == 1) return;
         f("group.batches", trainer.group.batches);
         f("group.first", trainer.group.first);
         f("group.total", trainer.group.total);
     }
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
-    py::object schedule_ = py::none(), own_loss_ = py::none();
+    py::object schedule_ = py::none(), custom_loss_ = py::none();
     std::atomic<bool> busy_{false};
 };
 

@@ -15,6 +15,8 @@
 
 namespace steepest {
 
+constexpr std::size_t kCacheLine = 64;  // bytes
+
 template <class T>
 class Buffer {
 public:
@@ -36,7 +38,7 @@ public:
     std::size_t size() const { return size_; }
 
 private:
-    static constexpr std::size_t kCacheLine = 64, kHugePage = std::size_t{2} << 20;
+    static constexpr std::size_t kHugePage = std::size_t{2} << 20;
     struct Free {
         void operator()(T* p) const { std::free(p); }
     };

@@ -18,9 +18,9 @@ template <class T>
 struct StepParts {
     const Plan<T>& plan;
     Targets<T>& targets;
-    Replay<T> replay;
-    double weights;            // sum of the rows' weights
-    StoredUpdates<T>* stored;  // null: the plan updates by itself
+    PassArgs<T> pass;
+    double weights;           // sum of the rows' weights
+    StoredUpdate<T>* stored;  // null: the plan updates by itself
     const Updates<T>& updates;
 
     // Each member of a team calls these.
@@ -30,9 +30,9 @@ struct StepParts {
 };
 
 template <class T>
-class Walk {
+class Layerwise {
 public:
-    Walk(const Network<T>& network, UpdateOrder order);
+    Layerwise(const Network<T>& network, UpdateOrder order);
 
     bool by_layer() const { return order_ != UpdateOrder::together; }
 
@@ -56,10 +56,10 @@ private:
 // Measures, one layer after the other and each from the same point, how far a turn moves the output for each unit of
 // learning rate: it takes the turn, shortens the way to 1% of the layer's norm, and takes the layer back.
 template <class T>
-class Equaliser {
+class RateEqualizer {
 public:
-    Equaliser(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
-              const std::vector<PanelMatrix<T>>& slots2);
+    RateEqualizer(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
+                  const std::vector<PanelMatrix<T>>& slots2);
 
     // One thread calls this. `parts` have a learning rate of 1. False where the cost is not finite.
     bool measure(const StepParts<T>& parts);
@@ -78,7 +78,7 @@ private:
     double output_moved(const StepParts<T>& parts) const;  // the norm of all outputs' ways since before any turn
 
     const Network<T>& network_;
-    const std::vector<typename Plan<T>::Turn>& turns_;
+    const std::vector<typename Plan<T>::LayerTurn>& turns_;
     const std::vector<PanelMatrix<T>>&slots1_, &slots2_;
     std::vector<T> output_;        // before any turn
     std::vector<Kept> kept_;       // of the layer whose turn it is

@@ -36,7 +36,7 @@ struct Layer {
     Activation activation = Activation::identity;
     double alpha = 0;                                                          // of the activation
     double p = 0;                                                              // dropout
-    double momentum = 0, eps = 0;                                              // normalisation
+    double momentum = 0, eps = 0;                                              // normalization
     std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone;  // indices of parameters
 };
 
@@ -76,7 +76,7 @@ public:
 
 private:
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
-    void initialise(Parameter<T>& weight, Init init);
+    void initialize(Parameter<T>& weight, Init init);
 
     std::size_t n_in_, n_out_;
     std::uint64_t seed_;

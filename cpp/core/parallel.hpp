@@ -5,16 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "buffer.hpp"
+
 namespace steepest {
 
 struct Range {
     std::size_t begin, end;
 };
 
-// What one thread waits for shares no line of the cache with what another writes.
-constexpr std::size_t kCacheLine = 64;
-
-// Where the members of a team wait for each other.
+// Where the members of a team wait for each other. What one thread waits for shares no cache line with what another writes.
 class Barrier {
 public:
     explicit Barrier(std::size_t members) : members_(members) {}

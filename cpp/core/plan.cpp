@@ -56,8 +56,8 @@ T* scratch(std::size_t size) {
 }  // namespace
 
 template <class T>
-Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots)
-    : network_(network), k_(network.kernels()), capacity_(capacity), purpose_(purpose), slots_(slots) {
+Plan<T>::Plan(Network<T>& network, std::size_t capacity, Mode mode, const std::vector<Slots<T>>& slots)
+    : network_(network), k_(network.kernels()), capacity_(capacity), mode_(mode), slots_(slots) {
     slots_.resize(network.parameters().size());
     if (stores()) network.allocate_gradients();
     values_.push_back({network.n_in(), allocate(network.n_in())});
@@ -87,30 +87,30 @@ Plan<T>::Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const 
 }
 
 template <class T>
-void Plan<T>::run(const List& list, const Replay<T>& replay, Share share) {
+void Plan<T>::run(const List& list, const PassArgs<T>& pass, Share share) {
     bool first = true;
     for (const Item& item : list) {
         if (!first) share.sync();
-        item.run(replay, share);
+        item.run(pass, share);
         first = false;
     }
 }
 
 template <class T>
-void Plan<T>::forward_from(std::size_t turn, const Replay<T>& replay, Share share) const {
+void Plan<T>::forward_from(std::size_t turn, const PassArgs<T>& pass, Share share) const {
     for (std::size_t i = turns_[turn].forward; i < forward_.size(); ++i) {
-        forward_[i].run(replay, share);
+        forward_[i].run(pass, share);
         share.sync();
     }
 }
 
 template <class T>
-void Plan<T>::backward_to(std::size_t turn, const Replay<T>& replay, Share share) const {
+void Plan<T>::backward_to(std::size_t turn, const PassArgs<T>& pass, Share share) const {
     bool reached = false;
     for (const Item& item : backward_) {
         reached |= item.turn == turn;
         if (item.turn == turn ? item.part == Part::carries : reached || item.part == Part::own) continue;
-        Replay<T> part = replay;
+        PassArgs<T> part = pass;
         part.owns = item.turn == turn, part.carries = !part.owns;
         item.run(part, share);
         share.sync();
@@ -160,8 +160,8 @@ void Plan<T>::add_slope(List& items, std::size_t index) const {
     if (v.activation == Activation::identity) return;
     const auto gradient = k_.activate_gradient;
     const std::size_t n = panels(v.columns);
-    items.push_back([=](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+    items.push_back([=](const PassArgs<T>& pass, Share share) {
+        const Block block = split_rows(share, pass.rows, n);
         gradient(&block, v.gradient, constant(v.data), constant(v.z), v.activation, v.alpha);
     });
 }
@@ -185,8 +185,8 @@ void Plan<T>::add_dense(const Layer& layer, const Layer* activation) {
     T* const b = layer.bias == kNone ? nullptr : network_.parameters()[layer.bias]->value.matrix().data;
 
     const ForwardArgs<T> args{n_in, n_out, constant(x.data), constant(w), b, y.data, y.z, y.activation, y.alpha};
-    forward_.push_back([=, run = k_.forward, out = Width(n_out, k_.panel)](const Replay<T>& replay, Share share) {
-        const Block block = split_block(share, replay.rows, out);
+    forward_.push_back([=, run = k_.forward, out = Width(n_out, k_.panel)](const PassArgs<T>& pass, Share share) {
+        const Block block = split_block(share, pass.rows, out);
         run(&args, &block);
     });
     if (!trains()) return;
@@ -222,39 +222,39 @@ void Plan<T>::add_dense_gradient(const Layer& layer, const Value& x, const Value
         gradient.bias_slots = slots_[layer.bias];
     }
     const auto weight_gradient = [=, run = k_.weight_gradient, multiplier = &weight.lr_multiplier, parameter = layer.weight](
-                                     const Replay<T>& replay, Range inputs, Range outputs) {
+                                     const PassArgs<T>& pass, Range inputs, Range outputs) {
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
-        if (replay.updates && !updates) return;
+        const Updates<T>* updates = updates_for(*multiplier * pass.rate(parameter), pass.updates, own);
+        if (pass.updates && !updates) return;
         const Block part{inputs.begin * in.panel, std::min(inputs.end * in.panel, in.columns), outputs.begin, outputs.end};
         if (part.row0 >= part.row1) return;  // fewer panels than members: not even the bias is theirs
-        run(&gradient, &part, replay.rows, updates ? &updates->decaying : nullptr, updates ? &updates->other : nullptr);
+        run(&gradient, &part, pass.rows, updates ? &updates->decaying : nullptr, updates ? &updates->other : nullptr);
     };
 
     // A small batch leaves room for a group of inputs' weights in the cache, where the update then finds them.
     const auto group_for = [=, bytes = layer.n_out * sizeof(T)](std::size_t rows) {
         return rows * bytes <= kSmallGradient ? kGroup : in.panels;
     };
-    const auto both = [=](const Replay<T>& replay, Share share) {
-        const bool carries = whole && replay.carries;
-        if (carries && replay.owns && splits_evenly(share, in)) {
+    const auto both = [=](const PassArgs<T>& pass, Share share) {
+        const bool carries = whole && pass.carries;
+        if (carries && pass.owns && splits_evenly(share, in)) {
             const Range part = share.split(in.panels);
-            const std::size_t group = group_for(replay.rows);
+            const std::size_t group = group_for(pass.rows);
             for (std::size_t p = part.begin; p < part.end; p += group) {
                 const Range inputs{p, std::min(p + group, part.end)};
-                input_gradient(replay.rows, {0, replay.rows, inputs.begin, inputs.end});
-                weight_gradient(replay, inputs, {0, out.panels});
+                input_gradient(pass.rows, {0, pass.rows, inputs.begin, inputs.end});
+                weight_gradient(pass, inputs, {0, out.panels});
             }
             return;
         }
         if (carries) {
-            input_gradient(replay.rows, split_rows(share, replay.rows, in.panels));
+            input_gradient(pass.rows, split_rows(share, pass.rows, in.panels));
             share.sync();
         }
-        if (!replay.owns) return;
+        if (!pass.owns) return;
         // Who computes some outputs changes their weights, where that is even: they never leave the core.
         const bool by_inputs = !splits_evenly(share, out) && in.panels >= out.panels;
-        weight_gradient(replay, by_inputs ? share.split(in.panels) : Range{0, in.panels},
+        weight_gradient(pass, by_inputs ? share.split(in.panels) : Range{0, in.panels},
                         by_inputs ? Range{0, out.panels} : share.split(out.panels));
     };
     prepend({{both, Part::both}}, turns_.size() - 1);
@@ -268,8 +268,8 @@ void Plan<T>::add_activation(const Layer& layer) {
     y.activation = layer.activation;
     y.alpha = static_cast<T>(layer.alpha);
     y.z = x.data;
-    forward_.push_back([=, y = y, run = k_.activate, n = panels(layer.n_out)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+    forward_.push_back([=, y = y, run = k_.activate, n = panels(layer.n_out)](const PassArgs<T>& pass, Share share) {
+        const Block block = split_rows(share, pass.rows, n);
         run(&block, constant(x.data), y.data, Matrix<T>{}, y.activation, y.alpha);
     });
     List items;
@@ -285,9 +285,9 @@ void Plan<T>::add_dropout(const Layer& layer, std::uint32_t number) {
     Value& y = add_value(layer.n_out, true);
     const auto apply = [run = k_.dropout, n = panels(layer.n_out), number, p = static_cast<T>(layer.p)](Matrix<T> from,
                                                                                                         Matrix<T> to) -> Item {
-        return [=](const Replay<T>& replay, Share share) {
+        return [=](const PassArgs<T>& pass, Share share) {
             const DropoutArgs<T> args{
-                split_rows(share, replay.rows, n), constant(from), to, replay.seed, replay.draw, number, p};
+                split_rows(share, pass.rows, n), constant(from), to, pass.seed, pass.pass_index, number, p};
             run(&args);
         };
     };
@@ -313,10 +313,10 @@ typename Plan<T>::Item Plan<T>::update_vectors(const Layer& layer, const T* weig
     T* const bias = network_.parameters()[layer.bias]->value.matrix().data;
     const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
     const auto update = [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out), parameter = layer.weight,
-                         multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Replay<T>& replay,
+                         multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const PassArgs<T>& pass,
                                                                                            Share share) {
         Updates<T> own;
-        const Updates<T>* updates = updates_for(*multiplier * replay.rate(parameter), replay.updates, own);
+        const Updates<T>* updates = updates_for(*multiplier * pass.rate(parameter), pass.updates, own);
         if (!updates) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
@@ -357,17 +357,17 @@ void Plan<T>::add_batch_norm(const Layer& layer) {
         args.bias_gradient = vector_gradient(layer.bias);
     }
     const auto item = [args, n = panels(layer.n_out)](void (*run)(const BatchNormArgs<T>*)) -> Item {
-        return [=](const Replay<T>& replay, Share share) {
+        return [=](const PassArgs<T>& pass, Share share) {
             BatchNormArgs<T> a = args;
             const Range part = share.split(n);
-            a.rows = replay.rows, a.panel0 = part.begin, a.panel1 = part.end;
+            a.rows = pass.rows, a.panel0 = part.begin, a.panel1 = part.end;
             run(&a);
         };
     };
     forward_.push_back(item(k_.batch_norm));
     if (!trains()) return;
-    settle_.push_back(
-        [args, mean = vector(layer.mean), variance = vector(layer.variance), n = layer.n_out](const Replay<T>&, Share share) {
+    commit_.push_back(
+        [args, mean = vector(layer.mean), variance = vector(layer.variance), n = layer.n_out](const PassArgs<T>&, Share share) {
             if (!share.leads()) return;
             std::copy_n(args.new_running_mean, n, mean);
             std::copy_n(args.new_running_var, n, variance);
@@ -399,9 +399,9 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
                                 y.gradient,
                                 static_cast<T>(layer.eps)};
     const auto item = [args](void (*run)(const LayerNormArgs<T>*)) -> Item {
-        return [=](const Replay<T>& replay, Share share) {
+        return [=](const PassArgs<T>& pass, Share share) {
             LayerNormArgs<T> a = args;
-            const Range part = share.split(replay.rows);
+            const Range part = share.split(pass.rows);
             a.row0 = part.begin, a.row1 = part.end;
             run(&a);
         };
@@ -418,10 +418,10 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
                                     vector_gradient(layer.weight),
                                     vector_gradient(layer.bias)};
     List items;
-    items.push_back([=, run = k_.layer_norm_sums, count = panels(n)](const Replay<T>& replay, Share share) {
+    items.push_back([=, run = k_.layer_norm_sums, count = panels(n)](const PassArgs<T>& pass, Share share) {
         LayerNormSumsArgs<T> a = sums;
         const Range part = share.split(count);
-        a.rows = replay.rows, a.panel0 = part.begin, a.panel1 = part.end;
+        a.rows = pass.rows, a.panel0 = part.begin, a.panel1 = part.end;
         run(&a);
     });
     items.back().part = Part::own;
@@ -434,8 +434,8 @@ void Plan<T>::add_layer_norm(const Layer& layer) {
 // y = a + b, by rows.
 template <class T>
 typename Plan<T>::Item Plan<T>::sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const {
-    return [=, run = k_.add, n = panels(columns)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+    return [=, run = k_.add, n = panels(columns)](const PassArgs<T>& pass, Share share) {
+        const Block block = split_rows(share, pass.rows, n);
         run(&block, constant(a), constant(b), y);
     };
 }
@@ -475,8 +475,8 @@ void Plan<T>::close_residual() {
     values_.push_back(out);
     forward_.push_back(sum(out.columns, input.data, inner.data, out.data));
     if (!trains()) return;
-    List items{[=, run = k_.activate, n = panels(out.columns)](const Replay<T>& replay, Share share) {
-        const Block block = split_rows(share, replay.rows, n);
+    List items{[=, run = k_.activate, n = panels(out.columns)](const PassArgs<T>& pass, Share share) {
+        const Block block = split_rows(share, pass.rows, n);
         run(&block, constant(out.gradient), inner.gradient, Matrix<T>{}, Activation::identity, T(0));
     }};
     add_slope(items, index);

@@ -1,5 +1,5 @@
-// A plan: a network, a number of rows and a purpose, worked out once into a straight list of kernel calls.
-// A replay allocates nothing, decides nothing and takes no lock.
+// A plan: a network, a number of rows and a mode, worked out once into a straight list of kernel calls.
+// A pass allocates nothing, decides nothing and takes no lock.
 #pragma once
 
 #include <functional>
@@ -12,19 +12,19 @@
 
 namespace steepest {
 
-enum class Purpose {
+enum class Mode {
     infer,      // forward in inference mode
     gradients,  // forward and backward in training mode; the parameters' gradients are stored, and dx too
     store,      // the same without dx
     train       // forward and backward in training mode; each gradient goes straight into its parameter's update
 };
 
-// What may differ from one replay to the next.
+// What may differ from one pass to the next.
 template <class T>
-struct Replay {
+struct PassArgs {
     std::size_t rows;
     std::uint64_t seed;                   // for dropout
-    std::uint32_t draw;                   // number of this training pass, likewise
+    std::uint32_t pass_index;             // number of this training pass, likewise
     const Updates<T>* updates = nullptr;  // train
     const double* rates = nullptr;        // of the parameters, on top of their multipliers; null: all 1
 
@@ -37,14 +37,14 @@ struct Replay {
 template <class T>
 class Plan {
 public:
-    // `slots` has an entry for each of the network's parameters where the purpose is train; else it may be empty.
-    Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots = {});
+    // `slots` has an entry for each of the network's parameters where the mode is train; else it may be empty.
+    Plan(Network<T>& network, std::size_t capacity, Mode mode, const std::vector<Slots<T>>& slots = {});
 
     std::size_t capacity() const { return capacity_; }
     // Runs f(Share), which replays this plan on `rows` rows, on as many threads as that is worth.
     template <class F>
     void run_team(std::size_t rows, F& f) {
-        pace_.run(work(rows), f);
+        team_.run(work(rows), f);
     }
     // How much work `rows` rows are, in floating-point operations; reading a weight costs as much as two rows' use of it.
     double work(std::size_t rows) const { return 2 * products_ * (static_cast<double>(rows) + 2); }
@@ -56,27 +56,27 @@ public:
 
     // Each member of a team calls these with its share. The team meets between the items of a list, but not before the
     // first nor after the last.
-    void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }
+    void forward(const PassArgs<T>& pass, Share share) const { run(forward_, pass, share); }
     // After a forward pass that counts: running statistics take in its batch.
-    void settle(const Replay<T>& replay, Share share) const { run(settle_, replay, share); }
-    void backward(const Replay<T>& replay, Share share) const { run(backward_, replay, share); }
+    void commit_running_stats(const PassArgs<T>& pass, Share share) const { run(commit_, pass, share); }
+    void backward(const PassArgs<T>& pass, Share share) const { run(backward_, pass, share); }
 
     // The layers with parameters take their turns one by one: `forward_from` runs what depends on that layer's
-    // parameters, `backward_to` makes the gradient of these alone, and with Purpose::train the update.
-    struct Turn {
+    // parameters, `backward_to` makes the gradient of these alone, and with Mode::train the update.
+    struct LayerTurn {
         std::size_t first, last;  // its parameters: [first, last)
         std::size_t forward;      // place of its first item in the list
     };
-    const std::vector<Turn>& turns() const { return turns_; }
-    void forward_from(std::size_t turn, const Replay<T>& replay, Share share) const;
-    void backward_to(std::size_t turn, const Replay<T>& replay, Share share) const;
+    const std::vector<LayerTurn>& turns() const { return turns_; }
+    void forward_from(std::size_t turn, const PassArgs<T>& pass, Share share) const;
+    void backward_to(std::size_t turn, const PassArgs<T>& pass, Share share) const;
 
 private:
     enum class Part { carries, own, both };  // takes the gradient on to the input; makes or uses the parameters' gradient
     struct Item {
         template <class F>
         Item(F f, Part p = Part::carries) : run(std::move(f)), part(p) {}
-        std::function<void(const Replay<T>&, Share)> run;
+        std::function<void(const PassArgs<T>&, Share)> run;
         Part part;
         std::size_t turn = kNone;  // of the backward list: the turn of the layer that it belongs to
     };
@@ -92,7 +92,7 @@ private:
         T alpha = 0;
     };
 
-    static void run(const List& list, const Replay<T>& replay, Share share);
+    static void run(const List& list, const PassArgs<T>& pass, Share share);
 
     Matrix<T> allocate(std::size_t columns);
     T* allocate_vector(std::size_t columns);
@@ -112,15 +112,15 @@ private:
     void begin_turn(const Layer& layer);  // call before the layer's items are made
     void prepend(List items, std::size_t turn = kNone);
 
-    bool stores() const { return purpose_ == Purpose::gradients || purpose_ == Purpose::store; }
-    bool trains() const { return purpose_ != Purpose::infer; }
-    bool wants_gradient(std::size_t value) const { return trains() && (value > 0 || purpose_ == Purpose::gradients); }
+    bool stores() const { return mode_ == Mode::gradients || mode_ == Mode::store; }
+    bool trains() const { return mode_ != Mode::infer; }
+    bool wants_gradient(std::size_t value) const { return trains() && (value > 0 || mode_ == Mode::gradients); }
     std::size_t panels(std::size_t columns) const { return panels_of(columns, k_.panel); }
 
     Network<T>& network_;
     const Kernels<T>& k_;
     const std::size_t capacity_;
-    const Purpose purpose_;
+    const Mode mode_;
     std::vector<Slots<T>> slots_;
     std::vector<PanelMatrix<T>> memory_;
     std::vector<Value> values_;
@@ -129,10 +129,10 @@ private:
         Matrix<T> gradient;  // of the sum
     };
     std::vector<Branch> open_;
-    List forward_, settle_, backward_;
-    std::vector<Turn> turns_;
+    List forward_, commit_, backward_;
+    std::vector<LayerTurn> turns_;
     double products_ = 0;  // multiply-adds of a row
-    Pace pace_;
+    AdaptiveTeam team_;
 };
 
 }  // namespace steepest

@@ -9,12 +9,12 @@
 namespace steepest {
 
 template <class T>
-StoredUpdates<T>::StoredUpdates(const Network<T>& network, const Optimizer& optimizer, const SlotMatrices& slots1,
-                                const SlotMatrices& slots2, const std::vector<double>& rates)
+StoredUpdate<T>::StoredUpdate(const Network<T>& network, const Optimizer& optimizer, const SlotMatrices& slots1,
+                              const SlotMatrices& slots2, const std::vector<double>& rates)
     : network_(network), optimizer_(optimizer), slots1_(slots1), slots2_(slots2), rates_(rates) {}
 
 template <class T>
-void StoredUpdates<T>::prepare(std::size_t threads) {
+void StoredUpdate<T>::prepare(std::size_t threads) {
     const std::size_t n = network_.parameters().size(), panel = network_.kernels().panel;
     if (members_ == 0) {
         std::size_t all = 0, numbers = 0;
@@ -37,7 +37,7 @@ void StoredUpdates<T>::prepare(std::size_t threads) {
 }
 
 template <class T>
-void StoredUpdates<T>::lay_out(std::size_t first, std::size_t last) {
+void StoredUpdate<T>::lay_out(std::size_t first, std::size_t last) {
     first_ = first, last_ = last;
     groups_.clear();
     std::size_t start = 0;
@@ -58,7 +58,7 @@ void StoredUpdates<T>::lay_out(std::size_t first, std::size_t last) {
 }
 
 template <class T>
-void StoredUpdates<T>::clip(Share share) {
+void StoredUpdate<T>::clip(Share share) {
     each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
         const Parameter<T>& p = *network_.parameters()[i];
         const Matrix<T> g = p.gradient.matrix();
@@ -79,12 +79,12 @@ void StoredUpdates<T>::clip(Share share) {
 }
 
 template <class T>
-std::uint32_t* StoredUpdates<T>::counts(std::size_t member, std::size_t group) {
+std::uint32_t* StoredUpdate<T>::counts(std::size_t member, std::size_t group) {
     return counts_.data() + (member * groups_.size() + group) * kBuckets * kCountCopies;
 }
 
 template <class T>
-void StoredUpdates<T>::select(Share share) {
+void StoredUpdate<T>::select(Share share) {
     const Kernels<T>& kernels = network_.kernels();
     const std::size_t n_groups = groups_.size();
     const auto gradient = [&](std::size_t i, std::size_t panel) {
@@ -119,7 +119,7 @@ void StoredUpdates<T>::select(Share share) {
     share.sync();
     for (std::size_t g = share.index; g < n_groups; g += share.count) {
         Group& group = groups_[g];
-        const Least<T> least = find_least(candidates_.data() + group.start, group.candidates, group.place);
+        const KthLargest<T> least = find_kth_largest(candidates_.data() + group.start, group.candidates, group.place);
         group.least = least.value;
         group.tie_parameter = group.last;  // all of them, unless more are equal than may move
         if (least.above + least.equal > group.place) find_ties(group, group.place - least.above);
@@ -129,7 +129,7 @@ void StoredUpdates<T>::select(Share share) {
 
 // Ties go to the lower index: parameter by parameter, row by row.
 template <class T>
-void StoredUpdates<T>::find_ties(Group& group, std::size_t quota) const {
+void StoredUpdate<T>::find_ties(Group& group, std::size_t quota) const {
     const std::size_t width = network_.kernels().panel;
     for (std::size_t i = group.first; i < group.last; ++i) {
         if (!moves(i)) continue;
@@ -148,7 +148,7 @@ void StoredUpdates<T>::find_ties(Group& group, std::size_t quota) const {
 
 // How many elements of a panel, from its first, move if they are a tie.
 template <class T>
-std::size_t StoredUpdates<T>::ties_in(const Group& group, std::size_t parameter, std::size_t panel) const {
+std::size_t StoredUpdate<T>::ties_in(const Group& group, std::size_t parameter, std::size_t panel) const {
     const std::size_t width = network_.kernels().panel;
     if (parameter < group.tie_parameter) return network_.parameters()[parameter]->rows * width;
     if (parameter > group.tie_parameter) return 0;
@@ -157,7 +157,7 @@ std::size_t StoredUpdates<T>::ties_in(const Group& group, std::size_t parameter,
 }
 
 template <class T>
-void StoredUpdates<T>::apply(std::size_t first, std::size_t last, const Updates<T>& updates, Share share) {
+void StoredUpdate<T>::apply(std::size_t first, std::size_t last, const Updates<T>& updates, Share share) {
     if (share.count > members_) {  // threads were added since `prepare`
         if (share.leads()) apply(first, last, updates, {0, 1, nullptr});
         share.sync();
@@ -192,7 +192,7 @@ void StoredUpdates<T>::apply(std::size_t first, std::size_t last, const Updates<
     share.sync();
 }
 
-template class StoredUpdates<float>;
-template class StoredUpdates<double>;
+template class StoredUpdate<float>;
+template class StoredUpdate<double>;
 
 }  // namespace steepest

@@ -27,13 +27,13 @@ void each_panel(const Network<T>& network, std::size_t first, std::size_t last, 
 }
 
 template <class T>
-class StoredUpdates {
+class StoredUpdate {
 public:
     using SlotMatrices = std::vector<PanelMatrix<T>>;
 
     // All are the trainer's and outlive this object. `rates` multiply the learning rate, beside the parameters' own.
-    StoredUpdates(const Network<T>& network, const Optimizer& optimizer, const SlotMatrices& slots1, const SlotMatrices& slots2,
-                  const std::vector<double>& rates);
+    StoredUpdate(const Network<T>& network, const Optimizer& optimizer, const SlotMatrices& slots1, const SlotMatrices& slots2,
+                 const std::vector<double>& rates);
 
     // Makes room for teams of up to `threads`; call before `apply`.
     void prepare(std::size_t threads);

@@ -1,4 +1,4 @@
-// Training: steps, epochs and evaluation of one network by one optimiser on one loss.
+// Training: steps, epochs and evaluation of one network by one optimizer on one loss.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ struct Data {
 };
 
 // What a trainer may do besides plain steps.
-struct Extras {
+struct TrainerOptions {
     std::size_t accumulate = 1;  // batches whose mean gradient makes a step
     double ema = 0;              // what the average of the weights keeps of itself in a step; 0: there is none
     double mixup = 0;            // alpha of the Beta distribution that shares are drawn from; 0: rows are not mixed
@@ -35,7 +35,7 @@ struct LossSum {
 
 // What is measured of rows that come in one or more parts.
 struct Evaluation {
-    Meter meter;
+    MetricAccumulator metrics;
     LossSum sum;
 
     std::vector<std::pair<std::string, double>> results() const;  // the mean loss, and the metrics
@@ -54,7 +54,7 @@ class Trainer {
 public:
     using Scalar = T;
 
-    Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const Extras& extras, std::uint64_t seed,
+    Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const TrainerOptions& options, std::uint64_t seed,
             UpdateOrder order = UpdateOrder::together);
 
     // Everything below throws std::invalid_argument for data that it cannot use, before it changes anything.
@@ -62,22 +62,22 @@ public:
     double step(const Data& data);           // all rows as one batch; returns their loss before it
     double differentiate(const Data& data);  // as `step`, but the gradient is only added to those before
     void check(const Data& data);            // reads everything that an epoch would read
-    // One pass over the rows. `wake` is called now and then with the rows done and their mean loss.
-    using Wake = std::function<void(std::size_t, double)>;
-    double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const Wake& wake);
+    // One pass over the rows. `on_progress` is called now and then with the rows done and their mean loss.
+    using OnProgress = std::function<void(std::size_t, double)>;
+    double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress);
     void end_epoch();                                      // `run_epoch` ends with it, and so do epochs of steps
     const std::vector<std::size_t>& order(std::size_t n);  // in which this epoch visits n rows
     // Measures rows, of the averaged weights where there are such.
     void measure(Evaluation& evaluation, const Data& data);
-    void apply();  // one optimiser step by the gradients that the network's parameters hold
+    void apply();  // one optimizer step by the gradients that the network's parameters hold
 
-    void reset();  // the optimiser's slots to zero; the average of the weights, and gradients not yet used, are forgotten
+    void reset();  // the optimizer's slots to zero; the average of the weights, and gradients not yet used, are forgotten
     void forget_average() { n_averaged = 0; }
     void mean_gradient(T* flat);  // of all calls of `differentiate` since the last; (numbers of all parameters)
 
     std::function<double(std::uint64_t)> schedule;  // step -> learning rate; empty: `learning_rate` holds
     // For LossSpec::own: judges outputs (rows, n_out), fills the derivative of the rows' mean loss by them, and returns it.
-    std::function<double(Rows rows, const T* outputs, T* gradient)> own_loss;
+    std::function<double(Rows rows, const T* outputs, T* gradient)> custom_loss;
     double learning_rate;
     std::uint64_t n_steps = 0;
     std::uint32_t epoch = 0;
@@ -86,15 +86,15 @@ public:
         std::uint64_t batches = 0;
         double first = 0, total = 0;  // weight of the first batch's rows, by which the gradients' sum is divided; of all rows
     } group;
-    bool equalises = false;  // the next step measures first, and sets rates such that each turn moves the output equally
+    bool equalizes_rates = false;  // the next step measures first, and sets rates such that each turn moves the output equally
 
     // Learning rates by parameter, relative to learning_rate and beside the multipliers of the network.
     std::vector<double> rates;
-    const Walk<T>& walk() const { return walk_; }
+    const Layerwise<T>& layerwise() const { return layerwise_; }
 
     Network<T>& network() const { return network_; }
     LossSpec loss() const { return loss_; }
-    const Extras& extras() const { return extras_; }
+    const TrainerOptions& options() const { return options_; }
     // Matrices beside the parameters, empty where there are none.
     const std::vector<PanelMatrix<T>>& slots1() const { return slots1_; }
     const std::vector<PanelMatrix<T>>& slots2() const { return slots2_; }
@@ -107,23 +107,23 @@ private:
         Targets<T> targets;
     };
 
-    void expect(const Data& data) const;
+    void check_shapes(const Data& data) const;
     Batch& training_batch(std::size_t rows);
-    Batch& batch_for(std::size_t rows, Purpose purpose, std::unique_ptr<Batch>& slot);
+    Batch& batch_for(std::size_t rows, Mode mode, std::unique_ptr<Batch>& slot);
     // Reads one batch and runs `work(share)` on it if all of it is allowed; throws otherwise.
     template <class F>
     void with_batch(Batch& batch, const Data& data, Rows rows, F work);
     LossSum step_on(Batch& batch, const Data& data, Rows rows, bool completes);
     template <class F>
-    void judge(Batch& batch, Rows rows, double divisor, LossSum& sum, F descend);  // by the caller's own loss
+    void apply_custom_loss(Batch& batch, Rows rows, double divisor, LossSum& sum, F descend);  // by the caller's own loss
     void use_gradients(bool completes, double weights, Share share);
     void update_stored(double scale, Share share);
     const Mix* draw_mix(std::size_t rows);
-    void equalise(Batch& batch, const Data& data, Rows rows);  // sets the rates by this batch
+    void equalize_rates(Batch& batch, const Data& data, Rows rows);  // sets the rates by this batch
     void finish_group();
     void average(Share share);
     void swap_averages();
-    std::uint32_t draw() const { return static_cast<std::uint32_t>(n_steps * extras_.accumulate + group.batches); }
+    std::uint32_t pass_index() const { return static_cast<std::uint32_t>(n_steps * options_.accumulate + group.batches); }
     std::vector<PanelMatrix<T>> beside_parameters(bool wanted) const;
     // work(batch, rows, share) on one block of rows after the other.
     template <class F>
@@ -137,16 +137,16 @@ private:
     Network<T>& network_;
     LossSpec loss_;
     Optimizer optimizer_;
-    Extras extras_;
+    TrainerOptions options_;
     std::uint64_t seed_;
     std::vector<PanelMatrix<T>> slots1_, slots2_, averages_, sums_;
     bool stores_;  // whether gradients are written out
     std::unique_ptr<Batch> training_, evaluation_;
-    StoredUpdates<T> stored_;
-    Walk<T> walk_;
+    StoredUpdate<T> stored_;
+    Layerwise<T> layerwise_;
     std::vector<std::size_t> order_, partner_;
     Mix mix_;
-    std::vector<T> own_outputs_, own_gradient_;  // (rows, n_out)
+    std::vector<T> custom_outputs_, custom_gradient_;  // (rows, n_out)
 };
 
 }  // namespace steepest
