@@ -78,7 +78,7 @@ private:
     double output_moved(const StepParts<T>& parts) const;  // the norm of all outputs' ways since before any turn
 
     const Network<T>& network_;
-    const std::vector<typename Plan<T>::LayerTurn>& turns_;
+    const std::vector<LayerTurn>& turns_;
     const std::vector<PanelMatrix<T>>&slots1_, &slots2_;
     std::vector<T> output_;        // before any turn
     std::vector<Kept> kept_;       // of the layer whose turn it is

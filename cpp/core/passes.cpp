@@ -73,7 +73,7 @@ std::unique_ptr<Plan<T>> Predictor<T>::borrow(std::size_t rows) {
     }
     std::size_t capacity = 1;
     while (capacity < rows) capacity *= 2;
-    return std::make_unique<Plan<T>>(network_, capacity, Mode::infer);
+    return std::make_unique<Plan<T>>(make_plan(network_, capacity, Mode::infer));
 }
 
 template <class T>
@@ -121,7 +121,7 @@ template <class T>
 void Differentiator<T>::forward(const ArrayView& x, T* out) {
     check_shape(x, kAnyRows, network_.n_in());
     if (x.rows == 0) throw std::invalid_argument(x.name + " has 0 rows, expected at least 1");
-    if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(network_, x.rows, Mode::gradients);
+    if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(make_plan(network_, x.rows, Mode::gradients));
     rows_ = 0;  // until all went well
     const PassArgs<T> pass{x.rows, network_.seed(), passes_};
     const auto work = [&](Share share) {

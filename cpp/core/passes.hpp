@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "array_view.hpp"
-#include "plan.hpp"
+#include "plan_layers.hpp"
 
 namespace steepest {
 

@@ -90,7 +90,8 @@ typename Trainer<T>::Batch& Trainer<T>::batch_for(std::size_t rows, Mode mode, s
     slot.reset();  // its memory first: two plans of a wide network need not fit side by side
     std::vector<Slots<T>> slots;
     for (std::size_t i = 0; i < slots1_.size(); ++i) slots.push_back({slots1_[i].matrix().data, slots2_[i].matrix().data});
-    slot.reset(new Batch{Plan<T>(network_, rows, mode, slots), Targets<T>(network_.kernels(), loss_, rows, network_.n_out())});
+    slot.reset(
+        new Batch{make_plan(network_, rows, mode, slots), Targets<T>(network_.kernels(), loss_, rows, network_.n_out())});
     return *slot;
 }
 

@@ -9,7 +9,7 @@
 #include "layerwise.hpp"
 #include "metrics.hpp"
 #include "optimizer.hpp"
-#include "plan.hpp"
+#include "plan_layers.hpp"
 #include "random.hpp"
 #include "stored_update.hpp"
 #include "targets.hpp"
