@@ -8,6 +8,7 @@
 
 #include "buffer.hpp"
 #include "dispatch.hpp"
+#include "parallel.hpp"
 
 namespace steepest {
 
@@ -85,5 +86,21 @@ private:
     std::vector<std::unique_ptr<Parameter<T>>> parameters_;
     std::vector<std::size_t> open_;  // sizes at the open residual branches
 };
+
+// f(parameter's index, its panel, number of the panel among all) for this member's share of the panels of those parameters
+// in [first, last) that are wanted(index). The share is one of rows, of which the panels of a vector have one.
+template <class T, class W, class F>
+void each_panel(const Network<T>& network, std::size_t first, std::size_t last, Share share, W wanted, F f) {
+    const auto panels = [&](std::size_t i) { return panels_of(network.parameters()[i]->columns, network.kernels().panel); };
+    std::size_t total = 0, row = 0, number = 0;
+    for (std::size_t i = first; i < last; ++i) total += wanted(i) ? panels(i) * network.parameters()[i]->rows : 0;
+    const Range part = share.split(total);
+    for (std::size_t i = first; i < last; ++i) {
+        if (!wanted(i)) continue;
+        for (std::size_t panel = 0; panel < panels(i); ++panel, ++number, row += network.parameters()[i]->rows) {
+            if (row >= part.begin && row < part.end) f(i, panel, number);
+        }
+    }
+}
 
 }  // namespace steepest

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "top_k.hpp"
-
 namespace steepest {
 
 template <class T>
@@ -15,12 +13,12 @@ StoredUpdate<T>::StoredUpdate(const Network<T>& network, const Optimizer& optimi
 
 template <class T>
 void StoredUpdate<T>::prepare(std::size_t threads) {
-    const std::size_t n = network_.parameters().size(), panel = network_.kernels().panel;
-    if (members_ == 0) {
+    const std::size_t n = network_.parameters().size();
+    if (members_ == 0) {  // the first call
         std::size_t all = 0, numbers = 0;
         for (std::size_t i = 0; i < n; ++i) {
             all += panels(i);
-            numbers += panels(i) * network_.parameters()[i]->rows * panel;
+            numbers += panels(i) * panel_size(i);
         }
         squares_.resize(all);
         groups_.reserve(n);
@@ -36,6 +34,7 @@ void StoredUpdate<T>::prepare(std::size_t threads) {
     offsets_.resize(members_ * groups);
 }
 
+// By one thread: the groups of this call, and the memory of each for candidates, enough for all of its numbers.
 template <class T>
 void StoredUpdate<T>::lay_out(std::size_t first, std::size_t last) {
     first_ = first, last_ = last;
@@ -45,26 +44,28 @@ void StoredUpdate<T>::lay_out(std::size_t first, std::size_t last) {
         if (!moves(i)) continue;
         const Parameter<T>& p = *network_.parameters()[i];
         if (groups_.empty() || (!optimizer_.across && layer_of_[groups_.back().first] != layer_of_[i])) {
-            groups_.push_back({i, i, 0, 0, 0, 0, 0, start, T(0), 0, 0, 0});
+            Group group;
+            group.first = i, group.start = start;
+            groups_.push_back(group);
         }
         groups_.back().last = i + 1;
         groups_.back().size += p.rows * p.columns;
         group_of_[i] = groups_.size() - 1;
-        start += panels(i) * p.rows * network_.kernels().panel;
+        start += panels(i) * panel_size(i);
     }
     for (Group& group : groups_) {
         group.quota = static_cast<std::size_t>(std::ceil(optimizer_.fraction * static_cast<double>(group.size)));
     }
 }
 
+// Makes the scale of the updates such that the norm of all gradients together is at most clip_norm. The sum is of one
+// double a panel, added by one thread in order: the same at any number of threads.
 template <class T>
 void StoredUpdate<T>::clip(Share share) {
     each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t number) {
-        const Parameter<T>& p = *network_.parameters()[i];
-        const Matrix<T> g = p.gradient.matrix();
-        squares_[number] = network_.kernels().sum_squares(p.rows * network_.kernels().panel, g.data + panel * g.stride);
+        squares_[number] = network_.kernels().sum_squares(panel_size(i), panel_gradient(i, panel));
     });
-    share.sync();
+    share.sync();  // the squares of all panels stand
     if (share.leads()) {
         std::size_t count = 0;
         for (std::size_t i = first_; i < last_; ++i) count += moves(i) ? panels(i) : 0;
@@ -75,7 +76,7 @@ void StoredUpdate<T>::clip(Share share) {
             updates_.decaying.scale = updates_.other.scale = static_cast<T>(scale * optimizer_.clip_norm / norm);
         }
     }
-    share.sync();
+    share.sync();  // the scale stands
 }
 
 template <class T>
@@ -83,51 +84,62 @@ std::uint32_t* StoredUpdate<T>::counts(std::size_t member, std::size_t group) {
     return counts_.data() + (member * groups_.size() + group) * kBuckets * kCountCopies;
 }
 
+// Each member counts, in memory of its own, the gradients of its panels by bucket.
 template <class T>
-void StoredUpdate<T>::select(Share share) {
-    const Kernels<T>& kernels = network_.kernels();
-    const std::size_t n_groups = groups_.size();
-    const auto gradient = [&](std::size_t i, std::size_t panel) {
-        const Matrix<T> g = network_.parameters()[i]->gradient.matrix();
-        return g.data + panel * g.stride;
-    };
-    const auto size = [&](std::size_t i) { return network_.parameters()[i]->rows * kernels.panel; };
-
-    std::memset(counts(share.index, 0), 0, n_groups * kBuckets * kCountCopies * sizeof(std::uint32_t));
+void StoredUpdate<T>::count_buckets(Share share) {
+    std::memset(counts(share.index, 0), 0, groups_.size() * kBuckets * kCountCopies * sizeof(std::uint32_t));
     each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
-        kernels.count_buckets(size(i), gradient(i, panel), counts(share.index, group_of_[i]));
+        network_.kernels().count_buckets(panel_size(i), panel_gradient(i, panel), counts(share.index, group_of_[i]));
     });
-    share.sync();
-    for (std::size_t g = share.index; g < n_groups; g += share.count) {
+    share.sync();  // the counts of all members stand
+}
+
+// Members share out the groups. Of each: the bucket where its quota-th largest is, and a place in candidates_ for every
+// member, by what it has counted in that bucket.
+template <class T>
+void StoredUpdate<T>::find_buckets(Share share) {
+    for (std::size_t g = share.index; g < groups_.size(); g += share.count) {
+        Group& group = groups_[g];
         std::uint32_t total[kBuckets] = {};
         for (std::size_t m = 0; m < share.count; ++m) {
             for (std::size_t b = 0; b < kBuckets * kCountCopies; ++b) total[b / kCountCopies] += counts(m, g)[b];
         }
-        const BucketPlace found = find_bucket(total, groups_[g].quota);
-        groups_[g].bucket = found.bucket, groups_[g].place = found.place, groups_[g].candidates = total[found.bucket];
-        std::size_t next = groups_[g].start;
+        group.kth = find_bucket(total, group.quota);
+        group.candidates = total[group.kth.bucket];
+        std::size_t next = group.start;
         for (std::size_t m = 0; m < share.count; ++m) {
-            offsets_[m * n_groups + g] = next;
-            for (std::size_t c = 0; c < kCountCopies; ++c) next += counts(m, g)[found.bucket * kCountCopies + c];
+            offset(m, g) = next;
+            for (std::size_t c = 0; c < kCountCopies; ++c) next += counts(m, g)[group.kth.bucket * kCountCopies + c];
         }
     }
-    share.sync();
-    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
-        std::size_t& next = offsets_[share.index * n_groups + group_of_[i]];
-        next += kernels.collect_bucket(size(i), gradient(i, panel), groups_[group_of_[i]].bucket, candidates_.data() + next);
-    });
-    share.sync();
-    for (std::size_t g = share.index; g < n_groups; g += share.count) {
-        Group& group = groups_[g];
-        const KthLargest<T> least = find_kth_largest(candidates_.data() + group.start, group.candidates, group.place);
-        group.least = least.value;
-        group.tie_parameter = group.last;  // all of them, unless more are equal than may move
-        if (least.above + least.equal > group.place) find_ties(group, group.place - least.above);
-    }
-    share.sync();
+    share.sync();  // every group's bucket stands, and every member's places
 }
 
-// Ties go to the lower index: parameter by parameter, row by row.
+// Each member copies the gradients of its panels that are in their group's bucket.
+template <class T>
+void StoredUpdate<T>::collect_candidates(Share share) {
+    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
+        std::size_t& next = offset(share.index, group_of_[i]);
+        next += network_.kernels().collect_bucket(panel_size(i), panel_gradient(i, panel), groups_[group_of_[i]].kth.bucket,
+                                                  candidates_.data() + next);
+    });
+    share.sync();  // every group's candidates are together
+}
+
+// Members share out the groups. Of each: the value of its quota-th largest, and how far those that equal it move.
+template <class T>
+void StoredUpdate<T>::find_thresholds(Share share) {
+    for (std::size_t g = share.index; g < groups_.size(); g += share.count) {
+        Group& group = groups_[g];
+        const KthLargest<T> kth = find_kth_largest(candidates_.data() + group.start, group.candidates, group.kth.place);
+        group.threshold = kth.value;
+        group.tie_parameter = group.last;  // all of them, unless more are equal than may move
+        if (kth.above + kth.equal > group.kth.place) find_ties(group, group.kth.place - kth.above);
+    }
+    share.sync();  // every group's threshold stands
+}
+
+// `quota` of the numbers that equal the threshold move: those of the lower index, parameter by parameter, row by row.
 template <class T>
 void StoredUpdate<T>::find_ties(Group& group, std::size_t quota) const {
     const std::size_t width = network_.kernels().panel;
@@ -138,7 +150,7 @@ void StoredUpdate<T>::find_ties(Group& group, std::size_t quota) const {
         for (std::size_t row = 0; row < p.rows; ++row) {
             for (std::size_t column = 0; column < p.columns; ++column) {
                 const T value = g.data[column / width * g.stride + row * width + column % width];
-                if (key_of(value) != key_of(group.least) || quota-- > 0) continue;
+                if (key_of(value) != key_of(group.threshold) || quota-- > 0) continue;
                 group.tie_parameter = i, group.tie_row = row, group.tie_column = column;
                 return;
             }
@@ -156,9 +168,32 @@ std::size_t StoredUpdate<T>::ties_in(const Group& group, std::size_t parameter, 
     return group.tie_row * width + (group.tie_column > before ? std::min(group.tie_column - before, width) : 0);
 }
 
+// Each member updates its panels, with the multiplier of each parameter.
+template <class T>
+void StoredUpdate<T>::update(Share share) const {
+    const Kernels<T>& kernels = network_.kernels();
+    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
+        const Parameter<T>& p = *network_.parameters()[i];
+        Updates<T> scaled;
+        const Updates<T>* own = updates_for(multiplier(i), &updates_, scaled);
+        const Update<T>* update = p.decays ? &own->decaying : &own->other;
+        const std::size_t at = panel * p.value.matrix().stride, n = panel_size(i);
+        const auto slot = [&](const PanelMatrix<T>& m) { return m.buffer().data() ? m.buffer().data() + at : nullptr; };
+        T* const w = p.value.matrix().data + at;
+        const T* const g = panel_gradient(i, panel);
+        if (optimizer_.fraction < 1) {
+            const Group& group = groups_[group_of_[i]];
+            const SelectedArgs<T> args{n, ties_in(group, i, panel), w, g, slot(slots1_[i]), update, group.threshold};
+            kernels.update_selected(&args);
+        } else {
+            kernels.update(n, w, g, {slot(slots1_[i]), slot(slots2_[i])}, update);
+        }
+    });
+}
+
 template <class T>
 void StoredUpdate<T>::apply(std::size_t first, std::size_t last, const Updates<T>& updates, Share share) {
-    if (share.count > members_) {  // threads were added since `prepare`
+    if (share.count > members_) {  // threads were added since `prepare`: the caller's thread does it all
         if (share.leads()) apply(first, last, updates, {0, 1, nullptr});
         share.sync();
         return;
@@ -167,29 +202,17 @@ void StoredUpdate<T>::apply(std::size_t first, std::size_t last, const Updates<T
         updates_ = updates;
         lay_out(first, last);
     }
-    share.sync();
+    share.sync();  // all gradients are written, and the groups stand
     if (groups_.empty()) return;
     if (optimizer_.clip_norm > 0) clip(share);
-    const bool selects = optimizer_.fraction < 1;
-    if (selects) select(share);
-    const Kernels<T>& kernels = network_.kernels();
-    each_moving_panel(share, [&](std::size_t i, std::size_t panel, std::size_t) {
-        const Parameter<T>& p = *network_.parameters()[i];
-        Updates<T> scaled;
-        const Updates<T>* own = updates_for(multiplier(i), &updates_, scaled);
-        const Update<T>* update = p.decays ? &own->decaying : &own->other;
-        const std::size_t at = panel * p.value.matrix().stride, n = p.rows * kernels.panel;
-        const auto slot = [&](const PanelMatrix<T>& m) { return m.buffer().data() ? m.buffer().data() + at : nullptr; };
-        T *const w = p.value.matrix().data + at, *const g = p.gradient.matrix().data + at;
-        if (selects) {
-            const Group& group = groups_[group_of_[i]];
-            const SelectedArgs<T> args{n, ties_in(group, i, panel), w, g, slot(slots1_[i]), update, group.least};
-            kernels.update_selected(&args);
-        } else {
-            kernels.update(n, w, g, {slot(slots1_[i]), slot(slots2_[i])}, update);
-        }
-    });
-    share.sync();
+    if (optimizer_.fraction < 1) {
+        count_buckets(share);
+        find_buckets(share);
+        collect_candidates(share);
+        find_thresholds(share);
+    }
+    update(share);
+    share.sync();  // all parameters have moved
 }
 
 template class StoredUpdate<float>;
