@@ -12,20 +12,20 @@ constexpr double kProbe = 0.01;  // of a layer's norm
 }  // namespace
 
 template <class T>
-void StepParts<T>::measure_cost(Share share) const {
+void LayerwiseArgs<T>::measure_cost(Share share) const {
     const Matrix<T> y = plan.output();
     targets.loss({y.data, y.stride}, plan.output_gradient(), pass.rows, weights, share);
     share.sync();
 }
 
 template <class T>
-void StepParts<T>::take_turn(std::size_t turn, Share share) const {
+void LayerwiseArgs<T>::take_turn(std::size_t turn, Share share) const {
     plan.backward_to(turn, pass, share);
     if (stored) stored->apply(plan.turns()[turn].first, plan.turns()[turn].last, updates, share);
 }
 
 template <class T>
-bool StepParts<T>::is_frozen(const Network<T>& network, std::size_t turn) const {
+bool LayerwiseArgs<T>::is_frozen(const Network<T>& network, std::size_t turn) const {
     const std::size_t first = plan.turns()[turn].first;
     return network.parameters()[first]->lr_multiplier * pass.rate(first) == 0;
 }
@@ -42,20 +42,20 @@ Layerwise<T>::Layerwise(const Network<T>& network, UpdateOrder order) : network_
 }
 
 template <class T>
-void Layerwise<T>::run(const StepParts<T>& parts, double cost, Share share) {
+void Layerwise<T>::run(const LayerwiseArgs<T>& args, double cost, Share share) {
     const std::size_t n = layers_.size();
     if (share.leads()) std::fill(costs_.begin(), costs_.end(), cost);
     for (std::size_t i = 0; i < n; ++i) {
         const std::size_t turn = order_ == UpdateOrder::output_to_input ? n - 1 - i : i;
-        if (parts.is_frozen(network_, turn)) continue;
-        parts.take_turn(turn, share);
-        parts.plan.forward_from(turn, parts.pass, share);
-        parts.measure_cost(share);
+        if (args.is_frozen(network_, turn)) continue;
+        args.take_turn(turn, share);  // by the gradient of the output that the last measure_cost left
+        args.plan.forward_from(turn, args.pass, share);
+        args.measure_cost(share);  // has met: the loss chunks and the gradient of the output are those of the moved layer
         if (share.leads()) {
-            const double after = parts.targets.sum_loss_chunks(parts.pass.rows);
+            const double after = args.targets.sum_loss_chunks(args.pass.rows);
             std::fill(costs_.begin() + static_cast<std::ptrdiff_t>(i) + 1, costs_.end(), after);
         }
-        share.sync();
+        share.sync();  // everybody sees the same cost, and so goes on or ends alike
         if (!std::isfinite(costs_.back())) return;
     }
 }
@@ -89,13 +89,13 @@ RateEqualizer<T>::RateEqualizer(const Network<T>& network, const Plan<T>& plan, 
 }
 
 template <class T>
-bool RateEqualizer<T>::measure(const StepParts<T>& parts) {
-    parts.plan.forward(parts.pass, kAlone);
-    parts.measure_cost(kAlone);
-    if (!std::isfinite(parts.targets.sum_loss_chunks(parts.pass.rows))) return false;
-    std::copy_n(parts.plan.output().data, output_.size(), output_.data());
+bool RateEqualizer<T>::measure(const LayerwiseArgs<T>& args) {
+    args.plan.forward(args.pass, kAlone);
+    args.measure_cost(kAlone);
+    if (!std::isfinite(args.targets.sum_loss_chunks(args.pass.rows))) return false;
+    std::copy_n(args.plan.output().data, output_.size(), output_.data());
     for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
-        effects_[turn] = parts.is_frozen(network_, turn) ? 0 : effect_of(parts, turn);
+        effects_[turn] = args.is_frozen(network_, turn) ? 0 : effect_of(args, turn);
     }
     return true;
 }
@@ -109,47 +109,62 @@ void RateEqualizer<T>::each_parameter(std::size_t turn, F f) {
 }
 
 template <class T>
-double RateEqualizer<T>::effect_of(const StepParts<T>& parts, std::size_t turn) {
-    using Memory = const Buffer<T>;
-    each_parameter(turn, [](Memory& value, Memory& slot1, Memory& slot2, Kept& kept) {
+void RateEqualizer<T>::keep(std::size_t turn) {
+    each_parameter(turn, [](const Buffer<T>& value, const Buffer<T>& slot1, const Buffer<T>& slot2, Kept& kept) {
         std::copy_n(value.data(), value.size(), kept.value.data());
         std::copy_n(slot1.data(), slot1.size(), kept.slot1.data());
         std::copy_n(slot2.data(), slot2.size(), kept.slot2.data());
     });
-    parts.measure_cost(kAlone);
-    parts.take_turn(turn, kAlone);
+}
 
-    double way = 0, norm = 0;
-    each_parameter(turn, [&](Memory& value, Memory&, Memory&, Kept& kept) {
+template <class T>
+double RateEqualizer<T>::shorten(std::size_t turn) {
+    double way = 0, norm = 0;  // squares
+    each_parameter(turn, [&](const Buffer<T>& value, const Buffer<T>&, const Buffer<T>&, Kept& kept) {
         for (std::size_t i = 0; i < value.size(); ++i) {
             const auto before = static_cast<double>(kept.value[i]), moved = static_cast<double>(value.data()[i]) - before;
             way += moved * moved, norm += before * before;
         }
     });
     const double factor = way > 0 ? kProbe * std::sqrt((norm > 0 ? norm : 1) / way) : 0;
-    each_parameter(turn, [&](Memory& value, Memory& slot1, Memory& slot2, Kept& kept) {
+    each_parameter(turn, [&](const Buffer<T>& value, const Buffer<T>&, const Buffer<T>&, Kept& kept) {
         for (std::size_t i = 0; i < value.size(); ++i) {
             const auto before = static_cast<double>(kept.value[i]), moved = static_cast<double>(value.data()[i]) - before;
             value.data()[i] = static_cast<T>(before + factor * moved);
         }
+    });
+    return factor;
+}
+
+template <class T>
+void RateEqualizer<T>::take_back(std::size_t turn) {
+    each_parameter(turn, [](const Buffer<T>& value, const Buffer<T>& slot1, const Buffer<T>& slot2, Kept& kept) {
+        std::copy_n(kept.value.data(), value.size(), value.data());
         std::copy_n(kept.slot1.data(), slot1.size(), slot1.data());
         std::copy_n(kept.slot2.data(), slot2.size(), slot2.data());
     });
-    parts.plan.forward_from(turn, parts.pass, kAlone);
-    const double way_of_output = output_moved(parts);
+}
 
-    each_parameter(
-        turn, [](Memory& value, Memory&, Memory&, Kept& kept) { std::copy_n(kept.value.data(), value.size(), value.data()); });
-    parts.plan.forward_from(turn, parts.pass, kAlone);
+// Before and after: parameters, slots and output are as they were before any turn.
+template <class T>
+double RateEqualizer<T>::effect_of(const LayerwiseArgs<T>& args, std::size_t turn) {
+    keep(turn);
+    args.measure_cost(kAlone);  // the gradient of the output again: a turn's backward pass changes it in place
+    args.take_turn(turn, kAlone);
+    const double factor = shorten(turn);
+    args.plan.forward_from(turn, args.pass, kAlone);
+    const double way_of_output = output_moved(args);
+    take_back(turn);
+    args.plan.forward_from(turn, args.pass, kAlone);
     return factor > 0 ? way_of_output / factor : 0;
 }
 
 template <class T>
-double RateEqualizer<T>::output_moved(const StepParts<T>& parts) const {
-    const Matrix<T> y = parts.plan.output();
+double RateEqualizer<T>::output_moved(const LayerwiseArgs<T>& args) const {
+    const Matrix<T> y = args.plan.output();
     const std::size_t panel = network_.kernels().panel;
     double squares = 0;
-    for (std::size_t row = 0; row < parts.pass.rows; ++row) {
+    for (std::size_t row = 0; row < args.pass.rows; ++row) {
         for (std::size_t c = 0; c < network_.n_out(); ++c) {
             const std::size_t at = c / panel * y.stride + row * panel + c % panel;
             const double moved = static_cast<double>(y.data[at]) - static_cast<double>(output_[at]);
@@ -172,8 +187,8 @@ void RateEqualizer<T>::set(std::vector<double>& rates) const {
     }
 }
 
-template struct StepParts<float>;
-template struct StepParts<double>;
+template struct LayerwiseArgs<float>;
+template struct LayerwiseArgs<double>;
 template class Layerwise<float>;
 template class Layerwise<double>;
 template class RateEqualizer<float>;
