@@ -3,6 +3,7 @@
 
 #include "../core/dispatch.hpp"
 #include "../core/parallel.hpp"
+#include "../core/random.hpp"
 #include "py_trainer.hpp"
 
 using namespace steepest;
@@ -223,17 +224,18 @@ PYBIND11_MODULE(_core, m) {
              py::arg("accumulate"), py::arg("ema"), py::arg("mixup"), py::arg("update_order"), py::keep_alive<1, 2>())
         .def_property("layer_rates", &PyTrainer::layer_rates, &PyTrainer::set_layer_rates)
         .def_property(
-            "equalizes_rates", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalizes_rates; }); },
-            [](PyTrainer& self, bool on) { self.visit([&](auto& t) { t.equalizes_rates = on; }); })
+            "equalizes_rates", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalizes_rates(); }); },
+            [](PyTrainer& self, bool on) { self.visit([&](auto& t) { t.set_equalizes_rates(on); }); })
         .def("layer_costs", &PyTrainer::layer_costs)
         .def_property(
-            "learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.learning_rate; }); },
-            [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.learning_rate = rate; }); })
+            "learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.progress().learning_rate; }); },
+            [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.set_learning_rate(rate); }); })
         .def_property(
-            "epoch", [](PyTrainer& self) { return self.visit([](auto& t) { return t.epoch; }); },
-            [](PyTrainer& self, std::uint32_t epoch) { self.visit([&](auto& t) { t.epoch = epoch; }); })
+            "epoch", [](PyTrainer& self) { return self.visit([](auto& t) { return t.progress().epoch; }); },
+            [](PyTrainer& self, std::uint32_t epoch) { self.visit([&](auto& t) { t.set_epoch(epoch); }); })
         .def_property("schedule", &PyTrainer::schedule, &PyTrainer::set_schedule)
-        .def_property_readonly("n_steps", [](PyTrainer& self) { return self.visit([](auto& t) { return t.n_steps; }); })
+        .def_property_readonly("n_steps",
+                               [](PyTrainer& self) { return self.visit([](auto& t) { return t.progress().n_steps; }); })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)
         .def("apply", &PyTrainer::apply, py::arg("gradients"))
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))

@@ -158,12 +158,12 @@ public:
     py::dict averages() {
         return visit([](auto& trainer) {
             py::dict result;
-            if (trainer.n_averaged == 0) return result;
+            if (trainer.progress().n_averaged == 0) return result;
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
                 if (!parameters[i]->trained) continue;
                 result[py::str(parameters[i]->name)] =
-                    PyNetwork::copy_of(trainer.network(), *parameters[i], trainer.averages()[i]);
+                    PyNetwork::copy_of(trainer.network(), *parameters[i], trainer.state().averages()[i]);
             }
             return result;
         });
@@ -213,7 +213,7 @@ public:
             std::map<std::string, double> result;
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
-                if (parameters[i]->trained) result[parameters[i]->layer()] = trainer.rates[i];
+                if (parameters[i]->trained) result[parameters[i]->layer()] = trainer.rates()[i];
             }
             return result;
         });
@@ -224,7 +224,7 @@ public:
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
                 const auto found = rates.find(parameters[i]->layer());
-                if (found != rates.end()) trainer.rates[i] = found->second;
+                if (found != rates.end()) trainer.rates()[i] = found->second;
             }
         });
     }
@@ -232,12 +232,11 @@ public:
     void set_schedule(const py::object& schedule) {
         schedule_ = schedule;
         visit([&](auto& trainer) {
-            trainer.schedule = nullptr;
-            if (schedule.is_none()) return;
-            trainer.schedule = [this](std::uint64_t step) {
+            if (schedule.is_none()) return trainer.set_schedule(nullptr);
+            trainer.set_schedule([this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
                 return py::cast<double>(schedule_(step));
-            };
+            });
         });
     }
     py::object schedule() const { return schedule_; }
@@ -249,7 +248,7 @@ public:
                 result[py::str(name)] = PyNetwork::copy_of(trainer.network(), parameter, slot);
             });
             const py::object asarray = py::module_::import("numpy").attr("asarray");
-            each_number(trainer, [&](const char* name, auto& number) {
+            each_number(trainer.options(), trainer.progress(), [&](const char* name, const auto& number) {
                 constexpr bool real = std::is_same_v<std::decay_t<decltype(number)>, double>;
                 result[name] = asarray(number, real ? "float64" : "uint64");
             });
@@ -268,15 +267,16 @@ public:
             each_slot(trainer, [&](const auto& parameter, const auto&, const std::string& name) {
                 values.push_back(PyNetwork::values_for(trainer.network(), parameter, entry(name), name));
             });
-            const auto number_of = [&](const char* name, auto& number) {
-                return py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
-            };
-            each_number(trainer, [&](const char* name, auto& number) { number_of(name, number); });  // all, before any changes
+            Progress progress = trainer.progress();
+            each_number(trainer.options(), progress, [&](const char* name, auto& number) {
+                number = py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
+            });
+            // all is read and checked: from here on nothing throws
             std::size_t next = 0;
             each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string&) {
                 trainer.network().write(parameter, values[next++].data(), slot);
             });
-            each_number(trainer, [&](const char* name, auto& number) { number = number_of(name, number); });
+            trainer.set_progress(progress);
         });
     }
 
@@ -288,7 +288,7 @@ private:
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             const std::size_t n_out = trainer.network().n_out();
-            trainer.custom_loss = [this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
+            trainer.set_custom_loss([this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
                 const py::gil_scoped_acquire acquire;
                 py::object places =
                     py::slice(static_cast<py::ssize_t>(rows.first), static_cast<py::ssize_t>(rows.first + rows.count), 1);
@@ -308,7 +308,7 @@ private:
                 }
                 std::copy_n(slope.data(), slope.size(), gradient);
                 return py::cast<double>(judged[0]);
-            };
+            });
         });
     }
 
@@ -321,23 +321,23 @@ private:
                 if (matrices[i].buffer().data()) f(*parameters[i], matrices[i], parameters[i]->name + suffix);
             }
         };
-        all(trainer.slots1(), ".slot1");
-        all(trainer.slots2(), ".slot2");
-        all(trainer.averages(), ".average");
-        if (trainer.options().accumulate > 1) all(trainer.sums(), ".sum");
+        all(trainer.state().slots1(), ".slot1");
+        all(trainer.state().slots2(), ".slot2");
+        all(trainer.state().averages(), ".average");
+        if (trainer.options().accumulate > 1) all(trainer.state().sums(), ".sum");
     }
 
-    // f(name, number) for all counters and the like
-    template <class Core, class F>
-    static void each_number(Core& trainer, F f) {
-        f("n_steps", trainer.n_steps);
-        f("epoch", trainer.epoch);
-        f("learning_rate", trainer.learning_rate);
-        if (trainer.options().ema > 0) f("n_averaged", trainer.n_averaged);
-        if (trainer.options().accumulate == 1) return;
-        f("group.batches", trainer.group.batches);
-        f("group.first", trainer.group.first);
-        f("group.total", trainer.group.total);
+    // f(name, number) for the counters and the like that a checkpoint of such a trainer holds. The names are its format.
+    template <class P, class F>
+    static void each_number(const TrainerOptions& options, P& progress, F f) {
+        f("n_steps", progress.n_steps);
+        f("epoch", progress.epoch);
+        f("learning_rate", progress.learning_rate);
+        if (options.ema > 0) f("n_averaged", progress.n_averaged);
+        if (options.accumulate == 1) return;
+        f("group.batches", progress.group.batches);
+        f("group.first", progress.group.first);
+        f("group.total", progress.group.total);
     }
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
