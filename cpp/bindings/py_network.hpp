@@ -8,6 +8,8 @@
 
 #include "../core/passes.hpp"
 #include "arrays.hpp"
+#include "bind.hpp"
+#include "locks.hpp"
 
 namespace steepest {
 
@@ -25,19 +27,6 @@ struct NetworkParts {
 // The number type of a network, a trainer or the like.
 template <class P>
 using ScalarOf = typename std::decay_t<P>::Scalar;
-
-// One user at a time; a second thread is told so instead of racing the first.
-class ExclusiveUse {
-public:
-    explicit ExclusiveUse(std::atomic<bool>& busy) : busy_(busy) {
-        if (busy.exchange(true)) throw std::runtime_error("this object is at work in another thread");
-    }
-    ~ExclusiveUse() { busy_ = false; }
-    ExclusiveUse(const ExclusiveUse&) = delete;
-
-private:
-    std::atomic<bool>& busy_;
-};
 
 class PyNetwork {
 public:

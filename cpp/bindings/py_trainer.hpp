@@ -5,41 +5,10 @@
 #include <tuple>
 
 #include "../core/trainer.hpp"
+#include "arguments.hpp"
 #include "py_network.hpp"
 
 namespace steepest {
-
-// The arrays of one call, alive while the core reads them.
-struct Arguments {
-    Array x, y;
-    std::optional<Array> weights;
-    Data data;
-
-    // `own`: y is for a function of the caller's alone, and may be any array with a row for each of x.
-    Arguments(py::handle x_object, py::handle y_object, const py::object& weights_object, bool own,
-              const std::string& prefix = "")
-        : x(read_array(x_object, prefix + "x")),
-          y(own ? own_array(y_object, prefix + "y") : read_array(y_object, prefix + "y")) {
-        data.x = x.view;
-        data.y = y.view;
-        if (weights_object.is_none()) return;
-        weights = read_array(weights_object, prefix + "sample_weight");
-        data.weights = weights->view;
-    }
-
-    [[gnu::noinline]] static Array own_array(py::handle source, std::string name) {
-        py::array array = py::array::ensure(source);
-        if (!array || array.ndim() == 0) {
-            PyErr_Clear();
-            throw py::value_error(name + " is not an array with rows: " + std::string(py::str(py::type::of(source))));
-        }
-        ArrayView view;
-        view.name = std::move(name);
-        view.flat = true;
-        view.rows = static_cast<std::size_t>(array.shape(0));
-        return {std::move(array), std::move(view)};
-    }
-};
 
 // Measures rows that come in parts, by a trainer's network.
 struct PyEvaluation {
@@ -56,9 +25,9 @@ public:
                                                {{"together", UpdateOrder::together},
                                                 {"output_to_input", UpdateOrder::output_to_input},
                                                 {"input_to_output", UpdateOrder::input_to_output}});
-        const bool own = !py::isinstance<py::str>(loss);
-        if (own) custom_loss_ = loss;
-        const std::string name = own ? "mse" : py::cast<std::string>(loss);
+        const bool custom = !py::isinstance<py::str>(loss);
+        if (custom) custom_loss_ = loss;
+        const std::string name = custom ? "mse" : py::cast<std::string>(loss);
         const LossSpec spec{choose<Loss>(name, "loss",
                                          {{"mse", Loss::mse},
                                           {"mae", Loss::mae},
@@ -67,7 +36,7 @@ public:
                                           {"cross_entropy", Loss::cross_entropy},
                                           {"binary_cross_entropy", Loss::binary_cross_entropy},
                                           {"poisson", Loss::poisson}}),
-                            parameter, own};
+                            parameter, custom};
         network.core([&](auto& core) {
             using T = ScalarOf<decltype(core)>;
             trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, TrainerOptions{accumulate, ema, mixup}, seed, order);
@@ -301,13 +270,13 @@ private:
                 std::copy_n(outputs, rows.count * n_out, said.mutable_data());
                 const py::object weights =
                     arguments.weights ? py::object(arguments.weights->object[places]) : py::object(py::none());
-                const py::tuple judged = custom_loss_(py::object(arguments.y.object[places]), weights, said);
-                const py::array_t<T, py::array::c_style | py::array::forcecast> slope(judged[1]);
-                if (static_cast<std::size_t>(slope.size()) != rows.count * n_out) {
+                const py::tuple answer = custom_loss_(py::object(arguments.y.object[places]), weights, said);
+                const py::array_t<T, py::array::c_style | py::array::forcecast> derivative(answer[1]);
+                if (static_cast<std::size_t>(derivative.size()) != rows.count * n_out) {
                     throw py::value_error("the loss returned a gradient of another size than the outputs");
                 }
-                std::copy_n(slope.data(), slope.size(), gradient);
-                return py::cast<double>(judged[0]);
+                std::copy_n(derivative.data(), derivative.size(), gradient);
+                return py::cast<double>(answer[0]);
             });
         });
     }

@@ -26,7 +26,7 @@ public:
     std::vector<std::pair<std::string, double>> results(double mean_loss) const;
 
 private:
-    // Sums of one output; `origin` keeps the squares from cancelling.
+    // Sums of one output; `origin` keeps the squares from canceling.
     struct Column {
         double origin = 0, target = 0, target_squares = 0, error_squares = 0, errors = 0;
         double true_positives = 0, false_positives = 0, false_negatives = 0;

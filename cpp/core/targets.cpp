@@ -8,6 +8,8 @@
 namespace steepest {
 namespace {
 
+constexpr double kSumTolerance = 1e-3;  // how far from 1 the probabilities of a row may add up to
+
 // Whether the loss is defined for some targets only, beside finite numbers; see Targets::allowed.
 bool limits_targets(Loss loss) {
     return loss == Loss::cross_entropy || loss == Loss::binary_cross_entropy || loss == Loss::poisson;
@@ -44,6 +46,11 @@ void Targets<T>::check_shapes(const ArrayView& y, const ArrayView& weights, std:
 }
 
 template <class T>
+bool Targets<T>::is_label(double value) const {
+    return value >= 0 && value < static_cast<double>(n_out_) && value == std::floor(value);
+}
+
+template <class T>
 bool Targets<T>::allowed(double value) const {
     if (!std::isfinite(static_cast<T>(value))) return false;
     switch (spec_.loss) {
@@ -58,7 +65,7 @@ template <class T>
 bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer) {
     if (labeled_) {
         const double label = y.at(source, 0);
-        const bool good = label >= 0 && label < static_cast<double>(n_out_) && label == std::floor(label);
+        const bool good = is_label(label);
         labels_[row] = good ? static_cast<std::int32_t>(label) : 0;  // the loss indexes by it
         return good;
     }
@@ -70,10 +77,10 @@ bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t ro
         good &= allowed(static_cast<double>(buffer[c]));
         total += static_cast<double>(buffer[c]);
     }
-    return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= 1e-3);
+    return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= kSumTolerance);
 }
 
-// Writes a row of targets mixed with its partner's, over the row itself. Both were judged, or will be, as such.
+// Writes a row of targets mixed with its partner's, over the row itself. Both were checked, or will be, by themselves.
 template <class T>
 void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer) {
     const auto read = [&](std::size_t i, T* out) {
@@ -128,7 +135,7 @@ void Targets<T>::throw_invalid(const ArrayView& y, const ArrayView& weights, Row
             const std::string place = row + (y.flat ? "" : ", column " + std::to_string(c));
             total += value;
             if (labeled_) {
-                if (value >= 0 && value < static_cast<double>(n_out_) && value == std::floor(value)) continue;
+                if (is_label(value)) continue;
                 throw std::invalid_argument(y.name + " has label " + number_text(value) + place + ", expected integers 0 to " +
                                             std::to_string(n_out_ - 1));
             }
@@ -138,7 +145,7 @@ void Targets<T>::throw_invalid(const ArrayView& y, const ArrayView& weights, Row
                                             (spec_.loss == Loss::poisson ? "counts of at least 0" : "numbers in [0, 1]"));
             }
         }
-        if (!spec_.custom && !labeled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > 1e-3) {
+        if (!spec_.custom && !labeled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > kSumTolerance) {
             throw std::invalid_argument(y.name + " has probabilities that sum to " + number_text(total) + row + ", expected 1");
         }
         if (!weights.data) continue;

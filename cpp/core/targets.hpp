@@ -13,7 +13,8 @@ namespace steepest {
 struct LossSpec {
     Loss loss;
     double parameter = 0;  // huber: delta; quantile: q
-    bool custom = false;   // a function of the caller's judges the outputs: targets are his, only weights are read
+    bool custom =
+        false;  // a function of the caller's computes the loss: it reads the targets itself, here only weights are read
 };
 
 // What a batch is measured against: labels or rows of numbers, and a weight for each row.
@@ -45,6 +46,7 @@ public:
 private:
     static constexpr std::size_t kChunk = 16;  // rows whose loss is summed at a time
 
+    bool is_label(double value) const;
     bool allowed(double value) const;  // a target of the loss other than a label
     bool read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer);
     void mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer);
