@@ -5,8 +5,10 @@
 #include <pybind11/pybind11.h>
 
 #include <optional>
+#include <string>
+#include <vector>
 
-#include "../core/rows.hpp"
+#include "../core/array_view.hpp"
 
 namespace py = pybind11;
 
@@ -72,34 +74,9 @@ inline Array read_array(py::handle source, std::string name) {
     return {std::move(array), std::move(view)};
 }
 
-// Releases the GIL for `flops` of work, unless it is done before another thread could take a turn.
-// Where the interpreter ends meanwhile, taking the GIL again ends this thread by unwinding its stack (until Python 3.14),
-// which a destructor must be declared to allow; pybind11's own is not.
-class Unlocked {
-public:
-    explicit Unlocked(double flops) : state_(flops > 1e5 ? PyEval_SaveThread() : nullptr) {}
-    ~Unlocked() noexcept(false) {
-        if (state_) PyEval_RestoreThread(state_);
-    }
-    Unlocked(const Unlocked&) = delete;
-
-private:
-    PyThreadState* state_;
-};
-
 template <class T>
 py::array_t<T> new_array(const std::vector<std::size_t>& shape) {
     return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
-}
-
-template <class E>
-E choose(const std::string& name, const char* what, std::initializer_list<std::pair<const char*, E>> table) {
-    std::string known;
-    for (const auto& [text, value] : table) {
-        if (name == text) return value;
-        known += std::string(known.empty() ? "" : ", ") + text;
-    }
-    throw py::value_error("unknown " + std::string(what) + " '" + name + "', expected one of " + known);
 }
 
 // `out` where it is such an array, or a new one where it is None.

@@ -22,7 +22,7 @@ public:
     explicit Buffer(std::size_t size) : size_(size) {
         if (size == 0) return;
         const bool large = size * sizeof(T) >= kHugePage;
-        const std::size_t alignment = large ? kHugePage : kCacheLine;
+        const std::size_t alignment = large ? kHugePage : kCacheLineBytes;
         const std::size_t bytes = (size * sizeof(T) + alignment - 1) / alignment * alignment;
         data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
         if (!data_) throw std::bad_alloc();
@@ -36,7 +36,7 @@ public:
     std::size_t size() const { return size_; }
 
 private:
-    static constexpr std::size_t kCacheLine = 64, kHugePage = std::size_t{2} << 20;
+    static constexpr std::size_t kHugePage = std::size_t{2} << 20;
     struct Free {
         void operator()(T* p) const { std::free(p); }
     };

@@ -37,7 +37,7 @@ double f1_of(double true_positives, double errors) {
 
 }  // namespace
 
-Meter::Meter(std::vector<std::string> names, Loss loss, std::size_t n_out, std::vector<double> units)
+MetricAccumulator::MetricAccumulator(std::vector<std::string> names, Loss loss, std::size_t n_out, std::vector<double> units)
     : names_(std::move(names)), loss_(loss), n_out_(n_out), columns_(n_out), units_(std::move(units)) {
     if (units_.empty()) units_.assign(n_out, 1);
     if (units_.size() != n_out)
@@ -61,15 +61,15 @@ Meter::Meter(std::vector<std::string> names, Loss loss, std::size_t n_out, std::
     if (wants_auc_) scores_.resize(loss == Loss::cross_entropy && n_out == 2 ? 1 : n_out);
 }
 
-std::vector<std::string> Meter::usual(Loss loss) {
+std::vector<std::string> MetricAccumulator::usual(Loss loss) {
     std::vector<std::string> names = names_for(loss);
     if (loss == Loss::cross_entropy || loss == Loss::binary_cross_entropy) names.resize(1);
     return names;
 }
 
-bool Meter::wants(const char* name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
+bool MetricAccumulator::wants(const char* name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
 
-void Meter::add(const double* y, const double* t, std::size_t label, double weight) {
+void MetricAccumulator::add(const double* y, const double* t, std::size_t label, double weight) {
     weight_ += weight;
     switch (loss_) {
         case Loss::cross_entropy:
@@ -80,7 +80,7 @@ void Meter::add(const double* y, const double* t, std::size_t label, double weig
     }
 }
 
-void Meter::add_classes(const double* y, std::size_t wanted, double weight) {
+void MetricAccumulator::add_classes(const double* y, std::size_t wanted, double weight) {
     const auto best = static_cast<std::size_t>(std::max_element(y, y + n_out_) - y);
     if (best == wanted) {
         correct_ += weight;
@@ -101,7 +101,7 @@ void Meter::add_classes(const double* y, std::size_t wanted, double weight) {
     for (std::size_t c = 0; c < n_out_; ++c) add_score(c, std::exp(y[c] - y[best]) / sum, c == wanted, weight);
 }
 
-void Meter::add_labels(const double* y, const double* t, double weight) {
+void MetricAccumulator::add_labels(const double* y, const double* t, double weight) {
     bool all = true;
     for (std::size_t c = 0; c < n_out_; ++c) {
         const bool said = y[c] > 0, wanted = t[c] > 0.5;
@@ -116,7 +116,7 @@ void Meter::add_labels(const double* y, const double* t, double weight) {
     if (all) all_correct_ += weight;
 }
 
-void Meter::add_numbers(const double* y, const double* t, double weight) {
+void MetricAccumulator::add_numbers(const double* y, const double* t, double weight) {
     const bool first = weight_ == weight;
     for (std::size_t c = 0; c < n_out_; ++c) {
         Column& column = columns_[c];
@@ -129,17 +129,17 @@ void Meter::add_numbers(const double* y, const double* t, double weight) {
     }
 }
 
-void Meter::add_score(std::size_t column, double score, bool positive, double weight) {
+void MetricAccumulator::add_score(std::size_t column, double score, bool positive, double weight) {
     scores_[column].push_back({score, positive ? weight : 0, positive ? 0 : weight});
 }
 
-std::vector<std::pair<std::string, double>> Meter::results(double mean_loss) const {
+std::vector<std::pair<std::string, double>> MetricAccumulator::results(double mean_loss) const {
     std::vector<std::pair<std::string, double>> all{{"loss", mean_loss}};
     for (const std::string& name : names_) all.emplace_back(name, result(name, mean_loss));
     return all;
 }
 
-double Meter::result(const std::string& name, double mean_loss) const {
+double MetricAccumulator::result(const std::string& name, double mean_loss) const {
     if (name == "accuracy") return correct_ / weight_;
     if (name == "subset_accuracy") return all_correct_ / weight_;
     if (name == "log_loss") return mean_loss;
@@ -152,7 +152,7 @@ double Meter::result(const std::string& name, double mean_loss) const {
 }
 
 // The share of pairs, one row of the class and one of another, whose scores are in order; equal ones count half.
-double Meter::auc() const {
+double MetricAccumulator::auc() const {
     double total = 0;
     for (std::vector<Score> rows : scores_) {
         std::sort(rows.begin(), rows.end(), [](const Score& a, const Score& b) { return a.score < b.score; });
@@ -170,7 +170,7 @@ double Meter::auc() const {
     return total / static_cast<double>(scores_.size());
 }
 
-double Meter::f1() const {
+double MetricAccumulator::f1() const {
     const bool classes = loss_ == Loss::cross_entropy;
     double total = 0, count = 0;
     for (std::size_t c = 0; c < n_out_; ++c) {
@@ -185,13 +185,13 @@ double Meter::f1() const {
     return count > 0 ? total / count : 0;
 }
 
-double Meter::mean_error(double Column::* sum) const {
+double MetricAccumulator::mean_error(double Column::* sum) const {
     double total = 0;
     for (const Column& column : columns_) total += column.*sum / weight_ / static_cast<double>(n_out_);
     return total;
 }
 
-double Meter::r2() const {
+double MetricAccumulator::r2() const {
     double total = 0;
     for (const Column& c : columns_) {
         const double spread = c.target_squares - c.target * c.target / weight_;

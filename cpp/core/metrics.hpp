@@ -10,13 +10,13 @@
 namespace steepest {
 
 // Takes rows of outputs and targets, and says what the metrics of all of them are. Every row counts by its weight.
-class Meter {
+class MetricAccumulator {
 public:
     // Names: "accuracy", "top<k>", "log_loss", "auc" and "f1" for classes, "r2", "rmse" and "mae" for numbers.
     // "subset_accuracy" where a row has several labels: the share of rows with all of them right.
     // Throws std::invalid_argument for one that does not go with the loss. `units`: what each output's numbers are
     // multiplied with to be measured, or empty.
-    Meter(std::vector<std::string> names, Loss loss, std::size_t n_out, std::vector<double> units = {});
+    MetricAccumulator(std::vector<std::string> names, Loss loss, std::size_t n_out, std::vector<double> units = {});
 
     static std::vector<std::string> usual(Loss loss);
 
@@ -26,7 +26,7 @@ public:
     std::vector<std::pair<std::string, double>> results(double mean_loss) const;
 
 private:
-    // Sums of one output; `origin` keeps the squares from cancelling.
+    // Sums of one output; `origin` keeps the squares from canceling.
     struct Column {
         double origin = 0, target = 0, target_squares = 0, error_squares = 0, errors = 0;
         double true_positives = 0, false_positives = 0, false_negatives = 0;

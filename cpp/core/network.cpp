@@ -4,8 +4,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "array_view.hpp"
 #include "random.hpp"
-#include "rows.hpp"
 
 namespace steepest {
 
@@ -38,7 +38,7 @@ void Network<T>::add_dense(const std::string& name, std::size_t n_out, bool bias
     layer.weight = add_parameter(name + ".weight", n_out_, n_out, false, T(0));
     if (bias) layer.bias = add_parameter(name + ".bias", 1, n_out, true, T(0));
     parameters_[layer.weight]->decays = true;
-    initialise(*parameters_[layer.weight], init);
+    initialize(*parameters_[layer.weight], init);
     layers_.push_back(layer);
     n_out_ = n_out;
 }
@@ -99,7 +99,7 @@ void Network<T>::end_residual() {
 
 // He et al. (2015), Glorot and Bengio (2010), LeCun et al. (1998); a uniform on +-bound has deviation bound / sqrt(3).
 template <class T>
-void Network<T>::initialise(Parameter<T>& weight, Init init) {
+void Network<T>::initialize(Parameter<T>& weight, Init init) {
     if (init == Init::zeros) return;
     const auto n_in = static_cast<double>(weight.rows), n_out = static_cast<double>(weight.columns);
     const bool he = init == Init::he_uniform || init == Init::he_normal;

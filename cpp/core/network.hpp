@@ -8,6 +8,7 @@
 
 #include "buffer.hpp"
 #include "dispatch.hpp"
+#include "parallel.hpp"
 
 namespace steepest {
 
@@ -36,7 +37,7 @@ struct Layer {
     Activation activation = Activation::identity;
     double alpha = 0;                                                          // of the activation
     double p = 0;                                                              // dropout
-    double momentum = 0, eps = 0;                                              // normalisation
+    double momentum = 0, eps = 0;                                              // normalization
     std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone;  // indices of parameters
 };
 
@@ -76,7 +77,7 @@ public:
 
 private:
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
-    void initialise(Parameter<T>& weight, Init init);
+    void initialize(Parameter<T>& weight, Init init);
 
     std::size_t n_in_, n_out_;
     std::uint64_t seed_;
@@ -85,5 +86,21 @@ private:
     std::vector<std::unique_ptr<Parameter<T>>> parameters_;
     std::vector<std::size_t> open_;  // sizes at the open residual branches
 };
+
+// f(parameter's index, its panel, number of the panel among all) for this member's share of the panels of those parameters
+// in [first, last) that are wanted(index). The share is one of rows, of which the panels of a vector have one.
+template <class T, class W, class F>
+void each_panel(const Network<T>& network, std::size_t first, std::size_t last, Share share, W wanted, F f) {
+    const auto panels = [&](std::size_t i) { return panels_of(network.parameters()[i]->columns, network.kernels().panel); };
+    std::size_t total = 0, row = 0, number = 0;
+    for (std::size_t i = first; i < last; ++i) total += wanted(i) ? panels(i) * network.parameters()[i]->rows : 0;
+    const Range part = share.split(total);
+    for (std::size_t i = first; i < last; ++i) {
+        if (!wanted(i)) continue;
+        for (std::size_t panel = 0; panel < panels(i); ++panel, ++number, row += network.parameters()[i]->rows) {
+            if (row >= part.begin && row < part.end) f(i, panel, number);
+        }
+    }
+}
 
 }  // namespace steepest

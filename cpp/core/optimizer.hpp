@@ -1,4 +1,4 @@
-// Optimisers: what the user sets, and what one step makes of it.
+// Optimizers: what the user sets, and what one step makes of it.
 #pragma once
 
 #include <cstdint>

@@ -148,9 +148,9 @@ private:
 
     Contention contention_;
     std::atomic<bool> busy_{false};
-    alignas(kCacheLine) std::atomic<std::size_t> generation_{0};
-    alignas(kCacheLine) std::atomic<std::size_t> finished_{0};
-    alignas(kCacheLine) std::atomic<std::size_t> sleepers_{0};
+    alignas(kCacheLineBytes) std::atomic<std::size_t> generation_{0};
+    alignas(kCacheLineBytes) std::atomic<std::size_t> finished_{0};
+    alignas(kCacheLineBytes) std::atomic<std::size_t> sleepers_{0};
     void (*function_)(void*, Share) = nullptr;
     void* context_ = nullptr;
     Barrier* barrier_ = nullptr;

@@ -5,16 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "buffer.hpp"
+
 namespace steepest {
 
 struct Range {
     std::size_t begin, end;
 };
 
-// What one thread waits for shares no line of the cache with what another writes.
-constexpr std::size_t kCacheLine = 64;
-
-// Where the members of a team wait for each other.
+// Where the members of a team wait for each other. What one thread waits for shares no cache line with what another writes.
 class Barrier {
 public:
     explicit Barrier(std::size_t members) : members_(members) {}
@@ -24,7 +23,7 @@ public:
 private:
     const std::size_t members_;
     double waited_ = 0;
-    alignas(kCacheLine) std::atomic<std::size_t> arrivals_{0};  // at all meetings
+    alignas(kCacheLineBytes) std::atomic<std::size_t> arrivals_{0};  // at all meetings
 };
 
 // One member's part of the work.

@@ -46,7 +46,7 @@ void run_pass(Plan<T>& plan, const Pass<T, F>& pass) {
     std::atomic<bool> good{true};
     auto member = [&](Share share) { pass.run(share, good); };
     plan.run_team(pass.rows.count, member);
-    if (!good) refuse<T>(pass.from, pass.rows);
+    if (!good) throw_invalid<T>(pass.from, pass.rows);
 }
 
 // out: for all rows of x
@@ -73,7 +73,7 @@ std::unique_ptr<Plan<T>> Predictor<T>::borrow(std::size_t rows) {
     }
     std::size_t capacity = 1;
     while (capacity < rows) capacity *= 2;
-    return std::make_unique<Plan<T>>(network_, capacity, Purpose::infer);
+    return std::make_unique<Plan<T>>(make_plan(network_, capacity, Mode::infer));
 }
 
 template <class T>
@@ -84,7 +84,7 @@ void Predictor<T>::give_back(std::unique_ptr<Plan<T>> plan) {
 
 template <class T>
 void Predictor<T>::predict(const ArrayView& x, T* out) {
-    expect_shape(x, kAnyRows, network_.n_in());
+    check_shape(x, kAnyRows, network_.n_in());
     if (x.rows == 0) return;
     if (x.rows > kPredictRows) {
         predict_blocks(x, out);
@@ -114,20 +114,20 @@ void Predictor<T>::predict_blocks(const ArrayView& x, T* out) {
     };
     run_team(threads, member);
     for (std::unique_ptr<Plan<T>>& plan : plans) give_back(std::move(plan));
-    if (!good) refuse<T>(x, {nullptr, 0, x.rows});
+    if (!good) throw_invalid<T>(x, {nullptr, 0, x.rows});
 }
 
 template <class T>
 void Differentiator<T>::forward(const ArrayView& x, T* out) {
-    expect_shape(x, kAnyRows, network_.n_in());
+    check_shape(x, kAnyRows, network_.n_in());
     if (x.rows == 0) throw std::invalid_argument(x.name + " has 0 rows, expected at least 1");
-    if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(network_, x.rows, Purpose::gradients);
+    if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(make_plan(network_, x.rows, Mode::gradients));
     rows_ = 0;  // until all went well
-    const Replay<T> replay{x.rows, network_.seed(), passes_};
+    const PassArgs<T> pass{x.rows, network_.seed(), passes_};
     const auto work = [&](Share share) {
-        plan_->forward(replay, share);
+        plan_->forward(pass, share);
         share.sync();
-        plan_->settle(replay, share);
+        plan_->commit_running_stats(pass, share);
     };
     const Rows rows{nullptr, 0, x.rows};
     run_pass(*plan_, Pass{network_.kernels(), x, rows, plan_->input(), work, plan_->output(), network_.n_out(), out});
@@ -138,9 +138,9 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
 template <class T>
 void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
     if (rows_ == 0) throw std::invalid_argument("backward needs a forward pass before it");
-    expect_shape(dy, rows_, network_.n_out());
-    const Replay<T> replay{rows_, network_.seed(), passes_ - 1};
-    const auto work = [&](Share share) { plan_->backward(replay, share); };
+    check_shape(dy, rows_, network_.n_out());
+    const PassArgs<T> pass{rows_, network_.seed(), passes_ - 1};
+    const auto work = [&](Share share) { plan_->backward(pass, share); };
     const Rows rows{nullptr, 0, rows_};
     run_pass(*plan_,
              Pass{network_.kernels(), dy, rows, plan_->output_gradient(), work, plan_->input_gradient(), network_.n_in(), dx});

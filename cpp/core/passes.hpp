@@ -5,8 +5,8 @@
 #include <mutex>
 #include <vector>
 
-#include "plan.hpp"
-#include "rows.hpp"
+#include "array_view.hpp"
+#include "plan_layers.hpp"
 
 namespace steepest {
 

@@ -1,18 +1,17 @@
-// A plan: a network, a number of rows and a purpose, worked out once into a straight list of kernel calls.
-// A replay allocates nothing, decides nothing and takes no lock.
+// A plan: a network, a number of rows and a mode, worked out once into straight lists of kernel calls (plan_layers.hpp
+// makes them). A replay allocates nothing, decides nothing and takes no lock.
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <vector>
 
-#include "network.hpp"
+#include "adaptive_team.hpp"
+#include "buffer.hpp"
 #include "optimizer.hpp"
-#include "pace.hpp"
 
 namespace steepest {
 
-enum class Purpose {
+enum class Mode {
     infer,      // forward in inference mode
     gradients,  // forward and backward in training mode; the parameters' gradients are stored, and dx too
     store,      // the same without dx
@@ -21,118 +20,97 @@ enum class Purpose {
 
 // What may differ from one replay to the next.
 template <class T>
-struct Replay {
-    std::size_t rows;
+struct PassArgs {
+    std::size_t rows;                     // of this batch, at most the plan's capacity
     std::uint64_t seed;                   // for dropout
-    std::uint32_t draw;                   // number of this training pass, likewise
-    const Updates<T>* updates = nullptr;  // train
+    std::uint32_t pass_index;             // number of this training pass, likewise
+    const Updates<T>* updates = nullptr;  // Mode::train
     const double* rates = nullptr;        // of the parameters, on top of their multipliers; null: all 1
 
-    // What an item that takes the gradient on to the input and has parameters of its own shall do of both.
-    bool carries = true, owns = true;
-
     double rate(std::size_t parameter) const { return rates ? rates[parameter] : 1; }
+};
+
+// One entry of a list. Each member of a team calls it with its own share of the work.
+template <class T>
+using PlanItem = std::function<void(const PassArgs<T>&, Share)>;
+
+// A layer with parameters, where layers move one at a time.
+struct LayerTurn {
+    std::size_t first, last;  // its parameters: [first, last)
+    std::size_t forward;      // place of its first item in the forward list
+};
+
+// Which gradients an item of a backward list makes. With Mode::train, a parameter's gradient includes its update.
+enum class Makes { input_gradient, parameter_gradient, both };
+
+// An entry of the backward list that goes layer by layer. Which of them run in `backward_to(turn)`:
+//
+//   item of ...                           input_gradient   parameter_gradient   both
+//   a layer nearer to the output          runs             -                    runs
+//   the layer of the turn                 -                runs                 runs
+//   a layer nearer to the input           -                -                    -
+//
+// So an item that makes both must leave alone the parameters themselves. A dense layer's fused item updates them, and
+// stands in the list of whole passes only; here the layer has two items, one for each gradient.
+template <class T>
+struct LayerwiseItem {
+    PlanItem<T> run;
+    Makes makes;
+    std::size_t turn;  // of the item's layer; kNoTurn where that has no parameters
+};
+constexpr std::size_t kNoTurn = static_cast<std::size_t>(-1);
+
+// What a plan is made of.
+template <class T>
+struct PlanParts {
+    std::size_t capacity = 0;     // rows
+    Matrix<T> input{}, output{};  // (capacity, n_in), (capacity, n_out)
+    Matrix<T> input_gradient{};   // (capacity, n_in); Mode::gradients only
+    Matrix<T> output_gradient{};  // (capacity, n_out); all but Mode::infer
+    std::vector<PlanItem<T>> forward, commit, backward;
+    std::vector<LayerwiseItem<T>> layerwise;  // the backward list again, for `backward_to`
+    std::vector<LayerTurn> turns;             // in the order of the forward list
+    double products = 0;                      // multiply-adds of a row
+    std::vector<PanelMatrix<T>> memory;       // that the items point to
 };
 
 template <class T>
 class Plan {
 public:
-    // `slots` has an entry for each of the network's parameters where the purpose is train; else it may be empty.
-    Plan(Network<T>& network, std::size_t capacity, Purpose purpose, const std::vector<Slots<T>>& slots = {});
+    explicit Plan(PlanParts<T> parts) : parts_(std::move(parts)) {}
 
-    std::size_t capacity() const { return capacity_; }
+    std::size_t capacity() const { return parts_.capacity; }
     // Runs f(Share), which replays this plan on `rows` rows, on as many threads as that is worth.
     template <class F>
     void run_team(std::size_t rows, F& f) {
-        pace_.run(work(rows), f);
+        team_.run(work(rows), f);
     }
     // How much work `rows` rows are, in floating-point operations; reading a weight costs as much as two rows' use of it.
-    double work(std::size_t rows) const { return 2 * products_ * (static_cast<double>(rows) + 2); }
+    double work(std::size_t rows) const { return 2 * parts_.products * (static_cast<double>(rows) + 2); }
 
-    Matrix<T> input() const { return values_.front().data; }
-    Matrix<T> output() const { return values_.back().data; }
-    Matrix<T> input_gradient() const { return values_.front().gradient; }  // gradients only
-    Matrix<T> output_gradient() const { return values_.back().gradient; }  // all but infer
+    Matrix<T> input() const { return parts_.input; }
+    Matrix<T> output() const { return parts_.output; }
+    Matrix<T> input_gradient() const { return parts_.input_gradient; }
+    Matrix<T> output_gradient() const { return parts_.output_gradient; }
 
     // Each member of a team calls these with its share. The team meets between the items of a list, but not before the
     // first nor after the last.
-    void forward(const Replay<T>& replay, Share share) const { run(forward_, replay, share); }
+    void forward(const PassArgs<T>& pass, Share share) const { run(parts_.forward, pass, share); }
     // After a forward pass that counts: running statistics take in its batch.
-    void settle(const Replay<T>& replay, Share share) const { run(settle_, replay, share); }
-    void backward(const Replay<T>& replay, Share share) const { run(backward_, replay, share); }
+    void commit_running_stats(const PassArgs<T>& pass, Share share) const { run(parts_.commit, pass, share); }
+    void backward(const PassArgs<T>& pass, Share share) const { run(parts_.backward, pass, share); }
 
-    // The layers with parameters take their turns one by one: `forward_from` runs what depends on that layer's
-    // parameters, `backward_to` makes the gradient of these alone, and with Purpose::train the update.
-    struct Turn {
-        std::size_t first, last;  // its parameters: [first, last)
-        std::size_t forward;      // place of its first item in the list
-    };
-    const std::vector<Turn>& turns() const { return turns_; }
-    void forward_from(std::size_t turn, const Replay<T>& replay, Share share) const;
-    void backward_to(std::size_t turn, const Replay<T>& replay, Share share) const;
+    // Layer by layer: `backward_to` makes the gradient of one layer's parameters alone, and with Mode::train their update;
+    // `forward_from` runs again what depends on them. The team meets after each item, the last one too.
+    const std::vector<LayerTurn>& turns() const { return parts_.turns; }
+    void forward_from(std::size_t turn, const PassArgs<T>& pass, Share share) const;
+    void backward_to(std::size_t turn, const PassArgs<T>& pass, Share share) const;
 
 private:
-    enum class Part { carries, own, both };  // takes the gradient on to the input; makes or uses the parameters' gradient
-    struct Item {
-        template <class F>
-        Item(F f, Part p = Part::carries) : run(std::move(f)), part(p) {}
-        std::function<void(const Replay<T>&, Share)> run;
-        Part part;
-        std::size_t turn = kNone;  // of the backward list: the turn of the layer that it belongs to
-    };
-    using List = std::vector<Item>;
+    static void run(const std::vector<PlanItem<T>>& list, const PassArgs<T>& pass, Share share);
 
-    // The output of a layer, (capacity, columns). Where that ends in an activation, `z` is what went into it, if its
-    // slope needs that. A gradient is that of the output until the slope is applied, then that of z. Layers that change
-    // gradients in place share one buffer.
-    struct Value {
-        std::size_t columns = 0;
-        Matrix<T> data{}, gradient{}, z{};
-        Activation activation = Activation::identity;
-        T alpha = 0;
-    };
-
-    static void run(const List& list, const Replay<T>& replay, Share share);
-
-    Matrix<T> allocate(std::size_t columns);
-    T* allocate_vector(std::size_t columns);
-    T* vector_gradient(std::size_t parameter);
-    Value& add_value(std::size_t columns, bool shares_gradient);
-    void add_dense(const Layer& layer, const Layer* activation);
-    void add_dense_gradient(const Layer& layer, const Value& x, const Value& y, bool whole);
-    void add_activation(const Layer& layer);
-    void add_dropout(const Layer& layer, std::uint32_t number);
-    void add_batch_norm(const Layer& layer);
-    void add_layer_norm(const Layer& layer);
-    void open_residual();
-    void close_residual();
-    Item sum(std::size_t columns, Matrix<T> a, Matrix<T> b, Matrix<T> y) const;
-    void add_slope(List& items, std::size_t value) const;
-    Item update_vectors(const Layer& layer, const T* weight_gradient, const T* bias_gradient) const;
-    void begin_turn(const Layer& layer);  // call before the layer's items are made
-    void prepend(List items, std::size_t turn = kNone);
-
-    bool stores() const { return purpose_ == Purpose::gradients || purpose_ == Purpose::store; }
-    bool trains() const { return purpose_ != Purpose::infer; }
-    bool wants_gradient(std::size_t value) const { return trains() && (value > 0 || purpose_ == Purpose::gradients); }
-    std::size_t panels(std::size_t columns) const { return panels_of(columns, k_.panel); }
-
-    Network<T>& network_;
-    const Kernels<T>& k_;
-    const std::size_t capacity_;
-    const Purpose purpose_;
-    std::vector<Slots<T>> slots_;
-    std::vector<PanelMatrix<T>> memory_;
-    std::vector<Value> values_;
-    struct Branch {
-        std::size_t input;   // the value before the branch
-        Matrix<T> gradient;  // of the sum
-    };
-    std::vector<Branch> open_;
-    List forward_, settle_, backward_;
-    std::vector<Turn> turns_;
-    double products_ = 0;  // multiply-adds of a row
-    Pace pace_;
+    PlanParts<T> parts_;
+    AdaptiveTeam team_;
 };
 
 }  // namespace steepest

@@ -39,7 +39,7 @@ double Random::normal() {
     return radius * std::cos(6.283185307179586 * uniform());
 }
 
-// Lemire (2019): the high half of a product, drawn again where the low half would favour some numbers.
+// Lemire (2019): the high half of a product, drawn again where the low half would favor some numbers.
 std::size_t Random::below(std::size_t bound) {
     if (bound <= 0xFFFFFFFFu) {
         const auto n = static_cast<std::uint32_t>(bound);

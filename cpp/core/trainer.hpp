@@ -1,52 +1,27 @@
-// Training: steps, epochs and evaluation of one network by one optimiser on one loss.
+// Training: steps, epochs and evaluation of one network by one optimizer on one loss.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
-#include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "loss.hpp"
 #include "metrics.hpp"
-#include "optimizer.hpp"
-#include "plan.hpp"
-#include "random.hpp"
-#include "stored.hpp"
-#include "walk.hpp"
+#include "train_step.hpp"
 
 namespace steepest {
 
-// The caller's data. weights.data is null where every row counts 1.
-struct Data {
-    ArrayView x, y, weights;
-};
-
-// What a trainer may do besides plain steps.
-struct Extras {
-    std::size_t accumulate = 1;  // batches whose mean gradient makes a step
-    double ema = 0;              // what the average of the weights keeps of itself in a step; 0: there is none
-    double mixup = 0;            // alpha of the Beta distribution that shares are drawn from; 0: rows are not mixed
-};
-
-// Sums over rows.
-struct LossSum {
-    double loss = 0, weight = 0;
-};
+// Between two reports on an epoch's progress: short for a person who waits or presses Ctrl-C, long beside a step.
+constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 
 // What is measured of rows that come in one or more parts.
 struct Evaluation {
-    Meter meter;
+    MetricAccumulator metrics;
     LossSum sum;
 
     std::vector<std::pair<std::string, double>> results() const;  // the mean loss, and the metrics
-};
-
-// The loss was not finite. Nothing was changed by the step that found it.
-struct Diverged : std::runtime_error {
-    Diverged(std::uint32_t epoch, std::uint64_t step, double learning_rate, double loss);
-    std::uint32_t epoch;
-    std::uint64_t step;
-    double learning_rate, loss;
 };
 
 template <class T>
@@ -54,7 +29,7 @@ class Trainer {
 public:
     using Scalar = T;
 
-    Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const Extras& extras, std::uint64_t seed,
+    Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const TrainerOptions& options, std::uint64_t seed,
             UpdateOrder order = UpdateOrder::together);
 
     // Everything below throws std::invalid_argument for data that it cannot use, before it changes anything.
@@ -62,91 +37,49 @@ public:
     double step(const Data& data);           // all rows as one batch; returns their loss before it
     double differentiate(const Data& data);  // as `step`, but the gradient is only added to those before
     void check(const Data& data);            // reads everything that an epoch would read
-    // One pass over the rows. `wake` is called now and then with the rows done and their mean loss.
-    using Wake = std::function<void(std::size_t, double)>;
-    double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const Wake& wake);
+    // One pass over the rows. `on_progress` is called every kProgressInterval or so with the rows done and their mean loss.
+    using OnProgress = std::function<void(std::size_t, double)>;
+    double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress);
     void end_epoch();                                      // `run_epoch` ends with it, and so do epochs of steps
     const std::vector<std::size_t>& order(std::size_t n);  // in which this epoch visits n rows
     // Measures rows, of the averaged weights where there are such.
     void measure(Evaluation& evaluation, const Data& data);
-    void apply();  // one optimiser step by the gradients that the network's parameters hold
+    void apply() { step_.apply_gradients(); }  // one optimizer step by the gradients that the network's parameters hold
+    void mean_gradient(T* flat) { step_.mean_gradient(flat); }  // of all calls of `differentiate` since the last
+    void reset() { step_.reset(); }
+    void forget_average() { step_.forget_average(); }
 
-    void reset();  // the optimiser's slots to zero; the average of the weights, and gradients not yet used, are forgotten
-    void forget_average() { n_averaged = 0; }
-    void mean_gradient(T* flat);  // of all calls of `differentiate` since the last; (numbers of all parameters)
+    void set_schedule(typename TrainStep<T>::Schedule schedule) { step_.set_schedule(std::move(schedule)); }
+    void set_custom_loss(typename TrainStep<T>::CustomLoss loss) { step_.set_custom_loss(std::move(loss)); }
+    // Whether the next step measures first, and sets rates such that each layer's turn moves the output equally.
+    void set_equalizes_rates(bool equalizes) { step_.set_equalizes_rates(equalizes); }
+    bool equalizes_rates() const { return step_.equalizes_rates(); }
 
-    std::function<double(std::uint64_t)> schedule;  // step -> learning rate; empty: `learning_rate` holds
-    // For LossSpec::own: judges outputs (rows, n_out), fills the derivative of the rows' mean loss by them, and returns it.
-    std::function<double(Rows rows, const T* outputs, T* gradient)> own_loss;
-    double learning_rate;
-    std::uint64_t n_steps = 0;
-    std::uint32_t epoch = 0;
-    std::uint64_t n_averaged = 0;  // steps that the average has seen
-    struct Group {                 // batches whose gradients wait for their step
-        std::uint64_t batches = 0;
-        double first = 0, total = 0;  // weight of the first batch's rows, by which the gradients' sum is divided; of all rows
-    } group;
-    bool equalises = false;  // the next step measures first, and sets rates such that each turn moves the output equally
-
-    // Learning rates by parameter, relative to learning_rate and beside the multipliers of the network.
-    std::vector<double> rates;
-    const Walk<T>& walk() const { return walk_; }
+    const Progress& progress() const { return step_.progress(); }
+    void set_progress(const Progress& progress) { step_.progress() = progress; }
+    void set_learning_rate(double rate) { step_.progress().learning_rate = rate; }
+    void set_epoch(std::uint32_t epoch) { step_.progress().epoch = epoch; }
+    const ParameterState<T>& state() const { return step_.state(); }
+    std::vector<double>& rates() { return step_.state().rates; }  // see ParameterState
+    const Layerwise<T>& layerwise() const { return step_.layerwise(); }
 
     Network<T>& network() const { return network_; }
-    LossSpec loss() const { return loss_; }
-    const Extras& extras() const { return extras_; }
-    // Matrices beside the parameters, empty where there are none.
-    const std::vector<PanelMatrix<T>>& slots1() const { return slots1_; }
-    const std::vector<PanelMatrix<T>>& slots2() const { return slots2_; }
-    const std::vector<PanelMatrix<T>>& averages() const { return averages_; }
-    const std::vector<PanelMatrix<T>>& sums() const { return sums_; }
+    LossSpec loss() const { return step_.loss(); }
+    const TrainerOptions& options() const { return step_.options(); }
 
 private:
-    struct Batch {  // memory for one batch, and the plan that works on it
-        Plan<T> plan;
-        Targets<T> targets;
-    };
+    class AveragedWeights;
 
-    void expect(const Data& data) const;
-    Batch& training_batch(std::size_t rows);
-    Batch& batch_for(std::size_t rows, Purpose purpose, std::unique_ptr<Batch>& slot);
-    // Reads one batch and runs `work(share)` on it if all of it is allowed; throws otherwise.
-    template <class F>
-    void with_batch(Batch& batch, const Data& data, Rows rows, F work);
-    LossSum step_on(Batch& batch, const Data& data, Rows rows, bool completes);
-    template <class F>
-    void judge(Batch& batch, Rows rows, double divisor, LossSum& sum, F descend);  // by the caller's own loss
-    void use_gradients(bool completes, double weights, Share share);
-    void update_stored(double scale, Share share);
-    const Mix* draw_mix(std::size_t rows);
-    void equalise(Batch& batch, const Data& data, Rows rows);  // sets the rates by this batch
-    void finish_group();
-    void average(Share share);
-    void swap_averages();
-    std::uint32_t draw() const { return static_cast<std::uint32_t>(n_steps * extras_.accumulate + group.batches); }
-    std::vector<PanelMatrix<T>> beside_parameters(bool wanted) const;
+    void check_shapes(const Data& data) const;
     // work(batch, rows, share) on one block of rows after the other.
     template <class F>
     void each_block(const Data& data, F work);
-    template <class F>
-    void each_trained_panel(Share share, F f) const {
-        each_panel(network_, 0, rates.size(), share, [this](std::size_t i) { return network_.parameters()[i]->trained; }, f);
-    }
-    void take_rate();  // the schedule's, for the next step
 
     Network<T>& network_;
-    LossSpec loss_;
-    Optimizer optimizer_;
-    Extras extras_;
-    std::uint64_t seed_;
-    std::vector<PanelMatrix<T>> slots1_, slots2_, averages_, sums_;
-    bool stores_;  // whether gradients are written out
-    std::unique_ptr<Batch> training_, evaluation_;
-    StoredUpdates<T> stored_;
-    Walk<T> walk_;
-    std::vector<std::size_t> order_, partner_;
-    Mix mix_;
-    std::vector<T> own_outputs_, own_gradient_;  // (rows, n_out)
+    const std::uint64_t seed_;
+    TrainStep<T> step_;
+    std::unique_ptr<Batch<T>> evaluation_;
+    std::vector<std::size_t> order_;
 };
 
 }  // namespace steepest

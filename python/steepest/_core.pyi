@@ -83,8 +83,8 @@ class Trainer:
         update_order: str,
     ) -> None: ...
     layer_rates: dict[str, float]
-    equalises: bool
-    def turns(self) -> list[tuple[str, float, float]]: ...
+    equalizes_rates: bool
+    def layer_costs(self) -> list[tuple[str, float, float]]: ...
     learning_rate: float
     schedule: Callable[[int], float] | None
     epoch: int
@@ -100,7 +100,7 @@ class Trainer:
         sample_weight: ArrayLike | None,
         batch_size: int,
         shuffle: bool,
-        wake: Callable[[int, float], None] | None,
+        on_progress: Callable[[int, float], None] | None,
     ) -> float: ...
     def differentiate(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> float: ...
     def mean_gradient(self) -> NDArray[Any]: ...

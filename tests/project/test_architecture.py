@@ -21,14 +21,14 @@ FLOORS = (
     ("training",),
     ("recipe", "calibration"),
     ("estimators", "descent"),
-    ("explain",),
+    ("explain", "_load"),
     ("cli", "demo", "__main__"),
 )
 CORE_FLOORS = (
     ("buffer", "dispatch", "parallel", "random", "optimizer", "metrics", "array_view", "top_k"),
     ("adaptive_team", "network", "targets"),
-    ("plan", "plan_layers", "stored_update"),
-    ("passes", "layerwise"),
+    ("plan", "plan_builder", "plan_dense", "plan_layers", "stored_update"),
+    ("passes", "layerwise", "batch"),
     ("parameter_state", "train_step"),
     ("trainer",),
 )

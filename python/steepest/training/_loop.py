@@ -34,7 +34,7 @@ def run_epochs(
 ) -> History:
     """Train on rows from anywhere, as `Trainer.fit` says: all epochs of this package are run here."""
     n_rows = rows.check(trainer._core)
-    recorded = ["loss", "learning_rate", "seconds", *turn_metrics(trainer._core.turns())]
+    recorded = ["loss", "learning_rate", "seconds", *turn_metrics(trainer._core.layer_costs())]
     if held_out:
         held_out.check(trainer._core)
         recorded += [f"val_{name}" for name in _names(trainer, held_out.first(), asked)]
@@ -59,7 +59,7 @@ def run_epochs(
             start = time.perf_counter()
             loss = _run_epoch(trainer, rows, batch_size, shuffle, _waker(fit, active), rollback)
             fit.metrics = {"loss": loss, "learning_rate": trainer._rate(trainer.n_steps - 1), "seconds": 0.0}
-            fit.metrics |= turn_metrics(trainer._core.turns())
+            fit.metrics |= turn_metrics(trainer._core.layer_costs())
             if held_out:
                 measured = measure(trainer, held_out, asked)
                 fit.metrics |= {f"val_{name}": value for name, value in measured.items()}

@@ -152,7 +152,7 @@ class Trainer:
             accumulate=self.accumulate, ema=self.ema or 0.0, mixup=self.mixup, update_order=self.update_order,
         )  # fmt: skip
         self._core.layer_rates = known_rates(self.layer_rates, layers)
-        self._core.equalises = self.layer_rates == "equal_effect"
+        self._core.equalizes_rates = self.layer_rates == "equal_effect"
         self._use(optimizer.lr)
         bind(self, self._core, Trainer, "step")
 
@@ -349,7 +349,7 @@ class Trainer:
 
         Empty where all layers move together.
         """
-        return self._core.turns()
+        return self._core.layer_costs()
 
     @property
     def n_steps(self) -> int:
@@ -437,11 +437,11 @@ class Trainer:
     def _from_parts(cls: type[T], network: Network, options: dict[str, Any], state: dict[str, NDArray[Any]]) -> T:
         trainer = cls(network, **options)
         trainer._core.restore(state)
-        if trainer._core.equalises and "layer_rates" in state:
+        if trainer._core.equalizes_rates and "layer_rates" in state:
             layers = network._trained_layers()
             measured = zip(layers, state["layer_rates"].tolist(), strict=True)
             trainer._core.layer_rates = known_rates(check_layer_rates(dict(measured), layers), layers)
-            trainer._core.equalises = False
+            trainer._core.equalizes_rates = False
         return trainer
 
     def _options(self) -> dict[str, Any]:
@@ -449,7 +449,7 @@ class Trainer:
         return {name: getattr(self, name) for name in names}
 
     def _state(self) -> dict[str, NDArray[Any]]:
-        measured = self.layer_rates == "equal_effect" and not self._core.equalises
+        measured = self.layer_rates == "equal_effect" and not self._core.equalizes_rates
         return self._core.state() | ({"layer_rates": np.array(list(self.rates.values()))} if measured else {})
 
     def _optimizer(self) -> Optimizer:

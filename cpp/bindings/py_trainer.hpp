@@ -5,41 +5,10 @@
 #include <tuple>
 
 #include "../core/trainer.hpp"
-#include "network.hpp"
+#include "arguments.hpp"
+#include "py_network.hpp"
 
 namespace steepest {
-
-// The arrays of one call, alive while the core reads them.
-struct Arguments {
-    Array x, y;
-    std::optional<Array> weights;
-    Data data;
-
-    // `own`: y is for a function of the caller's alone, and may be any array with a row for each of x.
-    Arguments(py::handle x_object, py::handle y_object, const py::object& weights_object, bool own,
-              const std::string& prefix = "")
-        : x(read_array(x_object, prefix + "x")),
-          y(own ? own_array(y_object, prefix + "y") : read_array(y_object, prefix + "y")) {
-        data.x = x.view;
-        data.y = y.view;
-        if (weights_object.is_none()) return;
-        weights = read_array(weights_object, prefix + "sample_weight");
-        data.weights = weights->view;
-    }
-
-    [[gnu::noinline]] static Array own_array(py::handle source, std::string name) {
-        py::array array = py::array::ensure(source);
-        if (!array || array.ndim() == 0) {
-            PyErr_Clear();
-            throw py::value_error(name + " is not an array with rows: " + std::string(py::str(py::type::of(source))));
-        }
-        ArrayView view;
-        view.name = std::move(name);
-        view.flat = true;
-        view.rows = static_cast<std::size_t>(array.shape(0));
-        return {std::move(array), std::move(view)};
-    }
-};
 
 // Measures rows that come in parts, by a trainer's network.
 struct PyEvaluation {
@@ -56,9 +25,9 @@ public:
                                                {{"together", UpdateOrder::together},
                                                 {"output_to_input", UpdateOrder::output_to_input},
                                                 {"input_to_output", UpdateOrder::input_to_output}});
-        const bool own = !py::isinstance<py::str>(loss);
-        if (own) own_loss_ = loss;
-        const std::string name = own ? "mse" : py::cast<std::string>(loss);
+        const bool custom = !py::isinstance<py::str>(loss);
+        if (custom) custom_loss_ = loss;
+        const std::string name = custom ? "mse" : py::cast<std::string>(loss);
         const LossSpec spec{choose<Loss>(name, "loss",
                                          {{"mse", Loss::mse},
                                           {"mae", Loss::mae},
@@ -67,10 +36,10 @@ public:
                                           {"cross_entropy", Loss::cross_entropy},
                                           {"binary_cross_entropy", Loss::binary_cross_entropy},
                                           {"poisson", Loss::poisson}}),
-                            parameter, own};
+                            parameter, custom};
         network.core([&](auto& core) {
             using T = ScalarOf<decltype(core)>;
-            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, Extras{accumulate, ema, mixup}, seed, order);
+            trainer_ = std::make_unique<Trainer<T>>(core, spec, optimizer, TrainerOptions{accumulate, ema, mixup}, seed, order);
         });
     }
 
@@ -82,25 +51,25 @@ public:
     // f(trainer) with nobody else at work on it, and without the GIL for work on more than a few rows
     template <class F>
     auto work(const Arguments& arguments, F f) {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
-        if (own()) judge_by(arguments);
-        const Unlocked unlocked(6.0 * size * static_cast<double>(arguments.data.x.rows));
+        if (has_custom_loss()) set_custom_loss(arguments);
+        const GilRelease released(6.0 * size * static_cast<double>(arguments.data.x.rows));
         return visit(f);
     }
 
     double step(py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights, own());
+        const Arguments arguments(x, y, weights, has_custom_loss());
         return work(arguments, [&](auto& trainer) { return trainer.step(arguments.data); });
     }
 
     double differentiate(py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights, own());
+        const Arguments arguments(x, y, weights, has_custom_loss());
         return work(arguments, [&](auto& trainer) { return trainer.differentiate(arguments.data); });
     }
 
     py::object mean_gradient() {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         return visit([](auto& trainer) -> py::object {
             std::size_t size = 0;
             for (const auto& p : trainer.network().parameters()) size += p->trained ? p->rows * p->columns : 0;
@@ -120,55 +89,57 @@ public:
     }
 
     void end_epoch() {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         visit([](auto& trainer) { trainer.end_epoch(); });
     }
 
     std::size_t check(py::handle x, py::handle y, const py::object& weights, const std::string& prefix) {
-        const Arguments arguments(x, y, weights, own(), prefix);
+        const Arguments arguments(x, y, weights, has_custom_loss(), prefix);
         work(arguments, [&](auto& trainer) { trainer.check(arguments.data); });
         return arguments.data.x.rows;
     }
 
     double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
-                     const py::object& wake) {
-        const Arguments arguments(x, y, weights, own());
-        const auto on_wake = [&](std::size_t rows, double loss) {
+                     const py::object& on_progress) {
+        const Arguments arguments(x, y, weights, has_custom_loss());
+        const auto report = [&](std::size_t rows, double loss) {
             const py::gil_scoped_acquire acquire;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            if (!wake.is_none()) wake(rows, loss);
+            if (!on_progress.is_none()) on_progress(rows, loss);
         };
-        return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, on_wake); });
+        return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, report); });
     }
 
     Evaluation evaluation(const std::optional<std::vector<std::string>>& metrics, const std::vector<double>& units) {
         return visit([&](auto& trainer) {
             const Loss loss = trainer.loss().loss;
-            return Evaluation{Meter(metrics ? *metrics : Meter::usual(loss), loss, trainer.network().n_out(), units), {}};
+            return Evaluation{
+                MetricAccumulator(metrics ? *metrics : MetricAccumulator::usual(loss), loss, trainer.network().n_out(), units),
+                {}};
         });
     }
 
     void measure(Evaluation& evaluation, py::handle x, py::handle y, const py::object& weights) {
-        const Arguments arguments(x, y, weights, own());
+        const Arguments arguments(x, y, weights, has_custom_loss());
         work(arguments, [&](auto& trainer) { trainer.measure(evaluation, arguments.data); });
     }
 
     py::dict averages() {
         return visit([](auto& trainer) {
             py::dict result;
-            if (trainer.n_averaged == 0) return result;
+            if (trainer.progress().n_averaged == 0) return result;
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
                 if (!parameters[i]->trained) continue;
                 result[py::str(parameters[i]->name)] =
-                    PyNetwork::copy_of(trainer.network(), *parameters[i], trainer.averages()[i]);
+                    PyNetwork::copy_of(trainer.network(), *parameters[i], trainer.state().averages()[i]);
             }
             return result;
         });
     }
 
     void apply(const py::dict& gradients) {
-        const Turn turn(busy_);
+        const ExclusiveUse use(busy_);
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             Network<T>& network = trainer.network();
@@ -189,18 +160,18 @@ public:
             for (const auto& p : network.parameters()) {
                 if (p->trained) network.write(*p, values[next++].data(), p->gradient);
             }
-            const Unlocked unlocked(8.0 * static_cast<double>(network.state_size()));
+            const GilRelease released(8.0 * static_cast<double>(network.state_size()));
             trainer.apply();
         });
     }
 
     // (layer, cost before, cost after) of each turn, in order: means over the last epoch or step
-    std::vector<std::tuple<std::string, double, double>> turns() {
+    std::vector<std::tuple<std::string, double, double>> layer_costs() {
         return visit([](auto& trainer) {
             std::vector<std::tuple<std::string, double, double>> result;
-            const auto& walk = trainer.walk();
-            for (const std::string& layer : walk.layers()) {
-                result.emplace_back(layer, walk.cost(result.size()), walk.cost(result.size() + 1));
+            const auto& layerwise = trainer.layerwise();
+            for (const std::string& layer : layerwise.layers()) {
+                result.emplace_back(layer, layerwise.cost(result.size()), layerwise.cost(result.size() + 1));
             }
             return result;
         });
@@ -211,7 +182,7 @@ public:
             std::map<std::string, double> result;
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
-                if (parameters[i]->trained) result[parameters[i]->layer()] = trainer.rates[i];
+                if (parameters[i]->trained) result[parameters[i]->layer()] = trainer.rates()[i];
             }
             return result;
         });
@@ -222,7 +193,7 @@ public:
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
                 const auto found = rates.find(parameters[i]->layer());
-                if (found != rates.end()) trainer.rates[i] = found->second;
+                if (found != rates.end()) trainer.rates()[i] = found->second;
             }
         });
     }
@@ -230,12 +201,11 @@ public:
     void set_schedule(const py::object& schedule) {
         schedule_ = schedule;
         visit([&](auto& trainer) {
-            trainer.schedule = nullptr;
-            if (schedule.is_none()) return;
-            trainer.schedule = [this](std::uint64_t step) {
+            if (schedule.is_none()) return trainer.set_schedule(nullptr);
+            trainer.set_schedule([this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
                 return py::cast<double>(schedule_(step));
-            };
+            });
         });
     }
     py::object schedule() const { return schedule_; }
@@ -247,7 +217,7 @@ public:
                 result[py::str(name)] = PyNetwork::copy_of(trainer.network(), parameter, slot);
             });
             const py::object asarray = py::module_::import("numpy").attr("asarray");
-            each_number(trainer, [&](const char* name, auto& number) {
+            each_number(trainer.options(), trainer.progress(), [&](const char* name, const auto& number) {
                 constexpr bool real = std::is_same_v<std::decay_t<decltype(number)>, double>;
                 result[name] = asarray(number, real ? "float64" : "uint64");
             });
@@ -266,27 +236,28 @@ public:
             each_slot(trainer, [&](const auto& parameter, const auto&, const std::string& name) {
                 values.push_back(PyNetwork::values_for(trainer.network(), parameter, entry(name), name));
             });
-            const auto number_of = [&](const char* name, auto& number) {
-                return py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
-            };
-            each_number(trainer, [&](const char* name, auto& number) { number_of(name, number); });  // all, before any changes
+            Progress progress = trainer.progress();
+            each_number(trainer.options(), progress, [&](const char* name, auto& number) {
+                number = py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
+            });
+            // all is read and checked: from here on nothing throws
             std::size_t next = 0;
             each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string&) {
                 trainer.network().write(parameter, values[next++].data(), slot);
             });
-            each_number(trainer, [&](const char* name, auto& number) { number = number_of(name, number); });
+            trainer.set_progress(progress);
         });
     }
 
 private:
-    bool own() const { return !own_loss_.is_none(); }
+    bool has_custom_loss() const { return !custom_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
-    [[gnu::noinline]] void judge_by(const Arguments& arguments) {
+    [[gnu::noinline]] void set_custom_loss(const Arguments& arguments) {
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             const std::size_t n_out = trainer.network().n_out();
-            trainer.own_loss = [this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
+            trainer.set_custom_loss([this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
                 const py::gil_scoped_acquire acquire;
                 py::object places =
                     py::slice(static_cast<py::ssize_t>(rows.first), static_cast<py::ssize_t>(rows.first + rows.count), 1);
@@ -299,14 +270,14 @@ private:
                 std::copy_n(outputs, rows.count * n_out, said.mutable_data());
                 const py::object weights =
                     arguments.weights ? py::object(arguments.weights->object[places]) : py::object(py::none());
-                const py::tuple judged = own_loss_(py::object(arguments.y.object[places]), weights, said);
-                const py::array_t<T, py::array::c_style | py::array::forcecast> slope(judged[1]);
-                if (static_cast<std::size_t>(slope.size()) != rows.count * n_out) {
+                const py::tuple answer = custom_loss_(py::object(arguments.y.object[places]), weights, said);
+                const py::array_t<T, py::array::c_style | py::array::forcecast> derivative(answer[1]);
+                if (static_cast<std::size_t>(derivative.size()) != rows.count * n_out) {
                     throw py::value_error("the loss returned a gradient of another size than the outputs");
                 }
-                std::copy_n(slope.data(), slope.size(), gradient);
-                return py::cast<double>(judged[0]);
-            };
+                std::copy_n(derivative.data(), derivative.size(), gradient);
+                return py::cast<double>(answer[0]);
+            });
         });
     }
 
@@ -319,27 +290,27 @@ private:
                 if (matrices[i].buffer().data()) f(*parameters[i], matrices[i], parameters[i]->name + suffix);
             }
         };
-        all(trainer.slots1(), ".slot1");
-        all(trainer.slots2(), ".slot2");
-        all(trainer.averages(), ".average");
-        if (trainer.extras().accumulate > 1) all(trainer.sums(), ".sum");
+        all(trainer.state().slots1(), ".slot1");
+        all(trainer.state().slots2(), ".slot2");
+        all(trainer.state().averages(), ".average");
+        if (trainer.options().accumulate > 1) all(trainer.state().sums(), ".sum");
     }
 
-    // f(name, number) for all counters and the like
-    template <class Core, class F>
-    static void each_number(Core& trainer, F f) {
-        f("n_steps", trainer.n_steps);
-        f("epoch", trainer.epoch);
-        f("learning_rate", trainer.learning_rate);
-        if (trainer.extras().ema > 0) f("n_averaged", trainer.n_averaged);
-        if (trainer.extras().accumulate == 1) return;
-        f("group.batches", trainer.group.batches);
-        f("group.first", trainer.group.first);
-        f("group.total", trainer.group.total);
+    // f(name, number) for the counters and the like that a checkpoint of such a trainer holds. The names are its format.
+    template <class P, class F>
+    static void each_number(const TrainerOptions& options, P& progress, F f) {
+        f("n_steps", progress.n_steps);
+        f("epoch", progress.epoch);
+        f("learning_rate", progress.learning_rate);
+        if (options.ema > 0) f("n_averaged", progress.n_averaged);
+        if (options.accumulate == 1) return;
+        f("group.batches", progress.group.batches);
+        f("group.first", progress.group.first);
+        f("group.total", progress.group.total);
     }
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
-    py::object schedule_ = py::none(), own_loss_ = py::none();
+    py::object schedule_ = py::none(), custom_loss_ = py::none();
     std::atomic<bool> busy_{false};
 };
 

@@ -1,4 +1,4 @@
-#include "rows.hpp"
+#include "array_view.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -139,7 +139,7 @@ std::string number_text(double value) {
 }
 
 template <class T>
-void refuse(const ArrayView& view, Rows rows) {
+void throw_invalid(const ArrayView& view, Rows rows) {
     for (std::size_t i = 0; i < rows.count; ++i) {
         for (std::size_t c = 0; c < view.columns; ++c) {
             const double value = view.at(rows[i], c);
@@ -158,7 +158,7 @@ void refuse(const ArrayView& view, Rows rows) {
     throw std::logic_error(view.name + " changed while it was read");
 }
 
-void expect_shape(const ArrayView& view, std::size_t rows, std::size_t columns) {
+void check_shape(const ArrayView& view, std::size_t rows, std::size_t columns) {
     const bool flat_is_fine = view.flat && columns == 1 && rows != kAnyRows;
     if ((flat_is_fine || !view.flat) && view.columns == columns && (rows == kAnyRows || view.rows == rows)) return;
     throw std::invalid_argument(view.name + " has shape " + shape_text(view.rows, view.columns, view.flat) + ", expected " +
@@ -169,7 +169,7 @@ void expect_shape(const ArrayView& view, std::size_t rows, std::size_t columns) 
 #define STEEPEST_INSTANTIATE(T)                                                                                  \
     template void read_row<T>(const ArrayView&, std::size_t, T*);                                                \
     template bool gather<T>(const Kernels<T>&, const ArrayView&, Rows, std::size_t, std::size_t, T*, Matrix<T>); \
-    template void refuse<T>(const ArrayView&, Rows);
+    template void throw_invalid<T>(const ArrayView&, Rows);
 STEEPEST_INSTANTIATE(float)
 STEEPEST_INSTANTIATE(double)
 

@@ -11,7 +11,7 @@ namespace steepest {
 // A small network's threads spend their time on waiting and on fetching what the others have changed, and how long that
 // takes depends on where the system has put them at the moment. So calls come in blocks, and the next block runs as the
 // faster of the last two did; the other way is tried again now and then. The results are the same to the bit either way.
-class Pace {
+class AdaptiveTeam {
 public:
     // Runs f(Share), which is so much work in floating-point operations, alone or on a team.
     template <class F>

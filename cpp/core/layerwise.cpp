@@ -1,4 +1,4 @@
-#include "walk.hpp"
+#include "layerwise.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,26 +12,26 @@ constexpr double kProbe = 0.01;  // of a layer's norm
 }  // namespace
 
 template <class T>
-void StepParts<T>::measure_cost(Share share) const {
+void LayerwiseArgs<T>::measure_cost(Share share) const {
     const Matrix<T> y = plan.output();
-    targets.loss({y.data, y.stride}, plan.output_gradient(), replay.rows, weights, share);
+    targets.loss({y.data, y.stride}, plan.output_gradient(), pass.rows, weights, share);
     share.sync();
 }
 
 template <class T>
-void StepParts<T>::take_turn(std::size_t turn, Share share) const {
-    plan.backward_to(turn, replay, share);
+void LayerwiseArgs<T>::take_turn(std::size_t turn, Share share) const {
+    plan.backward_to(turn, pass, share);
     if (stored) stored->apply(plan.turns()[turn].first, plan.turns()[turn].last, updates, share);
 }
 
 template <class T>
-bool StepParts<T>::is_frozen(const Network<T>& network, std::size_t turn) const {
+bool LayerwiseArgs<T>::is_frozen(const Network<T>& network, std::size_t turn) const {
     const std::size_t first = plan.turns()[turn].first;
-    return network.parameters()[first]->lr_multiplier * replay.rate(first) == 0;
+    return network.parameters()[first]->lr_multiplier * pass.rate(first) == 0;
 }
 
 template <class T>
-Walk<T>::Walk(const Network<T>& network, UpdateOrder order) : network_(network), order_(order) {
+Layerwise<T>::Layerwise(const Network<T>& network, UpdateOrder order) : network_(network), order_(order) {
     if (order == UpdateOrder::together) return;
     for (const Layer& layer : network.layers()) {
         if (layer.weight != kNone) layers_.push_back(network.parameters()[layer.weight]->layer());
@@ -42,40 +42,40 @@ Walk<T>::Walk(const Network<T>& network, UpdateOrder order) : network_(network),
 }
 
 template <class T>
-void Walk<T>::run(const StepParts<T>& parts, double cost, Share share) {
+void Layerwise<T>::run(const LayerwiseArgs<T>& args, double cost, Share share) {
     const std::size_t n = layers_.size();
     if (share.leads()) std::fill(costs_.begin(), costs_.end(), cost);
     for (std::size_t i = 0; i < n; ++i) {
         const std::size_t turn = order_ == UpdateOrder::output_to_input ? n - 1 - i : i;
-        if (parts.is_frozen(network_, turn)) continue;
-        parts.take_turn(turn, share);
-        parts.plan.forward_from(turn, parts.replay, share);
-        parts.measure_cost(share);
+        if (args.is_frozen(network_, turn)) continue;
+        args.take_turn(turn, share);  // by the gradient of the output that the last measure_cost left
+        args.plan.forward_from(turn, args.pass, share);
+        args.measure_cost(share);  // has met: the loss chunks and the gradient of the output are those of the moved layer
         if (share.leads()) {
-            const double after = parts.targets.sum_of_parts(parts.replay.rows);
+            const double after = args.targets.sum_loss_chunks(args.pass.rows);
             std::fill(costs_.begin() + static_cast<std::ptrdiff_t>(i) + 1, costs_.end(), after);
         }
-        share.sync();
+        share.sync();  // everybody sees the same cost, and so goes on or ends alike
         if (!std::isfinite(costs_.back())) return;
     }
 }
 
 template <class T>
-void Walk<T>::begin() {
+void Layerwise<T>::begin() {
     std::fill(sums_.begin(), sums_.end(), 0.0);
     weights_ = 0;
 }
 
 template <class T>
-double Walk<T>::end_step(double weights) {
+double Layerwise<T>::end_step(double weights) {
     for (std::size_t i = 0; i < costs_.size(); ++i) sums_[i] += costs_[i];
     weights_ += weights;
     return costs_.back() / weights;
 }
 
 template <class T>
-Equaliser<T>::Equaliser(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
-                        const std::vector<PanelMatrix<T>>& slots2)
+RateEqualizer<T>::RateEqualizer(const Network<T>& network, const Plan<T>& plan, const std::vector<PanelMatrix<T>>& slots1,
+                                const std::vector<PanelMatrix<T>>& slots2)
     : network_(network), turns_(plan.turns()), slots1_(slots1), slots2_(slots2), effects_(turns_.size()) {
     output_.resize(panels_of(network.n_out(), network.kernels().panel) * plan.output().stride);
     for (const auto& turn : turns_) {
@@ -89,67 +89,82 @@ Equaliser<T>::Equaliser(const Network<T>& network, const Plan<T>& plan, const st
 }
 
 template <class T>
-bool Equaliser<T>::measure(const StepParts<T>& parts) {
-    parts.plan.forward(parts.replay, kAlone);
-    parts.measure_cost(kAlone);
-    if (!std::isfinite(parts.targets.sum_of_parts(parts.replay.rows))) return false;
-    std::copy_n(parts.plan.output().data, output_.size(), output_.data());
+bool RateEqualizer<T>::measure(const LayerwiseArgs<T>& args) {
+    args.plan.forward(args.pass, kAlone);
+    args.measure_cost(kAlone);
+    if (!std::isfinite(args.targets.sum_loss_chunks(args.pass.rows))) return false;
+    std::copy_n(args.plan.output().data, output_.size(), output_.data());
     for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
-        effects_[turn] = parts.is_frozen(network_, turn) ? 0 : effect_of(parts, turn);
+        effects_[turn] = args.is_frozen(network_, turn) ? 0 : effect_of(args, turn);
     }
     return true;
 }
 
 template <class T>
 template <class F>
-void Equaliser<T>::each_parameter(std::size_t turn, F f) {
+void RateEqualizer<T>::each_parameter(std::size_t turn, F f) {
     for (std::size_t i = turns_[turn].first; i < turns_[turn].last; ++i) {
         f(network_.parameters()[i]->value.buffer(), slots1_[i].buffer(), slots2_[i].buffer(), kept_[i - turns_[turn].first]);
     }
 }
 
 template <class T>
-double Equaliser<T>::effect_of(const StepParts<T>& parts, std::size_t turn) {
-    using Memory = const Buffer<T>;
-    each_parameter(turn, [](Memory& value, Memory& slot1, Memory& slot2, Kept& kept) {
+void RateEqualizer<T>::keep(std::size_t turn) {
+    each_parameter(turn, [](const Buffer<T>& value, const Buffer<T>& slot1, const Buffer<T>& slot2, Kept& kept) {
         std::copy_n(value.data(), value.size(), kept.value.data());
         std::copy_n(slot1.data(), slot1.size(), kept.slot1.data());
         std::copy_n(slot2.data(), slot2.size(), kept.slot2.data());
     });
-    parts.measure_cost(kAlone);
-    parts.take_turn(turn, kAlone);
+}
 
-    double way = 0, norm = 0;
-    each_parameter(turn, [&](Memory& value, Memory&, Memory&, Kept& kept) {
+template <class T>
+double RateEqualizer<T>::shorten(std::size_t turn) {
+    double way = 0, norm = 0;  // squares
+    each_parameter(turn, [&](const Buffer<T>& value, const Buffer<T>&, const Buffer<T>&, Kept& kept) {
         for (std::size_t i = 0; i < value.size(); ++i) {
             const auto before = static_cast<double>(kept.value[i]), moved = static_cast<double>(value.data()[i]) - before;
             way += moved * moved, norm += before * before;
         }
     });
     const double factor = way > 0 ? kProbe * std::sqrt((norm > 0 ? norm : 1) / way) : 0;
-    each_parameter(turn, [&](Memory& value, Memory& slot1, Memory& slot2, Kept& kept) {
+    each_parameter(turn, [&](const Buffer<T>& value, const Buffer<T>&, const Buffer<T>&, Kept& kept) {
         for (std::size_t i = 0; i < value.size(); ++i) {
             const auto before = static_cast<double>(kept.value[i]), moved = static_cast<double>(value.data()[i]) - before;
             value.data()[i] = static_cast<T>(before + factor * moved);
         }
+    });
+    return factor;
+}
+
+template <class T>
+void RateEqualizer<T>::take_back(std::size_t turn) {
+    each_parameter(turn, [](const Buffer<T>& value, const Buffer<T>& slot1, const Buffer<T>& slot2, Kept& kept) {
+        std::copy_n(kept.value.data(), value.size(), value.data());
         std::copy_n(kept.slot1.data(), slot1.size(), slot1.data());
         std::copy_n(kept.slot2.data(), slot2.size(), slot2.data());
     });
-    parts.plan.forward_from(turn, parts.replay, kAlone);
-    const double way_of_output = output_moved(parts);
+}
 
-    each_parameter(
-        turn, [](Memory& value, Memory&, Memory&, Kept& kept) { std::copy_n(kept.value.data(), value.size(), value.data()); });
-    parts.plan.forward_from(turn, parts.replay, kAlone);
+// Before and after: parameters, slots and output are as they were before any turn.
+template <class T>
+double RateEqualizer<T>::effect_of(const LayerwiseArgs<T>& args, std::size_t turn) {
+    keep(turn);
+    args.measure_cost(kAlone);  // the gradient of the output again: a turn's backward pass changes it in place
+    args.take_turn(turn, kAlone);
+    const double factor = shorten(turn);
+    args.plan.forward_from(turn, args.pass, kAlone);
+    const double way_of_output = output_moved(args);
+    take_back(turn);
+    args.plan.forward_from(turn, args.pass, kAlone);
     return factor > 0 ? way_of_output / factor : 0;
 }
 
 template <class T>
-double Equaliser<T>::output_moved(const StepParts<T>& parts) const {
-    const Matrix<T> y = parts.plan.output();
+double RateEqualizer<T>::output_moved(const LayerwiseArgs<T>& args) const {
+    const Matrix<T> y = args.plan.output();
     const std::size_t panel = network_.kernels().panel;
     double squares = 0;
-    for (std::size_t row = 0; row < parts.replay.rows; ++row) {
+    for (std::size_t row = 0; row < args.pass.rows; ++row) {
         for (std::size_t c = 0; c < network_.n_out(); ++c) {
             const std::size_t at = c / panel * y.stride + row * panel + c % panel;
             const double moved = static_cast<double>(y.data[at]) - static_cast<double>(output_[at]);
@@ -160,7 +175,7 @@ double Equaliser<T>::output_moved(const StepParts<T>& parts) const {
 }
 
 template <class T>
-void Equaliser<T>::set(std::vector<double>& rates) const {
+void RateEqualizer<T>::set(std::vector<double>& rates) const {
     double logarithms = 0, count = 0;
     for (const double effect : effects_) {
         if (effect > 0 && std::isfinite(effect)) logarithms += std::log(effect), ++count;
@@ -172,11 +187,11 @@ void Equaliser<T>::set(std::vector<double>& rates) const {
     }
 }
 
-template struct StepParts<float>;
-template struct StepParts<double>;
-template class Walk<float>;
-template class Walk<double>;
-template class Equaliser<float>;
-template class Equaliser<double>;
+template struct LayerwiseArgs<float>;
+template struct LayerwiseArgs<double>;
+template class Layerwise<float>;
+template class Layerwise<double>;
+template class RateEqualizer<float>;
+template class RateEqualizer<double>;
 
 }  // namespace steepest

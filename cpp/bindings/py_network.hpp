@@ -8,6 +8,8 @@
 
 #include "../core/passes.hpp"
 #include "arrays.hpp"
+#include "bind.hpp"
+#include "locks.hpp"
 
 namespace steepest {
 
@@ -25,19 +27,6 @@ struct NetworkParts {
 // The number type of a network, a trainer or the like.
 template <class P>
 using ScalarOf = typename std::decay_t<P>::Scalar;
-
-// One user at a time; a second thread is told so instead of racing the first.
-class Turn {
-public:
-    explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
-        if (busy.exchange(true)) throw std::runtime_error("this object is at work in another thread");
-    }
-    ~Turn() { busy_ = false; }
-    Turn(const Turn&) = delete;
-
-private:
-    std::atomic<bool>& busy_;
-};
 
 class PyNetwork {
 public:
@@ -66,7 +55,7 @@ public:
             auto y = output_array<ScalarOf<decltype(parts)>>(x.view.rows, parts.network.n_out(), out);
             auto* to = y.mutable_data();
             {
-                const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
+                const GilRelease released(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
                 parts.predictor.predict(x.view, to);
             }
             return std::move(y);
@@ -78,8 +67,8 @@ public:
         return visit([&](auto& parts) -> py::object {
             auto y = new_array<ScalarOf<decltype(parts)>>({x.view.rows, parts.network.n_out()});
             auto* to = y.mutable_data();
-            const Turn turn(busy_);
-            const Unlocked unlocked(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
+            const ExclusiveUse use(busy_);
+            const GilRelease released(2.0 * static_cast<double>(parts.network.state_size() * x.view.rows));
             parts.differentiator.forward(x.view, to);
             return std::move(y);
         });
@@ -90,8 +79,8 @@ public:
         return visit([&](auto& parts) -> py::object {
             auto dx = new_array<ScalarOf<decltype(parts)>>({parts.differentiator.rows(), parts.network.n_in()});
             auto* to = dx.mutable_data();
-            const Turn turn(busy_);
-            const Unlocked unlocked(4.0 * static_cast<double>(parts.network.state_size() * dy.view.rows));
+            const ExclusiveUse use(busy_);
+            const GilRelease released(4.0 * static_cast<double>(parts.network.state_size() * dy.view.rows));
             parts.differentiator.backward(dy.view, to);
             return std::move(dx);
         });
@@ -192,7 +181,7 @@ public:
         std::vector<T> values(v.rows * v.columns);
         for (std::size_t row = 0; row < v.rows; ++row) read_row(v, row, values.data() + row * v.columns);
         for (const T value : values) {
-            if (!std::isfinite(value)) refuse<T>(v, {nullptr, 0, v.rows});
+            if (!std::isfinite(value)) throw_invalid<T>(v, {nullptr, 0, v.rows});
         }
         return values;
     }

@@ -63,13 +63,13 @@ bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::si
 
 // Finds what gather() refused and throws std::invalid_argument naming argument, row and column.
 template <class T>
-[[noreturn]] void refuse(const ArrayView& view, Rows rows);
+[[noreturn]] void throw_invalid(const ArrayView& view, Rows rows);
 
 // A number as a message shows it.
 std::string number_text(double value);
 
 // Throws std::invalid_argument unless the array is (rows, columns); rows may be any number where it is kAnyRows.
 constexpr std::size_t kAnyRows = static_cast<std::size_t>(-1);
-void expect_shape(const ArrayView& view, std::size_t rows, std::size_t columns);
+void check_shape(const ArrayView& view, std::size_t rows, std::size_t columns);
 
 }  // namespace steepest

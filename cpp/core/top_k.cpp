@@ -1,4 +1,4 @@
-#include "select.hpp"
+#include "top_k.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -17,7 +17,7 @@ BucketPlace find_bucket(const std::uint32_t* counts, std::size_t k) {
 }
 
 template <class T>
-Least<T> find_least(T* values, std::size_t n, std::size_t k) {
+KthLargest<T> find_kth_largest(T* values, std::size_t n, std::size_t k) {
     std::size_t above = 0;
     for (std::size_t bits = 8 * sizeof(T) - 1 - kBucketBits; n > kFew && bits > 0;) {
         const std::size_t shift = bits - std::min(bits, kBucketBits);
@@ -40,7 +40,7 @@ Least<T> find_least(T* values, std::size_t n, std::size_t k) {
     return {least, above, static_cast<std::size_t>(same)};
 }
 
-template Least<float> find_least<float>(float*, std::size_t, std::size_t);
-template Least<double> find_least<double>(double*, std::size_t, std::size_t);
+template KthLargest<float> find_kth_largest<float>(float*, std::size_t, std::size_t);
+template KthLargest<double> find_kth_largest<double>(double*, std::size_t, std::size_t);
 
 }  // namespace steepest

@@ -31,7 +31,7 @@ KeyOf<T> key_of(T value) {
 }
 
 template <class T>
-struct Least {
+struct KthLargest {
     T value;            // the k-th largest
     std::size_t above;  // how many of those given are larger
     std::size_t equal;  // how many are the same
@@ -39,6 +39,6 @@ struct Least {
 
 // The k-th largest (from 1) of n numbers >= 0 that are in one bucket; they are left in disorder.
 template <class T>
-Least<T> find_least(T* values, std::size_t n, std::size_t k);
+KthLargest<T> find_kth_largest(T* values, std::size_t n, std::size_t k);
 
 }  // namespace steepest

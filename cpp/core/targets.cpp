@@ -1,4 +1,4 @@
-#include "loss.hpp"
+#include "targets.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,33 +6,48 @@
 #include <string>
 
 namespace steepest {
+namespace {
+
+constexpr double kSumTolerance = 1e-3;  // how far from 1 the probabilities of a row may add up to
+
+// Whether the loss is defined for some targets only, beside finite numbers; see Targets::allowed.
+bool limits_targets(Loss loss) {
+    return loss == Loss::cross_entropy || loss == Loss::binary_cross_entropy || loss == Loss::poisson;
+}
+
+}  // namespace
 
 template <class T>
 Targets<T>::Targets(const Kernels<T>& kernels, LossSpec spec, std::size_t capacity, std::size_t n_out)
     : k_(kernels), spec_(spec), n_out_(n_out), rows_(capacity, n_out, kernels.panel), weights_(capacity), labels_(capacity),
-      parts_((capacity + kChunk - 1) / kChunk) {}
+      loss_chunks_((capacity + kChunk - 1) / kChunk) {}
 
 template <class T>
-void Targets<T>::expect_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out,
-                               LossSpec spec) {
-    const bool labels = spec.own || (spec.loss == Loss::cross_entropy && y.flat);
+void Targets<T>::check_shapes(const ArrayView& y, const ArrayView& weights, std::size_t rows, std::size_t n_out,
+                              LossSpec spec) {
+    const bool labels = spec.custom || (spec.loss == Loss::cross_entropy && y.flat);
     if (!labels || y.rows != rows) {
-        if (!spec.own && spec.loss == Loss::cross_entropy && (y.rows != rows || y.columns != n_out)) {
+        if (!spec.custom && spec.loss == Loss::cross_entropy && (y.rows != rows || y.columns != n_out)) {
             const std::string n = std::to_string(rows);
             throw std::invalid_argument(y.name + " has shape (" + std::to_string(y.rows) + "," +
                                         (y.flat ? "" : " " + std::to_string(y.columns)) + "), expected labels (" + n +
                                         ",) or probabilities (" + n + ", " + std::to_string(n_out) + ")");
         }
-        if (spec.own) {
+        if (spec.custom) {
             throw std::invalid_argument(y.name + " has " + std::to_string(y.rows) + " rows, expected " + std::to_string(rows));
         }
-        expect_shape(y, rows, n_out);
+        check_shape(y, rows, n_out);
     }
     if (weights.data && (!weights.flat || weights.rows != rows)) {
         throw std::invalid_argument(weights.name + " has shape (" + std::to_string(weights.rows) + "," +
                                     (weights.flat ? "" : " " + std::to_string(weights.columns)) + "), expected (" +
                                     std::to_string(rows) + ",)");
     }
+}
+
+template <class T>
+bool Targets<T>::is_label(double value) const {
+    return value >= 0 && value < static_cast<double>(n_out_) && value == std::floor(value);
 }
 
 template <class T>
@@ -48,28 +63,28 @@ bool Targets<T>::allowed(double value) const {
 
 template <class T>
 bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer) {
-    if (labelled_) {
+    if (labeled_) {
         const double label = y.at(source, 0);
-        const bool good = label >= 0 && label < static_cast<double>(n_out_) && label == std::floor(label);
+        const bool good = is_label(label);
         labels_[row] = good ? static_cast<std::int32_t>(label) : 0;  // the loss indexes by it
         return good;
     }
     steepest::read_row(y, source, buffer);
     bool good = gather_row<T>(k_, buffer, n_out_, row, rows_.matrix());
-    if (spec_.loss < Loss::cross_entropy) return good;
+    if (!limits_targets(spec_.loss)) return good;
     double total = 0;
     for (std::size_t c = 0; c < n_out_; ++c) {
         good &= allowed(static_cast<double>(buffer[c]));
         total += static_cast<double>(buffer[c]);
     }
-    return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= 1e-3);
+    return good && (spec_.loss != Loss::cross_entropy || std::fabs(total - 1) <= kSumTolerance);
 }
 
-// Writes a row of targets mixed with its partner's, over the row itself. Both were judged, or will be, as such.
+// Writes a row of targets mixed with its partner's, over the row itself. Both were checked, or will be, by themselves.
 template <class T>
 void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer) {
     const auto read = [&](std::size_t i, T* out) {
-        if (!labelled_) return steepest::read_row(y, rows[i], out);
+        if (!labeled_) return steepest::read_row(y, rows[i], out);
         const double label = y.at(rows[i], 0);
         std::fill_n(out, n_out_, T(0));
         if (label >= 0 && label < static_cast<double>(n_out_)) out[static_cast<std::size_t>(label)] = T(1);
@@ -81,8 +96,8 @@ void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buff
 }
 
 template <class T>
-void Targets<T>::expect(const ArrayView& y, const ArrayView& weights, bool mixed) {
-    labelled_ = spec_.loss == Loss::cross_entropy && y.flat;
+void Targets<T>::set_kind(const ArrayView& y, const ArrayView& weights, bool mixed) {
+    labeled_ = spec_.loss == Loss::cross_entropy && y.flat;
     weighted_ = weights.data != nullptr;
     mixed_ = mixed;
 }
@@ -94,7 +109,7 @@ bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, S
     const Range part = share.split(rows.count);
     bool good = true;
     for (std::size_t i = part.begin; i < part.end; ++i) {
-        good &= spec_.own || read_row(y, rows[i], i, buffer.data());
+        good &= spec_.custom || read_row(y, rows[i], i, buffer.data());
         if (!weighted_) continue;
         const auto weight = static_cast<T>(weights.at(rows[i], 0));
         good &= weight >= T(0) && std::isfinite(weight);
@@ -111,31 +126,31 @@ bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, S
 }
 
 template <class T>
-void Targets<T>::refuse(const ArrayView& y, const ArrayView& weights, Rows rows) const {
+void Targets<T>::throw_invalid(const ArrayView& y, const ArrayView& weights, Rows rows) const {
     for (std::size_t i = 0; i < rows.count; ++i) {
         const std::string row = " at row " + std::to_string(rows[i]);
         double total = 0;
-        for (std::size_t c = 0; !spec_.own && c < y.columns; ++c) {
+        for (std::size_t c = 0; !spec_.custom && c < y.columns; ++c) {
             const double value = y.at(rows[i], c);
             const std::string place = row + (y.flat ? "" : ", column " + std::to_string(c));
             total += value;
-            if (labelled_) {
-                if (value >= 0 && value < static_cast<double>(n_out_) && value == std::floor(value)) continue;
+            if (labeled_) {
+                if (is_label(value)) continue;
                 throw std::invalid_argument(y.name + " has label " + number_text(value) + place + ", expected integers 0 to " +
                                             std::to_string(n_out_ - 1));
             }
-            if (!std::isfinite(static_cast<T>(value))) steepest::refuse<T>(y, {rows.order, rows.first + i, 1});
+            if (!std::isfinite(static_cast<T>(value))) steepest::throw_invalid<T>(y, {rows.order, rows.first + i, 1});
             if (!allowed(value)) {
                 throw std::invalid_argument(y.name + " has " + number_text(value) + place + ", expected " +
                                             (spec_.loss == Loss::poisson ? "counts of at least 0" : "numbers in [0, 1]"));
             }
         }
-        if (!spec_.own && !labelled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > 1e-3) {
+        if (!spec_.custom && !labeled_ && spec_.loss == Loss::cross_entropy && std::fabs(total - 1) > kSumTolerance) {
             throw std::invalid_argument(y.name + " has probabilities that sum to " + number_text(total) + row + ", expected 1");
         }
         if (!weights.data) continue;
         const double weight = weights.at(rows[i], 0);
-        if (!std::isfinite(static_cast<T>(weight))) steepest::refuse<T>(weights, {rows.order, rows.first + i, 1});
+        if (!std::isfinite(static_cast<T>(weight))) steepest::throw_invalid<T>(weights, {rows.order, rows.first + i, 1});
         if (weight < 0) {
             throw std::invalid_argument(weights.name + " has " + number_text(weight) + row +
                                         ", expected weights of at least 0");
@@ -160,7 +175,7 @@ void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double 
                      n_out_,
                      y,
                      rows_.view(),
-                     labelled() ? labels_.data() : nullptr,
+                     labeled() ? labels_.data() : nullptr,
                      weighted_ ? weights_.data() : nullptr,
                      dy,
                      spec_.loss,
@@ -169,14 +184,14 @@ void Targets<T>::loss(Matrix<const T> y, Matrix<T> dy, std::size_t rows, double 
     for (std::size_t row = part.begin; row < part.end; row += kChunk) {
         args.row0 = row;
         args.row1 = row + kChunk < part.end ? row + kChunk : part.end;
-        parts_[row / kChunk] = k_.loss(&args);
+        loss_chunks_[row / kChunk] = k_.loss(&args);
     }
 }
 
 template <class T>
-double Targets<T>::sum_of_parts(std::size_t rows) const {
+double Targets<T>::sum_loss_chunks(std::size_t rows) const {
     double total = 0;
-    for (std::size_t i = 0; i * kChunk < rows; ++i) total += parts_[i];
+    for (std::size_t i = 0; i * kChunk < rows; ++i) total += loss_chunks_[i];
     return total;
 }
 

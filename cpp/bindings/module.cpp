@@ -1,0 +1,51 @@
+// Python's view of the core: check, take pointers, release the GIL, call, return. Nothing here computes.
+#include "../core/dispatch.hpp"
+#include "../core/parallel.hpp"
+#include "../core/random.hpp"
+#include "bind.hpp"
+
+using namespace steepest;
+
+// For controllers of thread pools, which find libraries by their symbols and call them without Python.
+extern "C" {
+[[gnu::visibility("default")]] int steepest_get_num_threads() { return static_cast<int>(get_num_threads()); }
+[[gnu::visibility("default")]] void steepest_set_num_threads(int n) {
+    set_num_threads(n < 1 ? 1 : static_cast<std::size_t>(n));
+}
+}
+
+namespace {
+
+py::dict build_info() {
+    py::dict info;
+    info["version"] = STEEPEST_VERSION;
+    info["isa"] = current_isa().name;
+    info["available_isas"] = available_isas();
+    info["threads"] = get_num_threads();
+    info["compiler"] = STEEPEST_COMPILER;
+    return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "The compiled core: networks, training and threads, without any convenience. Use `steepest` instead.";
+    m.attr("__version__") = STEEPEST_VERSION;
+    current_isa();  // an unknown STEEPEST_ISA is reported at import
+    get_num_threads();
+
+    m.def("set_num_threads", &set_num_threads, py::arg("n"));
+    m.def("get_num_threads", &get_num_threads);
+    m.def("set_isa", &set_isa, py::arg("name"));
+    m.def("build_info", &build_info);
+    m.def(
+        "philox",
+        [](const Words& counter, const std::array<std::uint32_t, 2>& key) {
+            const Words words = philox(counter, std::uint64_t{key[1]} << 32 | key[0]);
+            return py::make_tuple(words[0], words[1], words[2], words[3]);
+        },
+        py::arg("counter"), py::arg("key"));
+    bind_kernels(m);
+    bind_network(m);
+    bind_trainer(m);
+}

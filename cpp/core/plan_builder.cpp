@@ -1,0 +1,116 @@
+#include "plan_builder.hpp"
+
+namespace steepest::detail {
+
+template <class T>
+PlanBuilder<T>::PlanBuilder(Network<T>& network, std::size_t capacity, Mode mode, const std::vector<Slots<T>>& slots)
+    : network_(network), k_(network.kernels()), mode_(mode), slots_(slots) {
+    slots_.resize(network.parameters().size());
+    parts_.capacity = capacity;
+}
+
+// Call before the layer's items are made.
+template <class T>
+void PlanBuilder<T>::begin_turn(const Layer& layer) {
+    parts_.turns.push_back({layer.weight, (layer.bias == kNone ? layer.weight : layer.bias) + 1, parts_.forward.size()});
+}
+
+template <class T>
+void PlanBuilder<T>::prepend_whole(Item item) {
+    parts_.backward.insert(parts_.backward.begin(), std::move(item));
+}
+
+template <class T>
+void PlanBuilder<T>::prepend_layerwise(const BackwardItems& items, std::size_t turn) {
+    for (std::size_t i = items.size(); i > 0; --i) {
+        parts_.layerwise.insert(parts_.layerwise.begin(), {items[i - 1].run, items[i - 1].makes, turn});
+    }
+}
+
+template <class T>
+void PlanBuilder<T>::prepend(const BackwardItems& items, std::size_t turn) {
+    for (std::size_t i = items.size(); i > 0; --i) prepend_whole(items[i - 1].run);
+    prepend_layerwise(items, turn);
+}
+
+template <class T>
+Matrix<T> PlanBuilder<T>::allocate(std::size_t columns) {
+    parts_.memory.emplace_back(parts_.capacity, columns, k_.panel);
+    return parts_.memory.back().matrix();
+}
+
+template <class T>
+T* PlanBuilder<T>::allocate_vector(std::size_t columns) {
+    parts_.memory.emplace_back(1, columns, k_.panel);
+    return parts_.memory.back().matrix().data;
+}
+
+template <class T>
+typename PlanBuilder<T>::Value& PlanBuilder<T>::add_value(std::size_t columns, bool shares_gradient) {
+    Value value;
+    value.columns = columns;
+    value.data = allocate(columns);
+    if (trains()) {
+        const Matrix<T> previous = values_.back().gradient;
+        value.gradient = shares_gradient && previous.data ? previous : allocate(columns);
+    }
+    values_.push_back(value);
+    return values_.back();
+}
+
+// Multiplies the gradient of a value by the slope of its activation, in a pass of its own.
+template <class T>
+void PlanBuilder<T>::add_slope(BackwardItems& items, std::size_t index) const {
+    const Value v = values_[index];
+    if (v.activation == Activation::identity) return;
+    const auto gradient = k_.activate_gradient;
+    const std::size_t n = panels(v.columns);
+    items.push_back([=](const Pass& pass, Share share) {
+        const Block block = split_rows(share, pass.rows, n);
+        gradient(&block, v.gradient, constant(v.data), constant(v.z), v.activation, v.alpha);
+    });
+}
+
+// Where the gradient of a norm layer's vector goes, (columns): into the network, or into memory of the plan's own.
+template <class T>
+T* PlanBuilder<T>::vector_gradient(std::size_t parameter) {
+    const Parameter<T>& p = *network_.parameters()[parameter];
+    return stores() ? p.gradient.matrix().data : allocate_vector(p.columns);
+}
+
+// Updates a norm layer's weight and bias, (n_out) both, where the pass has updates.
+template <class T>
+PlanItem<T> PlanBuilder<T>::update_vectors(const Layer& layer, const T* weight_gradient, const T* bias_gradient) const {
+    T *const weight = vector(layer.weight), *const bias = vector(layer.bias);
+    const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
+    return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out), parameter = layer.weight,
+            multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Pass& pass, Share share) {
+        Updates<T> own;
+        const Updates<T>* updates = updates_for(*multiplier * pass.rate(parameter), pass.updates, own);
+        if (!updates) return;
+        const Range part = share.split(n);
+        const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
+        const auto offset = [at](Slots<T> s) {
+            return Slots<T>{s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
+        };
+        run(size, weight + at, weight_gradient + at, offset(weight_slots), &updates->other);
+        run(size, bias + at, bias_gradient + at, offset(bias_slots), &updates->other);
+    };
+}
+
+#define STEEPEST_INSTANTIATE(T)                                                                         \
+    template PlanBuilder<T>::PlanBuilder(Network<T>&, std::size_t, Mode, const std::vector<Slots<T>>&); \
+    template void PlanBuilder<T>::begin_turn(const Layer&);                                             \
+    template void PlanBuilder<T>::prepend(const BackwardItems&, std::size_t);                           \
+    template void PlanBuilder<T>::prepend_whole(Item);                                                  \
+    template void PlanBuilder<T>::prepend_layerwise(const BackwardItems&, std::size_t);                 \
+    template Matrix<T> PlanBuilder<T>::allocate(std::size_t);                                           \
+    template T* PlanBuilder<T>::allocate_vector(std::size_t);                                           \
+    template typename PlanBuilder<T>::Value& PlanBuilder<T>::add_value(std::size_t, bool);              \
+    template void PlanBuilder<T>::add_slope(BackwardItems&, std::size_t) const;                         \
+    template T* PlanBuilder<T>::vector_gradient(std::size_t);                                           \
+    template PlanItem<T> PlanBuilder<T>::update_vectors(const Layer&, const T*, const T*) const;
+STEEPEST_INSTANTIATE(float)
+STEEPEST_INSTANTIATE(double)
+
+}  // namespace steepest::detail

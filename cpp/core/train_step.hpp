@@ -1,0 +1,142 @@
+// One batch: forward, loss, backward, and what the optimizer makes of it. All that training changes in a network, it changes
+// here, between the call of a function of TrainStep and its return.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "batch.hpp"
+#include "layerwise.hpp"
+#include "optimizer.hpp"
+#include "parameter_state.hpp"
+#include "stored_update.hpp"
+
+namespace steepest {
+
+// What a trainer may do besides plain steps.
+struct TrainerOptions {
+    std::size_t accumulate = 1;  // batches whose mean gradient makes a step
+    double ema = 0;              // what the average of the weights keeps of itself in a step; 0: there is none
+    double mixup = 0;            // alpha of the Beta distribution that shares are drawn from; 0: rows are not mixed
+};
+
+// Batches whose gradients wait for their step. Each gradient was divided by the weight of the first batch's rows, so that
+// their sum becomes a mean by one factor in the end.
+struct GradientGroup {
+    std::uint64_t batches = 0;
+    double first = 0, total = 0;  // weights of rows: of the first batch, and of all
+
+    // What makes the sum of the gradients, and of those of one more batch of this weight, their mean.
+    double mean_factor(double next = 0) const { return batches > 0 ? first / (total + next) : 1; }
+};
+
+// How far training has come. With the parameters and what stands beside them, it is all that continues a run bit for bit.
+struct Progress {
+    std::uint64_t n_steps = 0;  // of the optimizer
+    std::uint32_t epoch = 0;
+    double learning_rate = 0;      // of the last step, or of all to come where there is no schedule
+    std::uint64_t n_averaged = 0;  // steps that the average of the weights has seen
+    GradientGroup group;
+};
+
+// The loss was not finite. Nothing was changed by the step that found it.
+struct Diverged : std::runtime_error {
+    Diverged(const Progress& progress, double loss);
+    std::uint32_t epoch;
+    std::uint64_t step;
+    double learning_rate, loss;
+};
+
+template <class T>
+class TrainStep {
+public:
+    // step -> learning rate
+    using Schedule = std::function<double(std::uint64_t)>;
+    // Computes the loss of outputs (rows, n_out): fills the derivative of the rows' mean loss by them, and returns it.
+    using CustomLoss = std::function<double(Rows rows, const T* outputs, T* gradient)>;
+
+    TrainStep(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const TrainerOptions& options, std::uint64_t seed,
+              UpdateOrder order);
+    TrainStep(const TrainStep&) = delete;
+
+    void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }   // empty: the learning rate stays
+    void set_custom_loss(CustomLoss loss) { custom_loss_ = std::move(loss); }   // for LossSpec::custom
+    void set_equalizes_rates(bool equalizes) { equalizes_rates_ = equalizes; }  // the next batch sets the rates first
+    bool equalizes_rates() const { return equalizes_rates_; }
+
+    // Memory for batches of up to `rows` rows; valid until the next call, or that of store_gradients.
+    Batch<T>& batch_for(std::size_t rows);
+
+    // One batch, whose shapes were checked. Without `may_step` its gradient is only added to those before, even where enough
+    // of them wait. Returns the sums of loss and weight of its rows; rows that weigh nothing change nothing.
+    LossSum run(Batch<T>& batch, const Data& data, Rows rows, bool may_step);
+    void store_gradients();       // from now on, for batches that may not step
+    void apply_gradients();       // one optimizer step by the gradients that the network's parameters hold
+    void finish_group();          // one by the gradients that wait, fewer batches than there might be
+    void mean_gradient(T* flat);  // of those that wait, and do so no longer; (numbers of all trained parameters)
+
+    void reset();  // slots to zero; the average of the weights, and gradients that wait, are forgotten
+    void forget_average() { progress_.n_averaged = 0; }
+
+    Progress& progress() { return progress_; }
+    const Progress& progress() const { return progress_; }
+    ParameterState<T>& state() { return state_; }
+    const ParameterState<T>& state() const { return state_; }
+    Layerwise<T>& layerwise() { return layerwise_; }
+    const Layerwise<T>& layerwise() const { return layerwise_; }
+    const TrainerOptions& options() const { return options_; }
+    LossSpec loss() const { return loss_; }
+
+private:
+    // What the parts of one step share.
+    struct StepArgs {
+        Batch<T>& batch;
+        const Rows& rows;
+        const PassArgs<T>& pass;
+        const Updates<T>& updates;
+        bool completes;  // whether the optimizer's step follows on this batch
+    };
+
+    void take_scheduled_rate();
+    std::uint32_t pass_index() const;
+    const Mix* draw_mix(std::size_t rows);
+    LossSum measure_loss(const StepArgs& step, double weights, Share share);
+    void apply_custom_loss(const StepArgs& step, LossSum& sum);
+    void descend(const StepArgs& step, LossSum sum, Share share);
+    void use_stored_gradients(bool completes, double weights, Share share);
+    void check_finite(double mean_loss) const;
+    void count_batch(double weights, bool completes);
+    void count_step();
+
+    template <class F>
+    void step_by_gradients(double scale, F prepare);
+    void update_stored(double scale, Share share);
+    void average(Share share);
+    void equalize_rates(Batch<T>& batch, const Data& data, Rows rows);
+
+    // What the gradient of a batch is divided by.
+    double divisor(double weights) const { return progress_.group.batches > 0 ? progress_.group.first : weights; }
+
+    Network<T>& network_;
+    const LossSpec loss_;
+    const Optimizer optimizer_;
+    const TrainerOptions options_;
+    const std::uint64_t seed_;
+    Progress progress_;
+    ParameterState<T> state_;
+    bool stores_;  // whether gradients are written out, instead of used on the spot
+    bool equalizes_rates_ = false;
+    std::unique_ptr<Batch<T>> batch_;
+    StoredUpdate<T> stored_;
+    Layerwise<T> layerwise_;
+    Schedule schedule_;
+    CustomLoss custom_loss_;
+    std::vector<std::size_t> partner_;  // (rows): what mix_ points to
+    Mix mix_;
+    std::vector<T> custom_outputs_, custom_gradient_;  // (rows, n_out), row-major
+};
+
+}  // namespace steepest
