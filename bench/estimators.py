@@ -105,7 +105,7 @@ def predict(ours: bool, case: str) -> dict[str, float]:
             for network in model.networks_:
                 network.predict(row)
 
-        return found | {"networks": microseconds(networks, [model._dense(row) for row in rows])}
+        return found | {"networks": microseconds(networks, [model._model.preprocessor.dense(row) for row in rows])}
 
 
 def fit(ours: bool, hidden: tuple[int, ...], batch: int, threads: int) -> dict[str, float]:

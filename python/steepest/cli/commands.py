@@ -141,7 +141,7 @@ def explain(
     delimiter: Delimiter = ",",
 ) -> None:
     """Write a page that shows how a network learns: cost, gradients, landscape, backpropagation, diagnosis."""
-    from .. import explain as pages
+    from ..explain import demo_page, require_matplotlib
 
     asked = _asked(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
@@ -151,11 +151,11 @@ def explain(
     elif model is not None:
         _refuse(context, "--model, which shows a network as it is", "target", *training, "seed")
     _check_folder(out)
-    pages.require_matplotlib()
+    require_matplotlib()
     console = _console()
     if demo:
         console.print("Training on XOR and on two spirals")
-        page = pages.demo_page(seed)
+        page = demo_page(seed)
     elif table is None:
         raise ValueError("TABLE is missing: expected a table with --target or --model, or --demo")
     elif model is not None:
