@@ -13,7 +13,13 @@ from numpy.typing import DTypeLike, NDArray
 from .._blocks import blocks, by_blocks
 
 FURTHEST = 10.0  # standard deviations from the mean: an outlier counts as no more than this
-_ROUNDING = 8 * float(np.finfo(np.float64).eps)
+_ROUNDING = 8  # units in the last place: a column that varies by no more is constant, but for rounding
+
+
+def is_constant(low: Any, high: Any, dtype: DTypeLike) -> NDArray[np.bool_]:
+    """Tell which columns, whose least and greatest numbers these are, vary by nothing but the rounding of a dtype."""
+    eps = float(np.finfo(dtype).eps) if np.issubdtype(dtype, np.floating) else 0.0
+    return np.asarray(high - low <= _ROUNDING * eps * np.maximum(np.abs(low), np.abs(high)))
 
 
 def mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -27,12 +33,12 @@ def mean_and_scale(values: NDArray[np.float64]) -> tuple[float, float]:
     Returns
     -------
     mean, scale : float
-        In the column's units; the scale is 1 where all values are equal.
+        In the column's units; the scale is 1 where all values are equal but for rounding.
     """
     present = values[~np.isnan(values)]
     low, high = float(present.min()), float(present.max())
-    if low == high:
-        return low, 1.0
+    if is_constant(low, high, np.float64):
+        return low / 2 + high / 2, 1.0
     largest = max(abs(low), abs(high))
     share = present / largest  # so that no sum and no square overflows
     return largest * float(share.mean()), (largest * float(share.std())) or 1.0
@@ -70,7 +76,7 @@ class Standardizer:
 
     @classmethod
     def fit(cls, values: Any, weight: NDArray[Any] | None = None, furthest: float = math.inf) -> Standardizer:
-        """Learn from rows; a constant column has the scale 1.
+        """Learn from rows; a column that is constant, but for rounding, has the scale 1 and becomes 0.
 
         Parameters
         ----------
@@ -91,15 +97,21 @@ class Standardizer:
         share = weights / weights.sum()
         mean = np.zeros(values.shape[1])
         square, widest = np.zeros_like(mean), np.zeros_like(mean)
+        low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
         for rows, block in blocks(values):
             mean += share[rows] @ block
+            counted = block if weight is None else block[weights[rows] > 0]
+            low = np.minimum(low, counted.min(axis=0, initial=np.inf))
+            high = np.maximum(high, counted.max(axis=0, initial=-np.inf))
+        constant = is_constant(low, high, values.dtype)  # by its ends: the mean is rounded by more than they are
+        mean[constant] = (low / 2 + high / 2)[constant]
         with np.errstate(over="ignore"):  # an infinite spread is replaced below
             for rows, block in blocks(values):
                 away = block - mean
                 square += share[rows] @ away**2
                 widest = np.maximum(widest, np.abs(away[weights[rows] > 0]).max(axis=0, initial=0))
         scale = np.where(np.isfinite(square), np.sqrt(square), widest)
-        scale[scale <= _ROUNDING * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)] = 1.0
+        scale[constant | (scale == 0)] = 1.0
         return cls(mean[None], scale[None], furthest)
 
     def transform(self, values: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
