@@ -217,7 +217,7 @@ class Recipe(Spec):
         )
         layers = build_layers(self.hidden, [self.activation] * len(self.hidden), n_outputs, dropout=self.dropout)
         network = Network(x.shape[1], layers, seed=seed)
-        silence_unseen(network, x)
+        silence_unseen(network, x.any(axis=0))
         epochs, batch_size = self.plan(len(x))
         optimizer = self.optimizer(epochs * math.ceil(len(x) / batch_size))
         smooths = task == "classification" and self.label_smoothing > 0
@@ -301,20 +301,21 @@ def number_scores(predicted: NDArray[Any], truth: NDArray[Any]) -> dict[str, flo
     }
 
 
-def silence_unseen(network: Network, x: NDArray[Any]) -> None:
-    """Set the first weights of features that are zero in all rows to zero.
+def silence_unseen(network: Network, speaks: NDArray[np.bool_]) -> None:
+    """Set the first weights of features to zero that are zero in all training rows.
 
-    Such a feature, as the slot of a label that training has not, learns nothing: so it shall not change an output.
+    Such a feature, as a constant column or the slot of a label that training has not, learns nothing: so it shall not
+    change an output.
 
     Parameters
     ----------
     network : Network
-        Not yet trained, with a dense layer at its start.
-    x : array of shape (n, n_features)
-        The training rows.
+        A new one.
+    speaks : array of bool, shape (n_features,)
+        Which features are not zero in some row.
     """
     first = network.parameters["0.weight"].copy()
-    first[~x.any(axis=0)] = 0
+    first[~speaks] = 0
     network.set_parameters({"0.weight": first})
 
 
