@@ -46,9 +46,9 @@ class Recipe(Spec):
     """The settings for training on a table.
 
     Networks of SiLU layers with dropout are trained by AdamW along a cosine, whose learning rate rises for the first
-    twentieth of the steps and then falls to zero. The weights that are best on held-out rows are kept. Labels are
-    smoothed in training; afterwards the logits are divided by the one number, the temperature, by which the held-out
-    rows become most probable.
+    twentieth of the steps and then falls to zero. The weights that are best on held-out rows are kept. Where
+    labels are smoothed, the logits are then divided by the one number, the temperature, by which the held-out rows
+    become most probable.
 
     Label smoothing, dropout and SiLU-like activations are what RealMLP found good on tables (Holzmüller et al. 2024,
     "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data"); for bins see
@@ -73,8 +73,10 @@ class Recipe(Spec):
         Of the hidden layers, any of `steepest.Dense`.
     dropout : float, default=0.1
         Share of hidden outputs dropped in training, 0 <= dropout < 1.
-    label_smoothing : float, default=0.1
-        This share of each label is spread evenly over all classes in training, 0 <= label_smoothing < 1.
+    label_smoothing : float, default=0
+        This share of each label is spread evenly over all classes in training, 0 <= label_smoothing < 1. Dividing
+        logits does not take it back where a class is rare: on many rows it costs log loss, so small tables alone
+        have it.
     bins : int, default=32
         The most bins of a column of numbers, >= 0.
     networks : int, default=1
@@ -95,7 +97,7 @@ class Recipe(Spec):
     weight_decay: float | None = None
     activation: str = "silu"
     dropout: float = 0.1
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
     bins: int = 32
     networks: int = 1
 
@@ -129,7 +131,7 @@ class Recipe(Spec):
         """
         if n_rows > _FEW_ROWS:
             return cls()
-        return cls(hidden=(128, 128), dropout=0.0, bins=0, networks=5)
+        return cls(hidden=(128, 128), dropout=0.0, label_smoothing=0.1, bins=0, networks=5)
 
     def plan(self, n_rows: int) -> tuple[int, int]:
         """Return the numbers that depend on the training rows.
@@ -217,7 +219,7 @@ class Recipe(Spec):
         )
         layers = build_layers(self.hidden, [self.activation] * len(self.hidden), n_outputs, dropout=self.dropout)
         network = Network(x.shape[1], layers, seed=seed)
-        silence_unseen(network, x.any(axis=0))
+        silence_unseen(network, np.any(x != 0, axis=0))
         epochs, batch_size = self.plan(len(x))
         optimizer = self.optimizer(epochs * math.ceil(len(x) / batch_size))
         smooths = task == "classification" and self.label_smoothing > 0

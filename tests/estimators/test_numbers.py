@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 
 import steepest as st
 from steepest.tables import TableEncoder
@@ -65,3 +68,32 @@ def test_r01_online_too() -> None:
     for start in range(0, 1000, 100):
         model.partial_fit(x[start : start + 100], y[start : start + 100], classes=[0, 1])
     np.testing.assert_allclose(model.predict_proba(x.astype(np.float32)), model.predict_proba(x), atol=2e-3)
+
+
+@pytest.mark.parametrize("n", [4000, 6000])
+def test_r02_rare_classes_are_not_smoothed_by_default(n: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2 * n, 4))
+    y = (x[:, 0] > 0.8) & (rng.uniform(size=2 * n) < 0.8)  # 8% of the rows, and none of nine tenths of the space
+    train, test = slice(n), slice(n, None)
+    default, plain = (
+        st.MLPClassifier(random_state=0, **options).fit(x[train], y[train]).predict_proba(x[test])
+        for options in ({}, {"label_smoothing": 0.0})
+    )
+    assert log_loss(y[test], default) <= log_loss(y[test], plain)
+    assert np.median(default[x[test, 0] < 0.5, 1]) < 0.003
+
+
+@pytest.mark.parametrize("options", [{}, {"ensemble": 3}, {"preset": "sklearn", "max_iter": 20}], ids=str)
+@pytest.mark.parametrize("n_classes", [2, 7])
+def test_t19_probabilities_can_be_drawn_from(options: dict[str, Any], n_classes: int) -> None:
+    x = np.random.default_rng(0).normal(size=(600, 5))
+    y = np.arange(600) % n_classes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        shares = st.MLPClassifier(random_state=0, **options).fit(x, y).predict_proba(x)
+    rng = np.random.default_rng(0)
+    assert shares.dtype == np.float64
+    for row in shares:
+        rng.multinomial(1, row)
+        rng.choice(n_classes, p=row.tolist())

@@ -110,7 +110,7 @@ def test_features_that_are_always_zero_say_nothing(trained: Any) -> None:
 def test_unseen_features_are_silenced_and_no_others() -> None:
     network = st.Network(3, [st.Dense(4)], seed=0)
     before = network.parameters["0.weight"].copy()
-    silence_unseen(network, np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 2.0]]))
+    silence_unseen(network, np.array([False, True, True]))
     assert np.array_equal(network.parameters["0.weight"], before * [[0], [1], [1]])
 
 

@@ -178,7 +178,10 @@ class Classification:
         return places if self.multilabel else self.classes[places]
 
     def probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """Return the probability of each class, (n, n_classes), the mean over the networks."""
+        """Return the probability of each class, (n, n_classes), float64: the mean over the networks.
+
+        Rows sum to 1 within the rounding of float64, so that they may be drawn from.
+        """
         shares = self._mean_shares(outputs)
         if self.multilabel or shares.shape[1] > 1:
             return shares
@@ -189,16 +192,14 @@ class Classification:
         if len(outputs) > 1:
             shares = self.probabilities(outputs)
             return np.asarray(np.log(np.maximum(shares, np.finfo(shares.dtype).tiny)))
-        logits = outputs[0]
+        logits = outputs[0].astype(np.float64)
         if not self.logistic:
             return np.asarray(log_softmax(logits, axis=1))
         return np.asarray(log_expit(logits if self.multilabel else np.hstack([-logits, logits])))
 
     def _mean_shares(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        link = expit if self.logistic else softmax
-        if len(outputs) == 1:
-            return np.asarray(link(outputs[0]))
-        return np.asarray(np.add.reduce(link(outputs)) / len(outputs))
+        shares = (expit if self.logistic else softmax)(outputs.astype(np.float64))
+        return np.asarray(shares[0] if len(shares) == 1 else np.add.reduce(shares) / len(shares))
 
     def _places(self, scores: NDArray[Any], threshold: float = 0.0) -> NDArray[Any]:
         """Return the places of the classes that outputs or probabilities speak for, (n,), or indicators."""

@@ -123,9 +123,8 @@ PARAMETERS: dict[str, Entry] = {
     "class_weight": Entry('dict or "balanced"', 'Weights of the classes; "balanced": inverse to how often they occur.'),
     "label_smoothing": Entry(
         "float",
-        "This share of each target is spread evenly over all classes, 0 <= label_smoothing < 1. None: the recipe's "
-        "where rows are held out; the logits are then rescaled so that the held-out rows are most probable, and "
-        "probabilities are not smoothed.",
+        "This share of each target is spread evenly over all classes, 0 <= label_smoothing < 1. None: 0; but "
+        "0.1 where rows are held out of up to 2,000, by which the logits are then rescaled to take the smoothing back.",
     ),
     "quantile": Entry("float", 'For the loss "quantile": the one to predict, between 0 and 1.'),
     "delta": Entry(

@@ -135,8 +135,8 @@ class FitPlan:
         asked = self.settings.label_smoothing
         if asked is not None:
             return replace(self, label_smoothing=asked)
-        smooths = classes and held_out
-        return replace(self, label_smoothing=self.recipe.label_smoothing if smooths else 0.0, calibrates=smooths)
+        share = self.recipe.label_smoothing if classes and held_out else 0.0
+        return replace(self, label_smoothing=share, calibrates=share > 0)
 
     def epochs_and_batch(self, n: int) -> tuple[int, int]:
         """Return the most epochs, and the rows in a step, for this many training rows."""
