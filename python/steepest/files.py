@@ -11,6 +11,7 @@ import gzip
 import io
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,7 +174,7 @@ def read_csv(
         first, more = _first_row(stream, delimiter)
         named = not _is_data(first) if header == "auto" else bool(header)
         names = [field.strip() if named else f"f{i}" for i, field in enumerate(first)]
-        repeated = {name for name in names if names.count(name) > 1}
+        repeated = [name for name, times in Counter(names).items() if times > 1]
         if repeated:
             raise ValueError(f"expected a name of its own for each column, found {sorted(repeated)} more than once")
         if named and not more:

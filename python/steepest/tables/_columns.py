@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import numbers
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -182,7 +183,7 @@ def _arrow_columns(table: Any) -> dict[str, Any]:
     except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError) as error:
         raise ValueError(f"table cannot be read: {error}") from error
     names = read.column_names
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise ValueError(f"table has the columns {repeated} more than once: expected a name of its own for each")
     # A data frame's index travels along as a column, but it counts the rows and says nothing about them.
