@@ -2,7 +2,7 @@
 
 from ..history import History
 from ..metrics import MODES, monitored, sign_of
-from .base import Callback, FitState
+from .base import Callback, FitState, TrainerView
 from .recording import Checkpoint, CSVLogger, TensorBoard
 from .showing import LambdaCallback, PrintEpochs, Progress
 from .stopping import BestWeights, EarlyStopping, TimeLimit, Until
@@ -21,6 +21,7 @@ __all__ = [
     "Progress",
     "TensorBoard",
     "TimeLimit",
+    "TrainerView",
     "Until",
     "monitored",
     "sign_of",

@@ -2,17 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..history import History
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from ..losses import LossFunction
+from ..metrics import Metric
+from ..network import Network
+from ..optimizers import Optimizer
 
 Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
+
+
+class TrainerView(Protocol):
+    """A trainer as callbacks see it: `steepest.Trainer` is one, and says what each of these is."""
+
+    history: History
+
+    @property
+    def network(self) -> Network:
+        """The network, with the weights of the moment."""
+
+    @property
+    def loss(self) -> str | LossFunction:
+        """The loss, by name or as the user's own function."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, as given."""
+
+    @property
+    def ema(self) -> float | None:
+        """The factor of the running average of the weights, None without one."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step; it may be set."""
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None: ...
+
+    @property
+    def n_steps(self) -> int:
+        """Steps taken so far, over all fits."""
+
+    @property
+    def averaged(self) -> Network:
+        """A copy of the network with averaged weights."""
+
+    @property
+    def turns(self) -> list[tuple[str, float, float]]:
+        """Layer, cost before and cost after, where layers move one after the other."""
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        metrics: Iterable[Metric] | None = None,
+    ) -> dict[str, float]:
+        """Compute the loss and other metrics."""
+
+    def save(self, path: Any) -> None:
+        """Write a checkpoint."""
+
+    def _check_saveable(self) -> None:
+        """Raise ValueError for what no file can hold."""
+
+    def _evaluated_state(self) -> NDArray[Any]:
+        """Return the parameters and running statistics that `evaluate` goes by."""
+
+    def _restore_state(self, state: NDArray[Any]) -> None:
+        """Give the network an older state; a running average begins anew there."""
 
 
 @dataclass
@@ -43,7 +108,7 @@ class FitState:
         The training rows and the validation rows, as the fit reads them; None where a fit has none, or none to show.
     """
 
-    trainer: Trainer
+    trainer: TrainerView
     epochs: int
     batch_size: int
     n_rows: int

@@ -66,7 +66,7 @@ class Checkpoint(Spec, Callback):
         """Check that files can be written, and start anew."""
         self._name = monitored(self.monitor, fit.metric_names, "Checkpoint")
         self._best = -np.inf
-        fit.trainer._refuse_to_save()
+        fit.trainer._check_saveable()
         folder = Path(self._file(1)).parent
         if not folder.is_dir():
             raise FileNotFoundError(f"Checkpoint writes to the folder {str(folder)!r}: expected one that exists")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._probabilities import sigmoid, softmax
 from .._validation import Spec, choice, flag, integer, number
 from ..metrics import MODES, monitored, sign_of
-from .base import Callback, FitState
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Callback, FitState, TrainerView
 
 
 class BestWeights:
@@ -29,13 +27,13 @@ class BestWeights:
         if score > self.score:
             self.score = score
             if keep:
-                self._state = fit.trainer._judged_state()
+                self._state = fit.trainer._evaluated_state()
 
     def put_back(self, fit: FitState) -> bool:
         """Give the network the best weights, and forget them; return whether there were any."""
         state, self._state = self._state, None
         if state is not None:
-            fit.trainer._put_back(state)
+            fit.trainer._restore_state(state)
         return state is not None
 
 
@@ -186,17 +184,14 @@ class Until(Callback):
         return f"Until({', '.join(f'{name}={target!r}' for name, target in self.targets.items())})"
 
 
-def confidence(trainer: Trainer, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
+def confidence(trainer: TrainerView, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
     """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
-    from ..recipe import probabilities
-
-    outputs = (trainer.averaged if trainer.ema else trainer.network).predict(x)
+    outputs = (trainer.averaged if trainer.ema else trainer.network).predict(x).astype(np.float64)
     if trainer.loss == "cross_entropy":
-        given = probabilities(outputs)
+        given = softmax(outputs)
         right = given[np.arange(len(y)), y.astype(np.intp)] if y.ndim == 1 else (given * y).sum(axis=1)
     else:
         truth = np.asarray(y, np.float64).reshape(outputs.shape)
-        # sigmoid(z) = (1 + tanh(z / 2)) / 2, which never overflows
-        given = (1 + np.tanh(outputs.astype(np.float64) / 2)) / 2
+        given = sigmoid(outputs)
         right = (truth * given + (1 - truth) * (1 - given)).mean(axis=1)
     return float(np.average(right, weights=sample_weight))

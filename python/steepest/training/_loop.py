@@ -6,23 +6,37 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .._core import DivergedError
-from ..callbacks import Callback, FitState, History
+from .._core import Trainer as CoreTrainer
+from ..callbacks import Callback, FitState, History, TrainerView
+from ..losses import CustomLoss
 from ..metrics import Metric
-from ..schedules import Schedule
+from ..schedules import LearningRate, Schedule
 from ._layerwise import turn_metrics
 from ._rows import RowSource
-
-if TYPE_CHECKING:
-    from ..training import Trainer
 
 LARGEST_COPY = 64 * 2**20  # bytes of weights that an epoch keeps, to go back to if it diverges, unless told otherwise
 
 
+class LoopTrainer(TrainerView, Protocol):
+    """A trainer as the loop sees it: what callbacks see, with the core and the schedule behind it."""
+
+    _core: CoreTrainer
+    _lr: LearningRate
+    _custom_loss: CustomLoss | None
+    accumulate: int
+
+    def _use(self, rate: LearningRate) -> None:
+        """Take a learning rate or a schedule from now on."""
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+
+
 def run_epochs(
-    trainer: Trainer,
+    trainer: LoopTrainer,
     rows: RowSource,
     held_out: RowSource | None,
     asked: list[Metric] | None,
@@ -74,30 +88,30 @@ def run_epochs(
     return history
 
 
-def _names(trainer: Trainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
+def _names(trainer: LoopTrainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
     """Return the names of what `measure` will give, by a try with one row; functions may need more of them."""
     named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-    first = ["loss"] if trainer._own_loss and not named else measure(trainer, row, named)
+    first = ["loss"] if trainer._custom_loss and not named else measure(trainer, row, named)
     return [*first, *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
 
 
-def measure(trainer: Trainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
+def measure(trainer: LoopTrainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
     names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
     functions = [metric for metric in asked or () if not isinstance(metric, str)]
-    if trainer._own_loss and names:
+    if trainer._custom_loss and names:
         raise ValueError(f"metrics has {names[0]!r}: expected functions (y, outputs) with a loss of your own")
-    measured = {} if trainer._own_loss else rows.measure(trainer._core, names)
-    if functions or trainer._own_loss:
+    measured = {} if trainer._custom_loss else rows.measure(trainer._core, names)
+    if functions or trainer._custom_loss:
         outputs = rows.outputs(trainer.averaged if trainer.ema else trainer.network)
-        if trainer._own_loss:
+        if trainer._custom_loss:
             rows.check(trainer._core)
-            measured["loss"] = trainer._own_loss(rows.y, rows.weight, outputs)[0]
+            measured["loss"] = trainer._custom_loss(rows.y, rows.weight, outputs)[0]
         measured |= {function.__name__: float(function(rows.y, outputs)) for function in functions}
     return measured
 
 
 def _run_epoch(
-    trainer: Trainer,
+    trainer: LoopTrainer,
     rows: RowSource,
     batch_size: int,
     shuffle: bool,
@@ -126,7 +140,7 @@ def _run_epoch(
         raise
 
 
-def _diverged(trainer: Trainer) -> DivergedError:
+def _diverged(trainer: LoopTrainer) -> DivergedError:
     """Return the error for weights that the epoch's last step has made not finite."""
     error = DivergedError()
     error.epoch, error.step, error.loss = trainer._core.epoch - 1, trainer.n_steps - 1, math.nan

@@ -140,15 +140,15 @@ class Trainer:
         self.layer_rates = check_layer_rates(layer_rates, layers)
         if isinstance(optimizer, SGD) and optimizer.fraction_of == "network" and update_order != "together":
             raise ValueError(f"update_order is {update_order!r}: expected fraction_of='layer' with it, found 'network'")
-        self._own_loss = loss if isinstance(loss, CustomLoss) else CustomLoss(loss) if callable(loss) else None
-        if self._own_loss and self.mixup:
+        self._custom_loss = loss if isinstance(loss, CustomLoss) else CustomLoss(loss) if callable(loss) else None
+        if self._custom_loss and self.mixup:
             raise ValueError(f"mixup is {self.mixup} with a loss of your own: expected 0, or the name of a loss")
-        if self._own_loss and self.layer_rates == "equal_effect":
+        if self._custom_loss and self.layer_rates == "equal_effect":
             raise ValueError("layer_rates is 'equal_effect' with a loss of your own: expected the name of a loss")
         self.history = History()
         parameter = {"quantile": self.quantile, "huber": self.delta}.get(str(loss), 0.0)
         self._core = CoreTrainer(
-            network._core, self._own_loss or str(loss), parameter, optimizer.to_core(), self.seed,
+            network._core, self._custom_loss or str(loss), parameter, optimizer.to_core(), self.seed,
             accumulate=self.accumulate, ema=self.ema or 0.0, mixup=self.mixup, update_order=self.update_order,
         )  # fmt: skip
         self._core.layer_rates = known_rates(self.layer_rates, layers)
@@ -372,7 +372,7 @@ class Trainer:
         ValueError
             If the learning rate or the loss is a function of the user's own, which no file can hold.
         """
-        self._refuse_to_save()
+        self._check_saveable()
         metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
         state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._state().items()}
         write_model(path, self.network._tensors() | state, metadata)
@@ -410,11 +410,11 @@ class Trainer:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 
-    def _refuse_to_save(self) -> None:
+    def _check_saveable(self) -> None:
         """Raise ValueError for what no file can hold."""
         self._optimizer().to_dict()
-        if self._own_loss:
-            raise ValueError(f"cannot save the loss {self._own_loss.name}: only losses with a name can be saved")
+        if self._custom_loss:
+            raise ValueError(f"cannot save the loss {self._custom_loss.name}: only losses with a name can be saved")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by network, settings and state."""
@@ -465,11 +465,11 @@ class Trainer:
             self._core.schedule = None
             self._core.learning_rate = self._lr
 
-    def _judged_state(self) -> NDArray[Any]:
+    def _evaluated_state(self) -> NDArray[Any]:
         """Return the parameters and running statistics that `evaluate` goes by."""
         return (self.averaged if self.ema else self.network)._core.state()
 
-    def _put_back(self, state: NDArray[Any]) -> None:
+    def _restore_state(self, state: NDArray[Any]) -> None:
         """Give the network an older state; the average begins anew there."""
         self.network._core.restore(state)
         self._core.forget_average()
