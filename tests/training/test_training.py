@@ -322,13 +322,13 @@ class Recorder(st.Callback):
     def __init__(self) -> None:
         self.calls: list[Any] = []
 
-    def on_fit_begin(self, fit: Any) -> None:
+    def on_train_begin(self, fit: Any) -> None:
         self.calls.append(("begin", fit.epochs, fit.batch_size, fit.n_rows, fit.metric_names))
 
     def on_epoch_end(self, fit: Any) -> None:
         self.calls.append(("epoch", fit.epoch, fit.metrics["loss"], fit.history["loss"][-1], fit.trainer.n_steps))
 
-    def on_fit_end(self, fit: Any) -> None:
+    def on_train_end(self, fit: Any) -> None:
         self.calls.append(("end", fit.epoch))
 
 
@@ -370,7 +370,7 @@ def test_callback_may_stop_the_fit() -> None:
 
 def test_every_begun_callback_is_ended() -> None:
     class Failing(st.Callback):
-        def on_fit_begin(self, fit: Any) -> None:
+        def on_train_begin(self, fit: Any) -> None:
             raise OSError("disk full")
 
     first, last = Recorder(), Recorder()
@@ -380,11 +380,11 @@ def test_every_begun_callback_is_ended() -> None:
     assert last.calls == []
 
 
-def test_wake_reports_progress_within_the_epoch() -> None:
+def test_on_progress_reports_progress_within_the_epoch() -> None:
     class Watch(st.Callback):
         seen: ClassVar[list[tuple[int, float]]] = []
 
-        def wake(self, fit: Any) -> None:
+        def on_progress(self, fit: Any) -> None:
             self.seen.append((fit.rows_done, fit.running_loss))
 
     x = np.tile(X, (2000, 1))
@@ -397,7 +397,7 @@ def test_wake_reports_progress_within_the_epoch() -> None:
 
 def test_interrupt_within_an_epoch_leaves_whole_steps() -> None:
     class Interrupt(st.Callback):
-        def wake(self, fit: Any) -> None:
+        def on_progress(self, fit: Any) -> None:
             raise KeyboardInterrupt
 
     x = np.tile(X, (2000, 1))

@@ -62,7 +62,7 @@ class Checkpoint(Spec, Callback):
         if not self.best and (self.monitor is not None or self.mode != "auto"):
             raise ValueError(f"best is False and monitor is {self.monitor!r}, mode {self.mode!r}: expected best=True")
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Check that files can be written, and start anew."""
         self._name = monitored(self.monitor, fit.metric_names, "Checkpoint")
         self._best = -np.inf
@@ -111,9 +111,9 @@ class CSVLogger(Spec, Callback):
         self.path = text_path("path", self.path)
         self.append = flag("append", self.append)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Open the file; what it holds stays for now, because the fit may yet be refused."""
-        file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115  (closed in on_fit_end)
+        file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115  (closed in on_train_end)
         try:
             file.seek(0)
             names = next(csv.reader(file), None) if self.append else None
@@ -136,7 +136,7 @@ class CSVLogger(Spec, Callback):
         writer.writerow([fit.metrics[name] for name in fit.metric_names])
         self._file.flush()
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Close the file."""
         self._file.close()
         self._file = None
@@ -165,7 +165,7 @@ class TensorBoard(Spec, Callback):
         """Check the argument."""
         self.folder = text_path("folder", self.folder)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Look for tensorboardX; nothing is written yet."""
         self._package: Any = require("tensorboardX", "tensorboardX", "TensorBoard")
         self._writer: Any = None
@@ -178,7 +178,7 @@ class TensorBoard(Spec, Callback):
             self._writer.add_scalar(name, value, fit.trainer.n_steps)
         self._writer.flush()
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Close the file."""
         if self._writer is not None:
             self._writer.close()

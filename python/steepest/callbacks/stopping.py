@@ -74,7 +74,7 @@ class EarlyStopping(Spec, Callback):
         self.mode = choice("mode", self.mode, MODES)
         self.restore_best = flag("restore_best", self.restore_best)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Start anew."""
         self._name = monitored(self.monitor, fit.metric_names, "EarlyStopping")
         fit.history.monitor, fit.history.mode = self._name, self.mode
@@ -93,7 +93,7 @@ class EarlyStopping(Spec, Callback):
         if self._waited >= self.patience:
             fit.stop()
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Put the best weights back."""
         if self._best.put_back(fit):
             # Of several that restore, the first in the list ends last: the best epoch is the one whose weights stay.
@@ -116,7 +116,7 @@ class TimeLimit(Spec, Callback):
         """Check the argument."""
         self.seconds = number("seconds", self.seconds, gt=0)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Start the clock."""
         self._end = time.monotonic() + self.seconds
 
@@ -154,7 +154,7 @@ class Until(Callback):
         self.reached = False
         self.values: dict[str, float] = {}
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Check that the metrics will be there."""
         self._names = {}
         for name in self.targets:
@@ -186,7 +186,7 @@ class Until(Callback):
 
 def confidence(trainer: TrainerView, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
     """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
-    outputs = (trainer.averaged if trainer.ema else trainer.network).predict(x).astype(np.float64)
+    outputs = (trainer.ema_network if trainer.ema else trainer.network).predict(x).astype(np.float64)
     if trainer.loss == "cross_entropy":
         given = softmax(outputs)
         right = given[np.arange(len(y)), y.astype(np.intp)] if y.ndim == 1 else (given * y).sum(axis=1)

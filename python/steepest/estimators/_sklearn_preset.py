@@ -72,7 +72,7 @@ class StopLikeSklearn(Callback):
         if trained:
             self._lower(trainer)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Start anew."""
         self._best, self._waited = BestWeights(), 0
 
@@ -99,7 +99,7 @@ class StopLikeSklearn(Callback):
         if self.rule == "invscaling":
             trainer.learning_rate = self._first_rate / (self.trained + 1) ** self.power
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Put the weights of the best score back."""
         self._best.put_back(fit)
 

@@ -36,9 +36,9 @@ def known_rates(rates: dict[str, float] | str | None, layers: Sequence[str]) -> 
     return rates if isinstance(rates, dict) else {}
 
 
-def turn_metrics(turns: Sequence[tuple[str, float, float]]) -> dict[str, float]:
-    """Return the costs before and after each layer's turn, named for the history."""
+def cost_metrics(layer_costs: Sequence[tuple[str, float, float]]) -> dict[str, float]:
+    """Return the costs before and after the update of each layer, named for the history."""
     costs: dict[str, float] = {}
-    for layer, before, after in turns:
+    for layer, before, after in layer_costs:
         costs |= {f"cost_before_{layer}": before, f"cost_after_{layer}": after}
     return costs

@@ -15,11 +15,11 @@ from .._core import Trainer as CoreTrainer
 from ..callbacks.base import Rows
 from ..network import Network
 
-# What of a sparse matrix, or of an array to scale, is dense or in float64 at a time: 8 MiB at most.
+OnProgress = Callable[[int, float], None]  # rows of the epoch so far, their mean loss
+OnBatch = Callable[[int, float, float, float], None]  # the same, and the batch's loss and its sum of weights
+Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]  # x, y, weight
 
-Wake = Callable[[int, float], None]
-
-_WAKE_INTERVAL = 0.05  # seconds, as in the core
+PROGRESS_INTERVAL = 0.05  # seconds between calls of on_progress: kProgressInterval of cpp/core/trainer.hpp
 
 
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
@@ -46,8 +46,29 @@ class RowSource(Protocol):
     def first(self) -> RowSource:
         """Return the first row alone."""
 
-    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
-        """Train on every row once; return their mean loss."""
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
+        """Train on every row once; return their mean loss.
+
+        Parameters
+        ----------
+        core : _core.Trainer
+            The trainer that takes the steps.
+        batch_size : int
+            Rows in a batch, >= 1.
+        shuffle : bool
+            Whether to draw a new order.
+        on_progress : callable, default=None
+            Called every `PROGRESS_INTERVAL` seconds or so.
+        on_batch : callable, default=None
+            Called after each batch.
+        """
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """Return the loss and the metrics of these names."""
@@ -88,9 +109,22 @@ class ArrayRows:
         """As in `RowSource`; without a weight, for that might be 0."""
         return ArrayRows(self.x[:1], self.y[:1], None, self.prefix, self.units)
 
-    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
         """As in `RowSource`."""
-        return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, wake)
+        if on_batch is None:
+            return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, on_progress)
+
+        def read(rows: NDArray[np.int64]) -> Batch:
+            return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+
+        return run_batches(core, len(self.x), batch_size, shuffle, read, on_progress, on_batch)
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""
@@ -101,6 +135,50 @@ class ArrayRows:
     def outputs(self, network: Network) -> NDArray[Any]:
         """As in `RowSource`."""
         return network.predict(self.x)
+
+
+def run_batches(
+    core: CoreTrainer,
+    n: int,
+    batch_size: int,
+    shuffle: bool,
+    read: Callable[[NDArray[np.int64]], Batch],
+    on_progress: OnProgress | None,
+    on_batch: OnBatch | None,
+) -> float:
+    """Train an epoch batch by batch, with the order and the steps of `_core.Trainer.run_epoch`; return the mean loss.
+
+    Parameters
+    ----------
+    core : _core.Trainer
+        The trainer that takes the steps.
+    n : int
+        Rows in all.
+    batch_size, shuffle, on_progress, on_batch
+        As in `RowSource.run_epoch`.
+    read : callable
+        Returns the batch (x, y, weight) of the rows with these indices.
+    """
+    order = core.order(n) if shuffle else np.arange(n)
+    loss_sum = weight_sum = 0.0
+    last_report = time.monotonic()
+    for start in range(0, n, batch_size):
+        rows = order[start : start + batch_size]
+        batch = read(rows)
+        weight = float(len(rows) if batch[2] is None else batch[2].sum(dtype=np.float64))
+        batch_loss = float("nan")
+        if weight:  # rows that count for nothing are no batch, as in the core
+            batch_loss = core.step(*batch)
+            loss_sum += weight * batch_loss
+            weight_sum += weight
+        done, mean_loss = start + len(rows), loss_sum / weight_sum if weight_sum else 0.0
+        if on_batch is not None:
+            on_batch(done, mean_loss, batch_loss, weight)
+        if on_progress is not None and time.monotonic() - last_report >= PROGRESS_INTERVAL:
+            on_progress(done, mean_loss)
+            last_report = time.monotonic()
+    core.end_epoch()
+    return loss_sum / weight_sum if weight_sum else 0.0
 
 
 class SparseRows:
@@ -147,24 +225,21 @@ class SparseRows:
         """As in `RowSource`; without a weight, for that might be 0."""
         return SparseRows(self.x[:1], self.y[:1], None, self.to_dense, self.units)
 
-    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
         """As in `RowSource`."""
-        n = self.x.shape[0]
-        order = core.order(n) if shuffle else np.arange(n)
-        loss = weight = 0.0
-        woken = time.monotonic()
-        for start in range(0, n, batch_size):
-            rows = order[start : start + batch_size]
-            weights = None if self.weight is None else self.weight[rows]
-            share = float(len(rows) if weights is None else weights.sum())
-            if share:
-                loss += share * core.step(self.to_dense(self.x[rows].toarray()), self.y[rows], weights)
-                weight += share
-            if wake is not None and time.monotonic() - woken >= _WAKE_INTERVAL:
-                wake(start + len(rows), loss / weight if weight else 0.0)
-                woken = time.monotonic()
-        core.end_epoch()
-        return loss / weight if weight else 0.0
+
+        def read(rows: NDArray[np.int64]) -> Batch:
+            weight = None if self.weight is None else self.weight[rows]
+            return self.to_dense(self.x[rows].toarray()), self.y[rows], weight
+
+        return run_batches(core, self.x.shape[0], batch_size, shuffle, read, on_progress, on_batch)
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""

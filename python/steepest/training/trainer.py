@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from .._core import Trainer as CoreTrainer
 from .._model_file import read_model, write_model
 from .._validation import choice, flag, integer, number
-from ..callbacks import Callback, History, PrintEpochs
+from ..callbacks import Callback, History, PrintEpochs, check_callbacks
 from ..losses import LOSSES, CustomLoss, LossFunction
 from ..metrics import Metric, check_metrics
 from ..network import TRAINER_PREFIX, Network, bind, from_file
 from ..optimizers import SGD, Adam, Optimizer, optimizer_from_json
 from ..schedules import LearningRate, constant
 from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates, known_rates
-from ._loop import LARGEST_COPY, check_callbacks, measure, run_epochs
+from ._loop import LARGEST_COPY, measure, run_epochs
 from ._rows import ArrayRows
 
 T = TypeVar("T", bound="Trainer")
@@ -50,8 +50,8 @@ class Trainer:
         the memory of one batch. The last step of an epoch may have fewer batches; `step` counts on from call to call.
         Batch normalisation goes by each batch.
     ema : float, optional
-        Keep a running average of the parameters, see `averaged`: after each step ``average = ema * average + (1 - ema)
-        * parameters``, divided by ``1 - ema**steps`` as Adam does, so that the first weights have no part in it.
+        Keep a running average of the parameters, see `ema_network`: after each step ``average = ema * average + (1 -
+        ema) * parameters``, divided by ``1 - ema**steps`` as Adam does, so that the first weights have no part in it.
         0 < ema < 1.
     mixup : float
         Above 0: train on mixtures (Zhang et al., 2018). Row i of a batch, with its target and weight, becomes ``share *
@@ -146,6 +146,8 @@ class Trainer:
         if self._custom_loss and self.layer_rates == "equal_effect":
             raise ValueError("layer_rates is 'equal_effect' with a loss of your own: expected the name of a loss")
         self.history = History()
+        # Means over an epoch whose batches a callback watched, and the number of steps up to which they hold.
+        self._epoch_costs: tuple[int, list[tuple[str, float, float]]] = (-1, [])
         parameter = {"quantile": self.quantile, "huber": self.delta}.get(str(loss), 0.0)
         self._core = CoreTrainer(
             network._core, self._custom_loss or str(loss), parameter, optimizer.to_core(), self.seed,
@@ -319,14 +321,19 @@ class Trainer:
         self._core.apply(dict(gradients))
 
     @property
-    def averaged(self) -> Network:
-        """A copy of the network with the average of its parameters that `ema` asks for; running statistics as they are.
+    def ema_network(self) -> Network:
+        """A copy of the network with the average of its parameters that `ema` keeps; running statistics as they are.
 
         Before the first step, and without `ema`, a copy of the network as it is.
         """
         network = self.network.copy()
         network.set_parameters(self._core.averages())
         return network
+
+    @property
+    def averaged(self) -> Network:
+        """Old name of `ema_network`, of version 0.1."""
+        return self.ema_network
 
     @property
     def learning_rate(self) -> float:
@@ -344,12 +351,19 @@ class Trainer:
         return {name: found[name] for name in self.network._trained_layers()}
 
     @property
-    def turns(self) -> list[tuple[str, float, float]]:
-        """Layer, cost before and cost after of each turn, in order: of the last step, or means over the last epoch.
+    def layer_costs(self) -> list[tuple[str, float, float]]:
+        """The layer, and the cost before and after its update, for each layer in the order in which they moved.
 
-        Empty where all layers move together.
+        Those of the last step or, after a fit, means over the rows of its last epoch. Empty where all layers move
+        together.
         """
-        return self._core.layer_costs()
+        n_steps, costs = self._epoch_costs
+        return list(costs) if n_steps == self.n_steps else self._core.layer_costs()
+
+    @property
+    def turns(self) -> list[tuple[str, float, float]]:
+        """Old name of `layer_costs`, of version 0.1."""
+        return self.layer_costs
 
     @property
     def n_steps(self) -> int:
@@ -467,7 +481,7 @@ class Trainer:
 
     def _evaluated_state(self) -> NDArray[Any]:
         """Return the parameters and running statistics that `evaluate` goes by."""
-        return (self.averaged if self.ema else self.network)._core.state()
+        return (self.ema_network if self.ema else self.network)._core.state()
 
     def _restore_state(self, state: NDArray[Any]) -> None:
         """Give the network an older state; the average begins anew there."""
