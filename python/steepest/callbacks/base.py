@@ -67,6 +67,9 @@ class TrainerView(Protocol):
     ) -> dict[str, float]:
         """Compute the loss and other metrics."""
 
+    def predict(self, x: ArrayLike) -> NDArray[Any]:
+        """Predict in the units of the targets."""
+
     def save(self, path: Any) -> None:
         """Write a checkpoint."""
 

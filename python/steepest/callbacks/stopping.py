@@ -53,7 +53,7 @@ class EarlyStopping(Spec, Callback):
         Whether smaller or larger is better; "auto": larger for accuracy, r2, auc, f1 and top-k, smaller for the rest.
     restore_best : bool
         Leave the network with the weights of the best epoch (the best by any margin) whatever ended the fit. The
-        optimiser's state stays that of the last step.
+        optimizer's state stays that of the last step.
 
     Notes
     -----

@@ -255,3 +255,17 @@ class SparseRows:
     def _parts(self) -> Iterator[tuple[slice, tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]]:
         for rows, block in blocks(self.x):
             yield rows, (self.to_dense(block), self.y[rows], None if self.weight is None else self.weight[rows])
+
+
+def validation_rows(parts: Sequence[ArrayLike]) -> ArrayRows:
+    """Return the rows of `validation`, (x, y) or (x, y, sample_weight).
+
+    Raises
+    ------
+    TypeError
+        If `parts` is no tuple or list of two or three.
+    """
+    if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
+        raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
+    x, y, *weight = parts
+    return ArrayRows(x, y, weight[0] if weight else None, "validation ")
