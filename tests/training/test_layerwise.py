@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_trajectories import twin_of
 
 import reference as ref
 import steepest as st
-from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for
+from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for, twin_of
 from steepest.layers import Layer
 from steepest.training._layerwise import RULES, UPDATE_ORDERS
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from test_training import OPTIMIZERS
 
 import reference as ref
 import steepest as st
-from helpers import normal, state_of
+from helpers import OPTIMIZERS, normal, state_of
 
 X, Y = normal(0, (24, 3)), normal(1, (24, 2))
 LABELS = np.arange(24) % 2

@@ -13,19 +13,13 @@ import numpy as np
 import pytest
 
 import steepest as st
-from helpers import normal, state_of
+from helpers import OPTIMIZERS, normal, state_of
 from steepest import files
 from steepest.optimizers import Optimizer, optimizer_from_json
 
 X = normal(0, (70, 3))
 Y = np.stack([X[:, 0] - X[:, 1], np.tanh(X[:, 2])], axis=1)
 LABELS = (X[:, 0] > 0) * 1 + (X[:, 1] > 0)
-OPTIMIZERS = [
-    st.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
-    st.Adam(0.01, beta1=0.8, clip_value=0.1),
-    st.AdamW(0.01, clip_norm=0.5),
-    st.RMSprop(0.01, alpha=0.9, momentum=0.5),
-]
 
 
 def make_trainer(
