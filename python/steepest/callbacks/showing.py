@@ -9,7 +9,7 @@ from .base import OLD_NAMES, Callback, FitState, Hook
 
 
 class PrintEpochs(Callback):
-    """Print a line after each epoch; what ``fit(verbose=True)`` adds."""
+    """Print a line after each epoch, as ``fit(verbose=True)`` does."""
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Print the epoch's numbers."""

@@ -16,14 +16,30 @@ from .base import Callback, FitState, TrainerView
 
 
 class BestWeights:
-    """Keeps what a network knew when it was best: the averaged weights of a trainer that averages."""
+    """Keeps the weights of the best epoch: the averaged ones of a trainer with `ema`.
+
+    Attributes
+    ----------
+    score : float
+        The best score so far, -inf before the first.
+    """
 
     def __init__(self) -> None:
         self.score = -np.inf
         self._state: NDArray[Any] | None = None
 
     def offer(self, score: float, fit: FitState, keep: bool = True) -> None:
-        """Take in an epoch: the larger the score, the better."""
+        """Take in an epoch.
+
+        Parameters
+        ----------
+        score : float
+            The epoch's score: the larger, the better.
+        fit : FitState
+            The fit, whose network has the epoch's weights.
+        keep : bool, default=True
+            Whether to keep these weights if the score is the best.
+        """
         if score > self.score:
             self.score = score
             if keep:
@@ -43,17 +59,25 @@ class EarlyStopping(Spec, Callback):
 
     Parameters
     ----------
-    monitor : str, optional
-        What to watch, such as "val_accuracy"; by default val_loss, or loss without validation rows.
-    patience : int
-        Stop when this many epochs in a row brought no improvement.
-    min_delta : float
-        What counts as one: better than the best before by more than this.
-    mode : {"auto", "min", "max"}
+    monitor : str, default=None
+        The metric to watch, such as "val_accuracy". None: val_loss, or loss without validation rows.
+    patience : int, default=10
+        Stop when this many epochs in a row brought no improvement, >= 1.
+    min_delta : float, default=0.0
+        An improvement is better than the best before by more than this, >= 0, in the metric's unit.
+    mode : {"auto", "min", "max"}, default="auto"
         Whether smaller or larger is better; "auto": larger for accuracy, r2, auc, f1 and top-k, smaller for the rest.
-    restore_best : bool
+    restore_best : bool, default=True
         Leave the network with the weights of the best epoch (the best by any margin) whatever ended the fit. The
         optimizer's state stays that of the last step.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If `patience`, `min_delta` or `mode` is out of its range. At the beginning of a fit: if the fit has no metric
+        `monitor`.
 
     Notes
     -----
@@ -107,7 +131,14 @@ class TimeLimit(Spec, Callback):
     Parameters
     ----------
     seconds : float
-        How long a fit may take, > 0, counted from its start.
+        The time that a fit may take, > 0, counted from its start.
+
+    Raises
+    ------
+    TypeError
+        If `seconds` is no number.
+    ValueError
+        If `seconds` is not above 0 and finite.
     """
 
     seconds: float
@@ -135,14 +166,22 @@ class Until(Callback):
         Names of the history's and their targets, such as ``val_accuracy=0.97``: at least that for accuracy, r2, auc, f1
         and top-k, at most that for the rest. Where the history has no such name, the validation rows' is meant:
         ``accuracy=0.97``. "confidence" is the mean probability given to the right class on the validation rows,
-        softmax(outputs)[label], or sigmoid for binary_cross_entropy; at least that much.
+        softmax(outputs)[label], or sigmoid for binary_cross_entropy; at least that much, > 0 and <= 1.
 
     Attributes
     ----------
     reached : bool
         Whether the last fit reached all targets.
     values : dict of str to float
-        What the targets' metrics were after the last epoch.
+        The targets' metrics after the last epoch.
+
+    Raises
+    ------
+    TypeError
+        If a target is no number.
+    ValueError
+        If there are no targets, or one is out of its range. At the beginning of a fit: if the fit has no such metric,
+        or confidence is asked for without validation rows or of a loss that is not of classes.
     """
 
     def __init__(self, **targets: float) -> None:
@@ -185,7 +224,19 @@ class Until(Callback):
 
 
 def confidence(trainer: TrainerView, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
-    """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
+    """Return the mean probability of the right answer; where targets are probabilities, weighted by these.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        A trainer by "cross_entropy" or "binary_cross_entropy".
+    x : array of shape (n, n_in)
+        The rows.
+    y : array of shape (n,) or (n, n_out)
+        Their labels or probabilities.
+    sample_weight : array of shape (n,) or None
+        Their weights, >= 0.
+    """
     outputs = (trainer.ema_network if trainer.ema else trainer.network).predict(x).astype(np.float64)
     if trainer.loss == "cross_entropy":
         given = softmax(outputs)

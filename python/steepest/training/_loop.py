@@ -1,4 +1,4 @@
-"""The loop over epochs, and what is measured after each."""
+"""The loop over epochs: training, measurements after each, and the callbacks' hooks."""
 
 from __future__ import annotations
 
@@ -118,13 +118,29 @@ def _call(callbacks: Iterable[Callback], name: str, fit: FitState) -> None:
 
 
 def _names(trainer: LoopTrainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
-    """Return the names of what `measure` will give, by a try with one row; functions may need more of them."""
+    """Return the names that `measure` will give, found with one row; functions, which may need more, are not called."""
     named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
     first = ["loss"] if trainer._custom_loss and not named else measure(trainer, row, named)
     return [*first, *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
 
 
 def measure(trainer: LoopTrainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
+    """Return the loss and the metrics of rows, as `Trainer.evaluate` says.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer.
+    rows : RowSource
+        The rows.
+    asked : sequence of str or callable, or None
+        The metrics; None for those that go with the loss.
+
+    Raises
+    ------
+    ValueError
+        If `asked` has a name that does not go with the loss, or the rows do not fit the network.
+    """
     names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
     functions = [metric for metric in asked or () if not isinstance(metric, str)]
     if trainer._custom_loss and names:

@@ -1,4 +1,4 @@
-"""Where a trainer's rows come from: arrays that the core reads in place, or sparse rows that become dense in parts."""
+"""Sources of a trainer's rows: arrays that the core reads in place, or sparse rows that become dense in parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,15 @@ def _array(name: str, values: ArrayLike) -> NDArray[Any]:
 
 
 class RowSource(Protocol):
-    """What `Trainer` trains on or measures: rows, with their targets and weights."""
+    """Rows with their targets and weights, to train on or to measure.
+
+    Attributes
+    ----------
+    y : array of shape (n, ...)
+        The targets.
+    weight : array of shape (n,) or None
+        The weights of the rows, >= 0.
+    """
 
     y: NDArray[Any]
     weight: NDArray[Any] | None
@@ -74,7 +82,7 @@ class RowSource(Protocol):
         """Return the loss and the metrics of these names."""
 
     def outputs(self, network: Network) -> NDArray[Any]:
-        """Return what a network says of the rows, (n, n_out)."""
+        """Return a network's outputs for the rows, (n, n_out)."""
 
 
 class ArrayRows:
@@ -82,12 +90,23 @@ class ArrayRows:
 
     Parameters
     ----------
-    x, y, weight : array
-        As `Trainer.fit` takes them; lists and frames become arrays once, arrays and memory maps are not copied.
-    prefix : str
-        What stands before the arguments' names in errors.
-    units : sequence of float
-        What the numbers of each output are multiplied with for metrics; by default 1.
+    x : array of shape (n, n_in)
+        The rows; lists and frames become arrays once, arrays and memory maps are not copied.
+    y : array of shape (n,) or (n, n_out)
+        Their targets, see `Trainer`.
+    weight : array of shape (n,), default=None
+        Their weights, >= 0.
+    prefix : str, default=""
+        A word before the arguments' names in errors, such as "validation ".
+    units : sequence of float, default=()
+        For each output the size of its unit: metrics are of the numbers times these. Empty: 1 for all.
+
+    Raises
+    ------
+    TypeError
+        If an argument is a sparse matrix.
+    ValueError
+        If a frame has values that are no numbers.
     """
 
     def __init__(
@@ -182,17 +201,19 @@ def run_batches(
 
 
 class SparseRows:
-    """A CSR matrix, of which one batch or block is dense at a time; in the order and with the steps of `ArrayRows`.
+    """A CSR matrix, of which one batch or block is dense at a time; its epochs take the steps of `ArrayRows`.
 
     Parameters
     ----------
-    x : CSR matrix
+    x : CSR matrix of shape (n, n_features)
         The rows.
-    y, weight : array
-        Their targets and weights.
+    y : array of shape (n,) or (n, n_out)
+        Their targets.
+    weight : array of shape (n,) or None
+        Their weights, >= 0.
     to_dense : callable
-        Makes of dense rows what the network takes.
-    units : sequence of float
+        Turns a dense block of rows, (m, n_features), into the network's input, (m, n_in).
+    units : sequence of float, default=()
         As in `ArrayRows`.
     """
 

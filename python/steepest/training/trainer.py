@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._core import Trainer as CoreTrainer
 from .._probabilities import sigmoid, softmax
 from .._validation import choice, flag, integer, number
 from ..callbacks import Callback, History, PrintEpochs, check_callbacks
 from ..losses import LOSSES, CustomLoss, LossFunction
 from ..metrics import Metric, check_metrics
 from ..network import Network, bind
-from ..optimizers import SGD, Adam, Optimizer
+from ..optimizers import Adam, Optimizer
 from ..schedules import LearningRate, constant
 from ._checkpoint import OPTIONS, core_state, read_checkpoint, restore_core, write_checkpoint
-from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates, known_rates
+from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
 from ._loop import LARGEST_COPY, measure, run_epochs
+from ._options import check_combinations, make_core
 from ._rows import ArrayRows, validation_rows
 
 T = TypeVar("T", bound="Trainer")
@@ -164,25 +164,20 @@ class Trainer:
         self.ema = None if ema is None else number("ema", ema, gt=0, lt=1)
         self.mixup = number("mixup", mixup, ge=0)
         self.update_order = choice("update_order", update_order, UPDATE_ORDERS)
-        layers = network._trained_layers()
-        self.layer_rates = check_layer_rates(layer_rates, layers)
-        if isinstance(optimizer, SGD) and optimizer.fraction_of == "network" and update_order != "together":
-            raise ValueError(f"update_order is {update_order!r}: expected fraction_of='layer' with it, found 'network'")
+        self.layer_rates = check_layer_rates(layer_rates, network._trained_layers())
         self._custom_loss = loss if isinstance(loss, CustomLoss) else CustomLoss(loss) if callable(loss) else None
-        if self._custom_loss and self.mixup:
-            raise ValueError(f"mixup is {self.mixup} with a loss of your own: expected 0, or the name of a loss")
-        if self._custom_loss and self.layer_rates == "equal_effect":
-            raise ValueError("layer_rates is 'equal_effect' with a loss of your own: expected the name of a loss")
+        check_combinations(
+            optimizer, self._custom_loss,
+            mixup=self.mixup, update_order=self.update_order, layer_rates=self.layer_rates,
+        )  # fmt: skip
         self.history = History()
         # Means over an epoch whose batches a callback watched, and the number of steps up to which they hold.
         self._epoch_costs: tuple[int, list[tuple[str, float, float]]] = (-1, [])
-        parameter = {"quantile": self.quantile, "huber": self.delta}.get(str(loss), 0.0)
-        self._core = CoreTrainer(
-            network._core, self._custom_loss or str(loss), parameter, optimizer.to_core(), self.seed,
-            accumulate=self.accumulate, ema=self.ema or 0.0, mixup=self.mixup, update_order=self.update_order,
+        self._core = make_core(
+            network, self._custom_loss or str(loss), optimizer, quantile=self.quantile, delta=self.delta,
+            seed=self.seed, accumulate=self.accumulate, ema=self.ema, mixup=self.mixup,
+            update_order=self.update_order, layer_rates=self.layer_rates,
         )  # fmt: skip
-        self._core.layer_rates = known_rates(self.layer_rates, layers)
-        self._core.equalizes_rates = self.layer_rates == "equal_effect"
         self._use(optimizer.lr)
         bind(self, self._core, Trainer, "step")
 
