@@ -20,6 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 import reference as ref
 import steepest as st
 from steepest.layers import Layer
+from steepest.optimizers import Optimizer
+
+# One of each rule, with unusual settings.
+OPTIMIZERS = [
+    st.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    st.Adam(0.01, beta1=0.8, clip_value=0.1),
+    st.AdamW(0.01, clip_norm=0.5),
+    st.RMSprop(0.01, alpha=0.9, momentum=0.5),
+]
 
 
 def assert_within(actual: ArrayLike, expected: ArrayLike, bound: ArrayLike, what: str = "") -> None:
@@ -151,6 +160,19 @@ def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwo
     twin = ref.ReferenceNetwork(list(build(net.layers, net.n_in)))
     twin.set_parameters(net.parameters | net.buffers)
     return twin
+
+
+def twin_of(optimizer: Optimizer) -> ref.Optimizer:
+    """The reference's optimizer with the same settings; its rate is set at each step."""
+    shared: dict[str, Any] = {name: getattr(optimizer, name) or 0.0 for name in ("clip_value", "clip_norm")}
+    shared["weight_decay"] = optimizer.weight_decay
+    if isinstance(optimizer, st.SGD):
+        return ref.SGD(0.0, optimizer.momentum, optimizer.nesterov, **shared)
+    if isinstance(optimizer, st.RMSprop):
+        return ref.RMSprop(0.0, optimizer.alpha, optimizer.eps, optimizer.momentum, **shared)
+    assert isinstance(optimizer, st.Adam)
+    decoupled = isinstance(optimizer, st.AdamW)
+    return ref.Adam(0.0, optimizer.beta1, optimizer.beta2, optimizer.eps, decoupled=decoupled, **shared)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import reference as ref
 from reference import Array, from_panels, place, to_panels
 from steepest import _core
 
@@ -211,3 +213,31 @@ class KernelTable:
 def _bare(declared: str) -> str:
     """The name of a type without const and template arguments."""
     return re.sub(r"<.*>", "", declared.removeprefix("const "))
+
+
+def numbers(k: KernelTable, seed: Any) -> Callable[..., Array]:
+    """A source of standard normal numbers in the table's dtype."""
+    rng = np.random.default_rng(seed)
+    return lambda *shape: rng.standard_normal(shape).astype(k.dtype)
+
+
+def update_struct(k: KernelTable, optimizer: ref.Optimizer, decays: bool, scale: float = 1.0) -> Any:
+    """What the core would hand to the kernel for the optimizer's next step."""
+    t = optimizer.t + 1
+    adam = isinstance(optimizer, ref.Adam)
+    decay = optimizer.weight_decay * decays
+    return k.struct(
+        "Update",
+        rule=type(optimizer).__name__.lower(),
+        nesterov=getattr(optimizer, "nesterov", 0),
+        lr=optimizer.lr / (1 - optimizer.beta1**t if adam else 1),
+        momentum=getattr(optimizer, "momentum", 0.0),
+        beta1=getattr(optimizer, "beta1", 0.0),
+        beta2=getattr(optimizer, "beta2", 0.0),
+        eps=getattr(optimizer, "eps", 0.0),
+        root_scale=1 / np.sqrt(1 - optimizer.beta2**t) if adam else 1.0,
+        weight_decay=0.0 if optimizer.decoupled else decay,
+        shrink=1 - optimizer.lr * decay if optimizer.decoupled else 1.0,
+        clip_value=optimizer.clip_value,
+        scale=scale,
+    )

@@ -20,3 +20,9 @@ def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
     """Return the logarithm of the softmax over the last axis, in the dtype of `logits`."""
     shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.add.reduce(np.exp(shifted), axis=-1, keepdims=True)))
+
+
+def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
+    """Return 1 / (1 + exp(-logits)), in the dtype of `logits`; nothing overflows, and small ones keep their digits."""
+    small = np.exp(-np.abs(logits))  # at most 1
+    return np.asarray(np.where(logits < 0, small, 1) / (1 + small), logits.dtype)

@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TypeAlias
 
 from ._validation import Spec, choice, from_dict, integer, number
-from .callbacks import MODES, monitored, sign_of
+from .metrics import MODES, monitored, sign_of
 
 __all__ = ["Schedule", "constant", "cosine", "exponential", "one_cycle", "plateau", "step"]
 

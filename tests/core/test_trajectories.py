@@ -15,7 +15,7 @@ import pytest
 
 import reference as ref
 import steepest as st
-from helpers import assert_within, normal, reference_of, relative_error
+from helpers import assert_within, normal, reference_of, relative_error, twin_of
 from steepest.layers import ACTIVATIONS, Layer
 from steepest.optimizers import Optimizer
 
@@ -68,19 +68,6 @@ class Case:
         parts = [slice(*pair) for pair in itertools.pairwise(starts)]
         cycle = [(x[part], y[part], weight[part] if self.weighted else None) for part in parts]
         return [cycle[step % len(cycle)] for step in range(STEPS)]
-
-
-def twin_of(optimizer: Optimizer) -> ref.Optimizer:
-    """The reference's optimiser with the same settings; its rate is set at each step."""
-    shared: dict[str, Any] = {name: getattr(optimizer, name) or 0.0 for name in ("clip_value", "clip_norm")}
-    shared["weight_decay"] = optimizer.weight_decay
-    if isinstance(optimizer, st.SGD):
-        return ref.SGD(0.0, optimizer.momentum, optimizer.nesterov, **shared)
-    if isinstance(optimizer, st.RMSprop):
-        return ref.RMSprop(0.0, optimizer.alpha, optimizer.eps, optimizer.momentum, **shared)
-    assert isinstance(optimizer, st.Adam)
-    decoupled = isinstance(optimizer, st.AdamW)
-    return ref.Adam(0.0, optimizer.beta1, optimizer.beta2, optimizer.eps, decoupled=decoupled, **shared)
 
 
 @functools.cache
@@ -142,7 +129,7 @@ OPTIMIZERS: list[Optimizer] = [
 
 @pytest.mark.parametrize("layers", [SMALL, WHOLE], ids=["small", "whole"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-def test_every_optimiser(optimizer: Optimizer, layers: tuple[Layer, ...], dtype: str) -> None:
+def test_every_optimizer(optimizer: Optimizer, layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "mse", optimizer), dtype)
 
 

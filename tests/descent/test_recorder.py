@@ -36,7 +36,7 @@ def make(dtype: str = "float64", lr: float = 0.3) -> st.Trainer:
 class Seen(st.Callback):
     """Copies of the network before the first epoch and after each."""
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         self.networks = [fit.trainer.network.copy()]
 
     def on_epoch_end(self, fit: FitState) -> None:

@@ -212,7 +212,7 @@ def test_accumulation_makes_fewer_steps(make: Any, data: Any) -> None:
 def test_it_predicts_with_the_average(make: Any, data: Any) -> None:
     kept: list[Any] = []
     keeping = st.LambdaCallback(
-        on_epoch_end=lambda fit: kept.append((fit.trainer.averaged, fit.trainer.network.copy()))
+        on_epoch_end=lambda fit: kept.append((fit.trainer.ema_network, fit.trainer.network.copy()))
     )
     model = make(**QUICK, ema=0.9, callbacks=[keeping], early_stopping=False).fit(*data)
     average, last = (net.parameters["0.weight"] for net in kept[-1])
@@ -229,7 +229,7 @@ def test_online_it_predicts_with_the_average_too() -> None:
     for _ in range(3):
         model.partial_fit(*DIABETES)
         trainer = model._progress.trainers[0]
-        np.testing.assert_array_equal(model.coefs_[0], trainer.averaged.parameters["0.weight"])
+        np.testing.assert_array_equal(model.coefs_[0], trainer.ema_network.parameters["0.weight"])
     assert not np.allclose(model.coefs_[0], trainer.network.parameters["0.weight"])
 
 

@@ -72,7 +72,7 @@ def train(recipe: Recipe, *arguments: Any, **options: Any) -> tuple[st.Network, 
 class Watch(Callback):
     """Keeps the validation loss of every epoch."""
 
-    def on_fit_begin(self, fit: Any) -> None:
+    def on_train_begin(self, fit: Any) -> None:
         self.losses: list[float] = []
 
     def on_epoch_end(self, fit: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import reference as ref
 from helpers import assert_within, eps
-from kernel_calls import ENUMS, KernelTable, Panels, pointers, vector
+from kernel_calls import ENUMS, KernelTable, Panels, numbers, pointers, update_struct, vector
 
 Array = ref.Array
 
@@ -26,21 +26,9 @@ STEEPEST_SLOPE = 1.8
 FROM_INPUT = ("gelu", "silu", "mish")
 
 
-@pytest.fixture
-def k(isa: str, dtype: str) -> KernelTable:
-    """The kernels under test."""
-    return KernelTable(isa, dtype)
-
-
 def awkward(k: KernelTable) -> list[int]:
     """Sizes at which vectors, panels and tiles begin and end."""
     return sorted({0, 1, k.lanes - 1, k.lanes, k.lanes + 1, k.panel, k.panel + 1, k.tile_rows + 1, 67})
-
-
-def numbers(k: KernelTable, seed: Any) -> Callable[..., Array]:
-    """A source of standard normal numbers in the table's dtype."""
-    rng = np.random.default_rng(seed)
-    return lambda *shape: rng.standard_normal(shape).astype(k.dtype)
 
 
 def wide(*arrays: Array) -> Iterator[Array]:
@@ -258,28 +246,6 @@ def slot_kinds(optimizer: ref.Optimizer) -> list[str]:
         return ["mean", "mean square"]
     momentum = ["momentum"] if getattr(optimizer, "momentum", 0) else []
     return momentum if isinstance(optimizer, ref.SGD) else ["mean square", *momentum]
-
-
-def update_struct(k: KernelTable, optimizer: ref.Optimizer, decays: bool, scale: float = 1.0) -> Any:
-    """What the core would hand to the kernel for the optimiser's next step."""
-    t = optimizer.t + 1
-    adam = isinstance(optimizer, ref.Adam)
-    decay = optimizer.weight_decay * decays
-    return k.struct(
-        "Update",
-        rule=type(optimizer).__name__.lower(),
-        nesterov=getattr(optimizer, "nesterov", 0),
-        lr=optimizer.lr / (1 - optimizer.beta1**t if adam else 1),
-        momentum=getattr(optimizer, "momentum", 0.0),
-        beta1=getattr(optimizer, "beta1", 0.0),
-        beta2=getattr(optimizer, "beta2", 0.0),
-        eps=getattr(optimizer, "eps", 0.0),
-        root_scale=1 / np.sqrt(1 - optimizer.beta2**t) if adam else 1.0,
-        weight_decay=0.0 if optimizer.decoupled else decay,
-        shrink=1 - optimizer.lr * decay if optimizer.decoupled else 1.0,
-        clip_value=optimizer.clip_value,
-        scale=scale,
-    )
 
 
 def norm_scale(optimizer: ref.Optimizer, *gradients: Array) -> float:

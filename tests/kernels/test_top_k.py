@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_kernels import k, numbers, update_struct  # noqa: F401  (k is a fixture)
 
 import reference as ref
 import steepest as st
 from helpers import assert_within, eps
-from kernel_calls import HEADER, KernelTable, Panels, vector
+from kernel_calls import HEADER, KernelTable, Panels, numbers, update_struct, vector
 
 Array = ref.Array
 
@@ -29,11 +28,11 @@ def buckets(values: Array) -> Array:
     return keys(values) >> np.array(8 * values.itemsize - 1 - BITS, f"u{values.itemsize}")
 
 
-def sizes(k: KernelTable) -> tuple[int, ...]:  # noqa: F811
+def sizes(k: KernelTable) -> tuple[int, ...]:
     return 0, k.lanes, k.panel + k.lanes, 67 * k.lanes
 
 
-def of_every_kind(k: KernelTable, n: int) -> Array:  # noqa: F811
+def of_every_kind(k: KernelTable, n: int) -> Array:
     """Numbers of every size and sign, zeros of both signs, subnormals, infinity, NaN, and many the same."""
     draw = np.random.default_rng(n)
     g = (draw.standard_normal(n) * 10.0 ** draw.integers(-30, 30, n)).astype(k.dtype)
@@ -42,7 +41,7 @@ def of_every_kind(k: KernelTable, n: int) -> Array:  # noqa: F811
     return np.where(draw.random(n) < 0.3, draw.choice(np.array(special, k.dtype), n), g)
 
 
-def test_count_buckets(k: KernelTable) -> None:  # noqa: F811
+def test_count_buckets(k: KernelTable) -> None:
     for n in sizes(k):
         g = of_every_kind(k, n)
         counts = vector(np.arange(2**BITS * COPIES, dtype=np.uint32))
@@ -51,7 +50,7 @@ def test_count_buckets(k: KernelTable) -> None:  # noqa: F811
         assert np.array_equal(added, np.bincount(buckets(g).astype(int), minlength=2**BITS)), f"n {n}"
 
 
-def test_collect_bucket(k: KernelTable) -> None:  # noqa: F811
+def test_collect_bucket(k: KernelTable) -> None:
     for n in sizes(k):
         g = of_every_kind(k, n)
         for bucket in [*np.unique(buckets(g)), 2**BITS - 1]:
@@ -64,7 +63,7 @@ def test_collect_bucket(k: KernelTable) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("clip", [0.0, 0.3])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_update_selected(k: KernelTable, momentum: float, clip: float) -> None:  # noqa: F811
+def test_update_selected(k: KernelTable, momentum: float, clip: float) -> None:
     for n in sizes(k):
         draw = numbers(k, n)
         w, slot = draw(n), draw(n)

@@ -271,7 +271,7 @@ def test_csv_of_other_metrics_is_not_appended_to(tmp_path: Path) -> None:
 def test_csv_is_closed_whatever_ends_the_fit(tmp_path: Path) -> None:
     logger = st.CSVLogger(tmp_path / "log.csv")
     files: list[Any] = []
-    keep = st.LambdaCallback(on_fit_begin=lambda fit: files.append(logger._file))
+    keep = st.LambdaCallback(on_train_begin=lambda fit: files.append(logger._file))
     with pytest.raises(RuntimeError):
         make_trainer().fit(X, Y, callbacks=[logger, keep, at(1, fail)])
     assert files[0].closed and logger._file is None
@@ -319,14 +319,14 @@ def test_lambda_callback_calls_its_functions() -> None:
     def note(name: str) -> Callable[[FitState], object]:
         return lambda fit: calls.append((name, fit.epoch, fit.history.n_epochs))
 
-    hooks = {name: note(name) for name in ("on_fit_begin", "on_epoch_end", "on_fit_end")}
+    hooks = {name: note(name) for name in ("on_train_begin", "on_epoch_end", "on_train_end")}
     make_trainer().fit(X, Y, epochs=2, callbacks=[st.LambdaCallback(**hooks), st.LambdaCallback()])
-    assert calls == [("on_fit_begin", 0, 0), ("on_epoch_end", 0, 1), ("on_epoch_end", 1, 2), ("on_fit_end", 1, 2)]
+    assert calls == [("on_train_begin", 0, 0), ("on_epoch_end", 0, 1), ("on_epoch_end", 1, 2), ("on_train_end", 1, 2)]
 
 
-def test_lambda_callback_wakes() -> None:
+def test_lambda_callback_reports_progress() -> None:
     rows: list[int] = []
-    long_fit(st.LambdaCallback(wake=lambda fit: rows.append(fit.rows_done)))
+    long_fit(st.LambdaCallback(on_progress=lambda fit: rows.append(fit.rows_done)))
     assert rows and 0 < rows[0] <= 140_000
 
 
@@ -456,7 +456,7 @@ def interrupt(fit: FitState) -> None:
         (at(3, fail), RuntimeError),
         (at(3, interrupt), KeyboardInterrupt),
         (at(3, explode), st.DivergedError),
-        (st.LambdaCallback(on_fit_end=fail), RuntimeError),
+        (st.LambdaCallback(on_train_end=fail), RuntimeError),
     ],
     ids=["time", "target", "stop", "error", "ctrl-c", "divergence", "error at the end"],
 )
@@ -487,7 +487,7 @@ def test_best_weights_are_kept_whatever_ends_the_fit(
 
 def ending_is_late(ending: st.Callback) -> bool:
     """Whether it lets all epochs pass."""
-    return isinstance(ending, st.LambdaCallback) and ending._hooks["on_fit_end"] is not None
+    return isinstance(ending, st.LambdaCallback) and ending._hooks["on_train_end"] is not None
 
 
 def test_best_weights_are_kept_if_an_epoch_is_broken_off() -> None:
@@ -499,7 +499,7 @@ def test_best_weights_are_kept_if_an_epoch_is_broken_off() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        long_fit(st.EarlyStopping("loss"), weights, st.LambdaCallback(wake=break_off))
+        long_fit(st.EarlyStopping("loss"), weights, st.LambdaCallback(on_progress=break_off))
     assert weights.kept_by(nets[-1]) == 0 and nets[-1].n_steps > 140_000 // 32
 
 

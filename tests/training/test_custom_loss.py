@@ -50,8 +50,8 @@ def test_it_trains_as_the_named_loss(options: dict[str, Any], weight: Any) -> No
     named, own = (t.fit(X, Y, **arguments, validation=(X, Y), metrics=[]) for t in trainers)
     for name in ("loss", "val_loss"):
         np.testing.assert_allclose(own[name], named[name], rtol=1e-12)
-    for name, value in trainers[0].averaged.parameters.items():
-        np.testing.assert_allclose(trainers[1].averaged.parameters[name], value, atol=1e-12)
+    for name, value in trainers[0].ema_network.parameters.items():
+        np.testing.assert_allclose(trainers[1].ema_network.parameters[name], value, atol=1e-12)
     assert trainers[1].evaluate(X, Y, weight)["loss"] == pytest.approx(
         trainers[0].evaluate(X, Y, weight, metrics=[])["loss"]
     )

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_trajectories import twin_of
 
 import reference as ref
 import steepest as st
-from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for
+from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for, twin_of
 from steepest.layers import Layer
 from steepest.training._layerwise import RULES, UPDATE_ORDERS
 
@@ -66,8 +65,8 @@ def follow(layers: Sequence[Layer], optimizer: Any, loss: str = "mse", rates: An
             true_costs = [net.step(x, y, loss, mover)]
         else:
             true_costs = net.step_by_layer(x, y, loss, mover, order)
-            costs += [after for _, _, after in trainer.turns]
-            assert [before for _, before, _ in trainer.turns] == costs[:-1]
+            costs += [after for _, _, after in trainer.layer_costs]
+            assert [before for _, before, _ in trainer.layer_costs] == costs[:-1]
         assert_within(costs, true_costs, 1e-10 * (1 + np.abs(true_costs)), f"costs of step {step}")
     tensors = trainer.network.parameters | trainer.network.buffers
     errors = {name: relative_error(tensors[name], true) for name, true in (net.parameters | net.buffers).items()}
@@ -230,17 +229,17 @@ def test_history_has_the_costs_of_every_turn(order: str) -> None:
         for start in range(0, 40, 16):
             rows = slice(start, start + 16)
             single.step(x[rows], y[rows], weight[rows])
-            total = total + weight[rows].sum() * np.array([costs for _, *costs in single.turns])
+            total = total + weight[rows].sum() * np.array([costs for _, *costs in single.layer_costs])
         recorded = np.array([history[name][epoch] for name in columns])
         np.testing.assert_allclose(recorded, (total / weight.sum()).ravel(), rtol=1e-12)
     assert history.n_epochs == 2
-    assert [layer for layer, _, _ in trainer.turns] == names
+    assert [layer for layer, _, _ in trainer.layer_costs] == names
 
 
 def test_together_has_no_turns() -> None:
     trainer = st.Trainer(network(SMALL), "mse")
     assert "cost_before_0" not in trainer.fit(*batch(0), epochs=1)
-    assert trainer.turns == []
+    assert trainer.layer_costs == []
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -259,7 +258,7 @@ def test_frozen_layers_take_no_turn(order: str) -> None:
     trainer.network.freeze("1")
     before = trainer.network.parameters["1.weight"]
     trainer.step(*batch(0))
-    costs = {layer: (first, last) for layer, first, last in trainer.turns}
+    costs = {layer: (first, last) for layer, first, last in trainer.layer_costs}
     assert costs["1"][0] == costs["1"][1]
     assert costs["0"][1] < costs["0"][0]
     assert np.array_equal(trainer.network.parameters["1.weight"], before)

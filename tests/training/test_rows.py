@@ -58,9 +58,9 @@ def test_functions_see_all_sparse_rows() -> None:
 
 
 def test_progress_within_an_epoch_of_sparse_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_rows, "_WAKE_INTERVAL", 0.0)
+    monkeypatch.setattr(_rows, "PROGRESS_INTERVAL", 0.0)
     seen: list[tuple[int, bool]] = []
-    watch = st.LambdaCallback(wake=lambda fit: seen.append((fit.rows_done, fit.running_loss > 0)))
+    watch = st.LambdaCallback(on_progress=lambda fit: seen.append((fit.rows_done, fit.running_loss > 0)))
     run_epochs(make_trainer(), sources(None)[1], None, None, [watch], 1, 1000, True)
     assert seen == [(1000, True), (2000, True), (2500, True)]
 

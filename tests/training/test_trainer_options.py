@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from test_training import OPTIMIZERS
 
 import reference as ref
 import steepest as st
-from helpers import normal, state_of
+from helpers import OPTIMIZERS, normal, state_of
 
 X, Y = normal(0, (24, 3)), normal(1, (24, 2))
 LABELS = np.arange(24) % 2
@@ -60,7 +59,7 @@ def test_an_epoch_ends_with_a_step() -> None:
     assert stepped.n_steps == 1  # single steps wait for the next
 
 
-def test_a_schedule_goes_by_the_optimisers_steps() -> None:
+def test_a_schedule_goes_by_the_optimizers_steps() -> None:
     rates: list[int] = []
     trainer = make_trainer(st.SGD(lambda step: rates.append(step) or 0.1), accumulate=2)
     trainer.fit(X, Y, epochs=2, batch_size=8)
@@ -108,15 +107,15 @@ def test_the_average_by_its_definition(optimizer: Any, options: dict[str, Any], 
             seen = 0.8 * seen + 0.2
             total = {name: 0.8 * total[name] + 0.2 * value for name, value in plain.network.parameters.items()}
     assert state_of(trainer).items() >= state_of(plain).items()  # training itself is as without
-    for name, value in trainer.averaged.parameters.items():
+    for name, value in trainer.ema_network.parameters.items():
         np.testing.assert_allclose(value, total[name] / seen, atol=1e-12 if dtype == "float64" else 1e-6)
 
 
 def test_the_average_before_the_first_step_is_the_network() -> None:
     trainer = make_trainer(ema=0.9)
-    assert_same(trainer.averaged, trainer.network, 0)
+    assert_same(trainer.ema_network, trainer.network, 0)
     trainer.step(X, Y)
-    assert_same(trainer.averaged, trainer.network, 0)
+    assert_same(trainer.ema_network, trainer.network, 0)
 
 
 def test_gradients_of_ones_own_are_averaged_too() -> None:
@@ -126,13 +125,15 @@ def test_gradients_of_ones_own_are_averaged_too() -> None:
     for _ in range(2):
         trainer.apply(first)
         weights.append(trainer.network.parameters["0.weight"])
-    np.testing.assert_allclose(trainer.averaged.parameters["0.weight"], (weights[0] + 2 * weights[1]) / 3, rtol=1e-12)
+    np.testing.assert_allclose(
+        trainer.ema_network.parameters["0.weight"], (weights[0] + 2 * weights[1]) / 3, rtol=1e-12
+    )
 
 
 def test_evaluation_and_the_best_epoch_go_by_the_average() -> None:
     trainer = make_trainer(st.SGD(0.5), ema=0.9, layers=[st.BatchNorm()])
     kept: list[Any] = []
-    callback = st.LambdaCallback(on_epoch_end=lambda fit: kept.append((fit.metrics, fit.trainer.averaged)))
+    callback = st.LambdaCallback(on_epoch_end=lambda fit: kept.append((fit.metrics, fit.trainer.ema_network)))
     history = trainer.fit(
         X, Y, epochs=12, batch_size=8, validation=(X[::2], Y[::2] + 1), callbacks=[callback, st.EarlyStopping()]
     )
@@ -142,7 +143,7 @@ def test_evaluation_and_the_best_epoch_go_by_the_average() -> None:
     assert judge.evaluate(X[::2], Y[::2] + 1)["loss"] == history["val_loss"][best]
     assert_same(trainer.network, kept[best][1], 0)
     np.testing.assert_array_equal(trainer.network.buffers["1.running_mean"], kept[best][1].buffers["1.running_mean"])
-    assert_same(trainer.averaged, trainer.network, 0)  # and begins anew
+    assert_same(trainer.ema_network, trainer.network, 0)  # and begins anew
 
 
 def test_evaluation_leaves_the_weights_alone() -> None:
@@ -256,5 +257,5 @@ def test_divergence_forgets_average_and_gradients() -> None:
     trainer = make_trainer(st.SGD(1e160), accumulate=2, ema=0.9)
     with pytest.raises(st.DivergedError):
         trainer.fit(X, Y, epochs=20, batch_size=5)
-    assert_same(trainer.averaged, trainer.network, 0)
+    assert_same(trainer.ema_network, trainer.network, 0)
     assert trainer._core.state()["group.batches"] == 0

@@ -1,4 +1,4 @@
-"""Optimisers, steps, fits, callbacks and checkpoints as a user meets them."""
+"""Optimizers, steps, fits, callbacks and checkpoints as a user meets them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ import numpy as np
 import pytest
 
 import steepest as st
-from helpers import normal, state_of
+from helpers import OPTIMIZERS, normal, state_of
 from steepest import files
 from steepest.optimizers import Optimizer, optimizer_from_json
 
 X = normal(0, (70, 3))
 Y = np.stack([X[:, 0] - X[:, 1], np.tanh(X[:, 2])], axis=1)
 LABELS = (X[:, 0] > 0) * 1 + (X[:, 1] > 0)
-OPTIMIZERS = [
-    st.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
-    st.Adam(0.01, beta1=0.8, clip_value=0.1),
-    st.AdamW(0.01, clip_norm=0.5),
-    st.RMSprop(0.01, alpha=0.9, momentum=0.5),
-]
 
 
 def make_trainer(
@@ -37,7 +31,7 @@ def make_trainer(
     return st.Trainer(network, loss, st.SGD(0.05, momentum=0.9) if optimizer is None else optimizer, seed=seed)
 
 
-# --- Optimisers ---
+# --- Optimizers ---
 
 
 @pytest.mark.parametrize(
@@ -59,13 +53,13 @@ def make_trainer(
         (lambda: st.RMSprop(momentum=-1), ValueError, "momentum is -1"),
     ],
 )
-def test_optimisers_check_their_arguments(make: Any, error: type[Exception], message: str) -> None:
+def test_optimizers_check_their_arguments(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, st.SGD(st.schedules.cosine(0.1, warmup=3)), st.Adam()], ids=str)
-def test_optimiser_survives_repr_and_json(optimizer: Optimizer) -> None:
+def test_optimizer_survives_repr_and_json(optimizer: Optimizer) -> None:
     assert eval(repr(optimizer), vars(st) | vars(st.schedules)) == optimizer
     assert optimizer_from_json(json.loads(json.dumps(optimizer.to_dict()))) == optimizer
 
@@ -97,7 +91,7 @@ def test_every_setting_reaches_the_core(optimizer: Optimizer) -> None:
     [
         ({"network": [st.Dense(1)]}, TypeError, "network is .*: expected a steepest.Network"),
         ({"loss": "l2"}, ValueError, "loss is 'l2': expected one of mse, mae, huber"),
-        ({"optimizer": "adam"}, TypeError, "optimizer is 'adam': expected an optimiser such as SGD"),
+        ({"optimizer": "adam"}, TypeError, "optimizer is 'adam': expected an optimizer such as SGD"),
         ({"optimizer": st.SGD}, TypeError, "optimizer is <class"),
         ({"quantile": 1}, ValueError, "quantile is 1: expected a finite number > 0 and < 1"),
         ({"delta": 0}, ValueError, "delta is 0"),
@@ -110,7 +104,7 @@ def test_trainer_checks_its_arguments(arguments: dict[str, Any], error: type[Exc
         st.Trainer(**{"network": st.Network(3, [st.Dense(1)]), "loss": "mse"} | arguments)
 
 
-def test_loss_must_be_given_and_optimiser_may() -> None:
+def test_loss_must_be_given_and_optimizer_may() -> None:
     with pytest.raises(TypeError, match="loss"):
         st.Trainer(st.Network(3, [st.Dense(1)]))  # type: ignore[call-arg]
     assert st.Trainer(st.Network(3, [st.Dense(1)]), "mse").optimizer == st.Adam()
@@ -322,13 +316,13 @@ class Recorder(st.Callback):
     def __init__(self) -> None:
         self.calls: list[Any] = []
 
-    def on_fit_begin(self, fit: Any) -> None:
+    def on_train_begin(self, fit: Any) -> None:
         self.calls.append(("begin", fit.epochs, fit.batch_size, fit.n_rows, fit.metric_names))
 
     def on_epoch_end(self, fit: Any) -> None:
         self.calls.append(("epoch", fit.epoch, fit.metrics["loss"], fit.history["loss"][-1], fit.trainer.n_steps))
 
-    def on_fit_end(self, fit: Any) -> None:
+    def on_train_end(self, fit: Any) -> None:
         self.calls.append(("end", fit.epoch))
 
 
@@ -370,7 +364,7 @@ def test_callback_may_stop_the_fit() -> None:
 
 def test_every_begun_callback_is_ended() -> None:
     class Failing(st.Callback):
-        def on_fit_begin(self, fit: Any) -> None:
+        def on_train_begin(self, fit: Any) -> None:
             raise OSError("disk full")
 
     first, last = Recorder(), Recorder()
@@ -380,11 +374,11 @@ def test_every_begun_callback_is_ended() -> None:
     assert last.calls == []
 
 
-def test_wake_reports_progress_within_the_epoch() -> None:
+def test_on_progress_reports_progress_within_the_epoch() -> None:
     class Watch(st.Callback):
         seen: ClassVar[list[tuple[int, float]]] = []
 
-        def wake(self, fit: Any) -> None:
+        def on_progress(self, fit: Any) -> None:
             self.seen.append((fit.rows_done, fit.running_loss))
 
     x = np.tile(X, (2000, 1))
@@ -397,7 +391,7 @@ def test_wake_reports_progress_within_the_epoch() -> None:
 
 def test_interrupt_within_an_epoch_leaves_whole_steps() -> None:
     class Interrupt(st.Callback):
-        def wake(self, fit: Any) -> None:
+        def on_progress(self, fit: Any) -> None:
             raise KeyboardInterrupt
 
     x = np.tile(X, (2000, 1))

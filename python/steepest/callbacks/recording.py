@@ -27,19 +27,29 @@ class Checkpoint(Spec, Callback):
     path : path
         The file, as of `Trainer.save`. "{epoch}" in it stands for the number of epochs done in this fit, "{epoch:03d}"
         for that with leading zeros; without it each file replaces the one before.
-    every : int
-        Save (or, with `best`, look) after every so many epochs.
-    monitor : str, optional
-        What `best` goes by, such as "val_accuracy"; by default val_loss, or loss without validation rows.
-    mode : {"auto", "min", "max"}
+    every : int, default=1
+        Save (or, with `best`, look) after every so many epochs, >= 1.
+    monitor : str, default=None
+        The metric by which `best` decides, such as "val_accuracy". None: val_loss, or loss without validation rows.
+    mode : {"auto", "min", "max"}, default="auto"
         Whether smaller or larger is better; "auto": larger for accuracy, r2, auc, f1 and top-k, smaller for the rest.
-    best : bool
+    best : bool, default=False
         Whether to save only what is better than all that this fit saved before.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path, or another argument of a wrong type.
+    ValueError
+        If `path` has braces other than {epoch}, `every` is below 1, or `monitor` or `mode` is given without `best`. At
+        the beginning of a fit: if the fit has no metric `monitor`, or the trainer has a learning rate or a loss that no
+        file can hold.
+    FileNotFoundError
+        At the beginning of a fit, if the folder does not exist.
 
     Notes
     -----
-    A fit refuses to start where the folder is not there, or the trainer has a learning rate that no file can hold. A
-    metric that is not a number is no improvement.
+    A metric that is not a number is no improvement.
     """
 
     path: StrPath
@@ -62,11 +72,11 @@ class Checkpoint(Spec, Callback):
         if not self.best and (self.monitor is not None or self.mode != "auto"):
             raise ValueError(f"best is False and monitor is {self.monitor!r}, mode {self.mode!r}: expected best=True")
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Check that files can be written, and start anew."""
         self._name = monitored(self.monitor, fit.metric_names, "Checkpoint")
         self._best = -np.inf
-        fit.trainer._refuse_to_save()
+        fit.trainer._check_saveable()
         folder = Path(self._file(1)).parent
         if not folder.is_dir():
             raise FileNotFoundError(f"Checkpoint writes to the folder {str(folder)!r}: expected one that exists")
@@ -97,9 +107,18 @@ class CSVLogger(Spec, Callback):
     ----------
     path : path
         The file.
-    append : bool
+    append : bool, default=False
         Whether to add to an older file, which must have the same metrics. Else it is replaced, when the first epoch has
         ended.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path, or `append` neither True nor False.
+    ValueError
+        At the beginning of a fit, if `append` is True and the file has other columns.
+    OSError
+        At the beginning of a fit, if the file cannot be opened.
     """
 
     path: StrPath
@@ -111,9 +130,9 @@ class CSVLogger(Spec, Callback):
         self.path = text_path("path", self.path)
         self.append = flag("append", self.append)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Open the file; what it holds stays for now, because the fit may yet be refused."""
-        file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115  (closed in on_fit_end)
+        file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115  (closed in on_train_end)
         try:
             file.seek(0)
             names = next(csv.reader(file), None) if self.append else None
@@ -136,7 +155,7 @@ class CSVLogger(Spec, Callback):
         writer.writerow([fit.metrics[name] for name in fit.metric_names])
         self._file.flush()
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Close the file."""
         self._file.close()
         self._file = None
@@ -151,10 +170,12 @@ class TensorBoard(Spec, Callback):
     Parameters
     ----------
     folder : path
-        Where to write the event files; it is made if need be.
+        The folder to write the event files to; it is made if need be.
 
     Raises
     ------
+    TypeError
+        If `folder` is no path.
     ImportError
         At the beginning of a fit, if tensorboardX is not installed.
     """
@@ -165,7 +186,7 @@ class TensorBoard(Spec, Callback):
         """Check the argument."""
         self.folder = text_path("folder", self.folder)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Look for tensorboardX; nothing is written yet."""
         self._package: Any = require("tensorboardX", "tensorboardX", "TensorBoard")
         self._writer: Any = None
@@ -178,7 +199,7 @@ class TensorBoard(Spec, Callback):
             self._writer.add_scalar(name, value, fit.trainer.n_steps)
         self._writer.flush()
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
@@ -186,7 +207,13 @@ class TensorBoard(Spec, Callback):
 
 
 def text_path(name: str, path: object) -> str:
-    """Return a path as text, or say that `name` is none."""
+    """Return a path as text.
+
+    Raises
+    ------
+    TypeError
+        If `path` is neither text nor a path; the message calls it `name`.
+    """
     try:
         text = os.fspath(path)  # type: ignore[call-overload]
     except TypeError:

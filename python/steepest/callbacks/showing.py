@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from .._extras import require
-from .base import Callback, FitState
-
-Hook: TypeAlias = Callable[[FitState], object]
+from .base import OLD_NAMES, Callback, FitState, Hook
 
 
 class PrintEpochs(Callback):
-    """Print a line after each epoch; what ``fit(verbose=True)`` adds."""
+    """Print a line after each epoch, as ``fit(verbose=True)`` does."""
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Print the epoch's numbers."""
@@ -31,12 +28,12 @@ class Progress(Callback):
 
     _bar: Any = None
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Draw the bar."""
         tqdm = require("tqdm.auto", "tqdm", "Progress").tqdm
         self._bar = tqdm(total=fit.epochs * fit.n_rows, unit="row", unit_scale=True, desc=f"epoch 1/{fit.epochs}")
 
-    def wake(self, fit: FitState) -> None:
+    def on_progress(self, fit: FitState) -> None:
         """Move the bar within an epoch."""
         self._move(fit, fit.rows_done, {"loss": fit.running_loss})
 
@@ -45,7 +42,7 @@ class Progress(Callback):
         shown = dict.fromkeys(("loss", fit.history.monitor))
         self._move(fit, fit.n_rows, {name: fit.metrics[name] for name in shown})
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Leave the bar as it stands."""
         self._bar.close()
         self._bar = None
@@ -61,40 +58,89 @@ class LambdaCallback(Callback):
 
     Parameters
     ----------
-    on_fit_begin, on_epoch_end, on_fit_end, wake : callable, optional
-        What to call where the method of `Callback` with that name would be; what it returns is ignored.
+    on_train_begin, on_epoch_end, on_train_end, on_progress : callable, default=None
+        Functions of the `FitState` to call as the hooks of `Callback` with these names; what they return is ignored.
+    on_epoch_begin, on_batch_end : callable, default=None
+        The same; by keyword only.
+    on_fit_begin, on_fit_end, wake : callable, default=None
+        Old names of on_train_begin, on_train_end and on_progress; by keyword only.
+
+    Raises
+    ------
+    TypeError
+        If an argument is neither a function nor None, or a hook is given by both of its names.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> losses = []
+    >>> watch = st.LambdaCallback(on_batch_end=lambda fit: losses.append(fit.batch_loss))
+    >>> trainer = st.Trainer(st.Network(2, [st.Dense(1)]), "mse")
+    >>> history = trainer.fit([[0, 1], [1, 0]], [1, 0], epochs=3, batch_size=1, callbacks=[watch])
+    >>> len(losses)
+    6
     """
 
     def __init__(
         self,
-        on_fit_begin: Hook | None = None,
+        on_train_begin: Hook | None = None,
         on_epoch_end: Hook | None = None,
+        on_train_end: Hook | None = None,
+        on_progress: Hook | None = None,
+        *,
+        on_epoch_begin: Hook | None = None,
+        on_batch_end: Hook | None = None,
+        on_fit_begin: Hook | None = None,
         on_fit_end: Hook | None = None,
         wake: Hook | None = None,
     ) -> None:
-        hooks = {"on_fit_begin": on_fit_begin, "on_epoch_end": on_epoch_end, "on_fit_end": on_fit_end, "wake": wake}
-        for name, hook in hooks.items():
+        hooks = {
+            "on_train_begin": on_train_begin, "on_epoch_begin": on_epoch_begin, "on_batch_end": on_batch_end,
+            "on_progress": on_progress, "on_epoch_end": on_epoch_end, "on_train_end": on_train_end,
+        }  # fmt: skip
+        by_old_name = {"on_fit_begin": on_fit_begin, "on_fit_end": on_fit_end, "wake": wake}
+        for name, hook in {**hooks, **by_old_name}.items():
             if hook is not None and not callable(hook):
                 raise TypeError(f"{name} is {hook!r}: expected a function of the FitState, or None")
+        for name, old in OLD_NAMES.items():
+            if by_old_name[old] is None:
+                continue
+            if hooks[name] is not None:
+                raise TypeError(f"{old} is the old name of {name}: expected one of them, found both")
+            hooks[name] = by_old_name[old]
         self._hooks = hooks
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Call the function for it."""
-        self._call("on_fit_begin", fit)
+        self._call("on_train_begin", fit)
+
+    def on_epoch_begin(self, fit: FitState) -> None:
+        """Call the function for it."""
+        self._call("on_epoch_begin", fit)
+
+    def on_batch_end(self, fit: FitState) -> None:
+        """Call the function for it."""
+        self._call("on_batch_end", fit)
+
+    def on_progress(self, fit: FitState) -> None:
+        """Call the function for it."""
+        self._call("on_progress", fit)
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Call the function for it."""
         self._call("on_epoch_end", fit)
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Call the function for it."""
-        self._call("on_fit_end", fit)
-
-    def wake(self, fit: FitState) -> None:
-        """Call the function for it."""
-        self._call("wake", fit)
+        self._call("on_train_end", fit)
 
     def _call(self, name: str, fit: FitState) -> None:
         hook = self._hooks[name]
         if hook is not None:
             hook(fit)
+
+    def _hook(self, name: str) -> Hook | None:
+        """As in `Callback`; None where no function was given, so that a fit is spared calls that do nothing."""
+        found = super()._hook(name)
+        own = getattr(found, "__func__", None) is getattr(LambdaCallback, name)
+        return None if own and self._hooks[name] is None else found

@@ -4,38 +4,52 @@ from __future__ import annotations
 
 import time
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._probabilities import sigmoid, softmax
 from .._validation import Spec, choice, flag, integer, number
 from ..metrics import MODES, monitored, sign_of
-from .base import Callback, FitState
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Callback, FitState, TrainerView
 
 
 class BestWeights:
-    """Keeps what a network knew when it was best: the averaged weights of a trainer that averages."""
+    """Keeps the weights of the best epoch: the averaged ones of a trainer with `ema`.
+
+    Attributes
+    ----------
+    score : float
+        The best score so far, -inf before the first.
+    """
 
     def __init__(self) -> None:
         self.score = -np.inf
         self._state: NDArray[Any] | None = None
 
     def offer(self, score: float, fit: FitState, keep: bool = True) -> None:
-        """Take in an epoch: the larger the score, the better."""
+        """Take in an epoch.
+
+        Parameters
+        ----------
+        score : float
+            The epoch's score: the larger, the better.
+        fit : FitState
+            The fit, whose network has the epoch's weights.
+        keep : bool, default=True
+            Whether to keep these weights if the score is the best.
+        """
         if score > self.score:
             self.score = score
             if keep:
-                self._state = fit.trainer._judged_state()
+                self._state = fit.trainer._evaluated_state()
 
     def put_back(self, fit: FitState) -> bool:
         """Give the network the best weights, and forget them; return whether there were any."""
         state, self._state = self._state, None
         if state is not None:
-            fit.trainer._put_back(state)
+            fit.trainer._restore_state(state)
         return state is not None
 
 
@@ -45,17 +59,25 @@ class EarlyStopping(Spec, Callback):
 
     Parameters
     ----------
-    monitor : str, optional
-        What to watch, such as "val_accuracy"; by default val_loss, or loss without validation rows.
-    patience : int
-        Stop when this many epochs in a row brought no improvement.
-    min_delta : float
-        What counts as one: better than the best before by more than this.
-    mode : {"auto", "min", "max"}
+    monitor : str, default=None
+        The metric to watch, such as "val_accuracy". None: val_loss, or loss without validation rows.
+    patience : int, default=10
+        Stop when this many epochs in a row brought no improvement, >= 1.
+    min_delta : float, default=0.0
+        An improvement is better than the best before by more than this, >= 0, in the metric's unit.
+    mode : {"auto", "min", "max"}, default="auto"
         Whether smaller or larger is better; "auto": larger for accuracy, r2, auc, f1 and top-k, smaller for the rest.
-    restore_best : bool
+    restore_best : bool, default=True
         Leave the network with the weights of the best epoch (the best by any margin) whatever ended the fit. The
-        optimiser's state stays that of the last step.
+        optimizer's state stays that of the last step.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If `patience`, `min_delta` or `mode` is out of its range. At the beginning of a fit: if the fit has no metric
+        `monitor`.
 
     Notes
     -----
@@ -76,7 +98,7 @@ class EarlyStopping(Spec, Callback):
         self.mode = choice("mode", self.mode, MODES)
         self.restore_best = flag("restore_best", self.restore_best)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Start anew."""
         self._name = monitored(self.monitor, fit.metric_names, "EarlyStopping")
         fit.history.monitor, fit.history.mode = self._name, self.mode
@@ -95,7 +117,7 @@ class EarlyStopping(Spec, Callback):
         if self._waited >= self.patience:
             fit.stop()
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Put the best weights back."""
         if self._best.put_back(fit):
             # Of several that restore, the first in the list ends last: the best epoch is the one whose weights stay.
@@ -109,7 +131,14 @@ class TimeLimit(Spec, Callback):
     Parameters
     ----------
     seconds : float
-        How long a fit may take, > 0, counted from its start.
+        The time that a fit may take, > 0, counted from its start.
+
+    Raises
+    ------
+    TypeError
+        If `seconds` is no number.
+    ValueError
+        If `seconds` is not above 0 and finite.
     """
 
     seconds: float
@@ -118,7 +147,7 @@ class TimeLimit(Spec, Callback):
         """Check the argument."""
         self.seconds = number("seconds", self.seconds, gt=0)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Start the clock."""
         self._end = time.monotonic() + self.seconds
 
@@ -137,14 +166,22 @@ class Until(Callback):
         Names of the history's and their targets, such as ``val_accuracy=0.97``: at least that for accuracy, r2, auc, f1
         and top-k, at most that for the rest. Where the history has no such name, the validation rows' is meant:
         ``accuracy=0.97``. "confidence" is the mean probability given to the right class on the validation rows,
-        softmax(outputs)[label], or sigmoid for binary_cross_entropy; at least that much.
+        softmax(outputs)[label], or sigmoid for binary_cross_entropy; at least that much, > 0 and <= 1.
 
     Attributes
     ----------
     reached : bool
         Whether the last fit reached all targets.
     values : dict of str to float
-        What the targets' metrics were after the last epoch.
+        The targets' metrics after the last epoch.
+
+    Raises
+    ------
+    TypeError
+        If a target is no number.
+    ValueError
+        If there are no targets, or one is out of its range. At the beginning of a fit: if the fit has no such metric,
+        or confidence is asked for without validation rows or of a loss that is not of classes.
     """
 
     def __init__(self, **targets: float) -> None:
@@ -156,7 +193,7 @@ class Until(Callback):
         self.reached = False
         self.values: dict[str, float] = {}
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Check that the metrics will be there."""
         self._names = {}
         for name in self.targets:
@@ -186,17 +223,26 @@ class Until(Callback):
         return f"Until({', '.join(f'{name}={target!r}' for name, target in self.targets.items())})"
 
 
-def confidence(trainer: Trainer, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
-    """Return the mean probability that the right answer is given; rows of probabilities count each by its own."""
-    from ..recipe import probabilities
+def confidence(trainer: TrainerView, x: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None) -> float:
+    """Return the mean probability of the right answer; where targets are probabilities, weighted by these.
 
-    outputs = (trainer.averaged if trainer.ema else trainer.network).predict(x)
+    Parameters
+    ----------
+    trainer : Trainer
+        A trainer by "cross_entropy" or "binary_cross_entropy".
+    x : array of shape (n, n_in)
+        The rows.
+    y : array of shape (n,) or (n, n_out)
+        Their labels or probabilities.
+    sample_weight : array of shape (n,) or None
+        Their weights, >= 0.
+    """
+    outputs = (trainer.ema_network if trainer.ema else trainer.network).predict(x).astype(np.float64)
     if trainer.loss == "cross_entropy":
-        given = probabilities(outputs)
+        given = softmax(outputs)
         right = given[np.arange(len(y)), y.astype(np.intp)] if y.ndim == 1 else (given * y).sum(axis=1)
     else:
         truth = np.asarray(y, np.float64).reshape(outputs.shape)
-        # sigmoid(z) = (1 + tanh(z / 2)) / 2, which never overflows
-        given = (1 + np.tanh(outputs.astype(np.float64) / 2)) / 2
+        given = sigmoid(outputs)
         right = (truth * given + (1 - truth) * (1 - given)).mean(axis=1)
     return float(np.average(right, weights=sample_weight))

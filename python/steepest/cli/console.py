@@ -33,12 +33,12 @@ class ProgressBar(Callback):
             console=console, disable=not console.is_terminal,
         )  # fmt: skip
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Draw the bar."""
         self._task = self._progress.add_task("training", total=fit.epochs * fit.n_rows, numbers="")
         self._progress.start()
 
-    def wake(self, fit: FitState) -> None:
+    def on_progress(self, fit: FitState) -> None:
         """Move the bar within an epoch."""
         self._progress.update(self._task, completed=fit.epoch * fit.n_rows + fit.rows_done)
 
@@ -54,7 +54,7 @@ class ProgressBar(Callback):
         if not self._console.is_terminal and (done % max(fit.epochs // _LINES, 1) == 0 or fit.stopped):
             self._console.print(f"epoch {done}/{fit.epochs}: {numbers}", soft_wrap=True)
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Leave the bar as it stands."""
         self._progress.stop()
 

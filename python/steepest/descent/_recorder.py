@@ -166,7 +166,7 @@ class Recorder(Spec, Callback):
         self._last_state: Array | None = None
         self.fit: FitState | None = None
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Choose the sample rows, and record where the training starts."""
         if fit.data is None:
             raise ValueError("Recorder: this fit shows its callbacks no rows: expected one on dense arrays")
@@ -199,7 +199,7 @@ class Recorder(Spec, Callback):
         affordable = 0 < self.seconds + 2 * self._fastest <= allowed
         return affordable and done % _round_up(done * self._fastest / allowed) == 0
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Note whether the fit diverged."""
         self.diverged = isinstance(sys.exc_info()[1], DivergedError)
         del self._twin, self._layers

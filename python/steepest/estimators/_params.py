@@ -11,14 +11,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from .._validation import choice, flag, integer, number
-from ..callbacks import Callback
+from ..callbacks import Callback, check_callbacks
 from ..layers import ACTIVATIONS
 from ..losses import LossFunction
 from ..metrics import MODES, sign_of
 from ..optimizers import Optimizer
 from ..recipe import Recipe
 from ..schedules import LearningRate
-from ..training._loop import check_callbacks
 
 Check: TypeAlias = Callable[[str, Any], Any]
 

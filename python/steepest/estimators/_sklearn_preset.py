@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..callbacks import BestWeights, Callback, FitState
+from ..callbacks import BestWeights, Callback, FitState, TrainerView
 from ..network import Network, dense_names
 from ..training import Trainer
 from ._optimizer import gradient_factor, sklearn_penalty
@@ -72,7 +72,7 @@ class StopLikeSklearn(Callback):
         if trained:
             self._lower(trainer)
 
-    def on_fit_begin(self, fit: FitState) -> None:
+    def on_train_begin(self, fit: FitState) -> None:
         """Start anew."""
         self._best, self._waited = BestWeights(), 0
 
@@ -95,11 +95,11 @@ class StopLikeSklearn(Callback):
                 self.converged = True
                 fit.stop()
 
-    def _lower(self, trainer: Trainer) -> None:
+    def _lower(self, trainer: TrainerView) -> None:
         if self.rule == "invscaling":
             trainer.learning_rate = self._first_rate / (self.trained + 1) ** self.power
 
-    def on_fit_end(self, fit: FitState) -> None:
+    def on_train_end(self, fit: FitState) -> None:
         """Put the weights of the best score back."""
         self._best.put_back(fit)
 

@@ -286,7 +286,7 @@ class Solver:
         """
         settings = self.plan.settings
         if settings.ema or (self.plan.calibrates and settings.warm_start):
-            return [trainer.averaged for trainer in trainers]
+            return [trainer.ema_network for trainer in trainers]
         return [trainer.network for trainer in trainers]
 
     def _source(self, rows: Rows) -> Any:

@@ -1,28 +1,46 @@
-"""The loop over epochs, and what is measured after each."""
+"""The loop over epochs: training, measurements after each, and the callbacks' hooks."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
+
+import numpy as np
 
 from .._core import DivergedError
-from ..callbacks import Callback, FitState, History
+from .._core import Trainer as CoreTrainer
+from ..callbacks import Callback, FitState, History, TrainerView
+from ..callbacks.base import Hook
+from ..losses import CustomLoss
 from ..metrics import Metric
-from ..schedules import Schedule
-from ._layerwise import turn_metrics
-from ._rows import RowSource
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from ..schedules import LearningRate, Schedule
+from ._layerwise import cost_metrics
+from ._rows import OnBatch, OnProgress, RowSource
 
 LARGEST_COPY = 64 * 2**20  # bytes of weights that an epoch keeps, to go back to if it diverges, unless told otherwise
 
 
+class LoopTrainer(TrainerView, Protocol):
+    """A trainer as the loop sees it: what callbacks see, with the core and the schedule behind it."""
+
+    _core: CoreTrainer
+    _lr: LearningRate
+    _custom_loss: CustomLoss | None
+    _epoch_costs: tuple[int, list[tuple[str, float, float]]]
+    accumulate: int
+
+    def _use(self, rate: LearningRate) -> None:
+        """Take a learning rate or a schedule from now on."""
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+
+
 def run_epochs(
-    trainer: Trainer,
+    trainer: LoopTrainer,
     rows: RowSource,
     held_out: RowSource | None,
     asked: list[Metric] | None,
@@ -32,9 +50,27 @@ def run_epochs(
     shuffle: bool,
     rollback: bool = True,
 ) -> History:
-    """Train on rows from anywhere, as `Trainer.fit` says: all epochs of this package are run here."""
+    """Train on rows from anywhere, as `Trainer.fit` says: all epochs of this package are run here.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer, whose history this replaces.
+    rows : RowSource
+        The rows to train on.
+    held_out : RowSource or None
+        The rows to measure after each epoch.
+    asked : list of str or callable, or None
+        The metrics to measure; None for those that go with the loss.
+    active : list of Callback
+        The callbacks, in order.
+    epochs, batch_size : int
+        As in `Trainer.fit`, >= 1.
+    shuffle, rollback : bool
+        As in `Trainer.fit`.
+    """
     n_rows = rows.check(trainer._core)
-    recorded = ["loss", "learning_rate", "seconds", *turn_metrics(trainer._core.layer_costs())]
+    recorded = ["loss", "learning_rate", "seconds", *cost_metrics(trainer._core.layer_costs())]
     if held_out:
         held_out.check(trainer._core)
         recorded += [f"val_{name}" for name in _names(trainer, held_out.first(), asked)]
@@ -50,16 +86,17 @@ def run_epochs(
     fit.data, fit.validation = rows.shown(), held_out.shown() if held_out else None
     with ExitStack() as endings:
         for callback in active:
-            callback.on_fit_begin(fit)
-            endings.callback(callback.on_fit_end, fit)
+            _call([callback], "on_train_begin", fit)
+            endings.callback(_call, [callback], "on_train_end", fit)
         trainer.history = history
         trainer._use(rate)
         for epoch in range(epochs):
-            fit.epoch = epoch
+            fit.epoch, fit.rows_done, fit.running_loss = epoch, 0, math.nan
+            _call(active, "on_epoch_begin", fit)
             start = time.perf_counter()
-            loss = _run_epoch(trainer, rows, batch_size, shuffle, _waker(fit, active), rollback)
+            loss = _run_epoch(trainer, rows, fit, active, shuffle, rollback)
             fit.metrics = {"loss": loss, "learning_rate": trainer._rate(trainer.n_steps - 1), "seconds": 0.0}
-            fit.metrics |= turn_metrics(trainer._core.layer_costs())
+            fit.metrics |= cost_metrics(trainer.layer_costs)
             if held_out:
                 measured = measure(trainer, held_out, asked)
                 fit.metrics |= {f"val_{name}": value for name, value in measured.items()}
@@ -67,48 +104,67 @@ def run_epochs(
             history.append(fit.metrics)
             if isinstance(trainer._lr, Schedule):
                 trainer._use(trainer._lr.observe(fit.metrics))
-            for callback in active:
-                callback.on_epoch_end(fit)
+            _call(active, "on_epoch_end", fit)
             if fit.stopped:
                 break
     return history
 
 
-def _names(trainer: Trainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
-    """Return the names of what `measure` will give, by a try with one row; functions may need more of them."""
+def _call(callbacks: Iterable[Callback], name: str, fit: FitState) -> None:
+    """Call the hook of this name of each callback that has it."""
+    for callback in callbacks:
+        if (hook := callback._hook(name)) is not None:
+            hook(fit)
+
+
+def _names(trainer: LoopTrainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
+    """Return the names that `measure` will give, found with one row; functions, which may need more, are not called."""
     named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-    first = ["loss"] if trainer._own_loss and not named else measure(trainer, row, named)
+    first = ["loss"] if trainer._custom_loss and not named else measure(trainer, row, named)
     return [*first, *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
 
 
-def measure(trainer: Trainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
+def measure(trainer: LoopTrainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
+    """Return the loss and the metrics of rows, as `Trainer.evaluate` says.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer.
+    rows : RowSource
+        The rows.
+    asked : sequence of str or callable, or None
+        The metrics; None for those that go with the loss.
+
+    Raises
+    ------
+    ValueError
+        If `asked` has a name that does not go with the loss, or the rows do not fit the network.
+    """
     names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
     functions = [metric for metric in asked or () if not isinstance(metric, str)]
-    if trainer._own_loss and names:
+    if trainer._custom_loss and names:
         raise ValueError(f"metrics has {names[0]!r}: expected functions (y, outputs) with a loss of your own")
-    measured = {} if trainer._own_loss else rows.measure(trainer._core, names)
-    if functions or trainer._own_loss:
-        outputs = rows.outputs(trainer.averaged if trainer.ema else trainer.network)
-        if trainer._own_loss:
+    measured = {} if trainer._custom_loss else rows.measure(trainer._core, names)
+    if functions or trainer._custom_loss:
+        outputs = rows.outputs(trainer.ema_network if trainer.ema else trainer.network)
+        if trainer._custom_loss:
             rows.check(trainer._core)
-            measured["loss"] = trainer._own_loss(rows.y, rows.weight, outputs)[0]
+            measured["loss"] = trainer._custom_loss(rows.y, rows.weight, outputs)[0]
         measured |= {function.__name__: float(function(rows.y, outputs)) for function in functions}
     return measured
 
 
 def _run_epoch(
-    trainer: Trainer,
-    rows: RowSource,
-    batch_size: int,
-    shuffle: bool,
-    wake: Callable[[int, float], None] | None,
-    rollback: bool,
+    trainer: LoopTrainer, rows: RowSource, fit: FitState, active: list[Callback], shuffle: bool, rollback: bool
 ) -> float:
     """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
     network = trainer.network._core
     before = network.state() if rollback else None
     try:
-        loss = rows.run_epoch(trainer._core, batch_size, shuffle, wake)
+        loss = rows.run_epoch(
+            trainer._core, fit.batch_size, shuffle, _on_progress(fit, active), _on_batch(trainer, fit, active)
+        )
         # The last step's loss was taken before its update, so the update itself is still to be judged.
         if not network.is_finite():
             raise _diverged(trainer)
@@ -126,7 +182,7 @@ def _run_epoch(
         raise
 
 
-def _diverged(trainer: Trainer) -> DivergedError:
+def _diverged(trainer: LoopTrainer) -> DivergedError:
     """Return the error for weights that the epoch's last step has made not finite."""
     error = DivergedError()
     error.epoch, error.step, error.loss = trainer._core.epoch - 1, trainer.n_steps - 1, math.nan
@@ -134,21 +190,38 @@ def _diverged(trainer: Trainer) -> DivergedError:
     return error
 
 
-def check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    active = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-    for callback in active:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks contains {callback!r}: expected objects such as EarlyStopping(patience=5)")
-    return active
+def _hooks(callbacks: Iterable[Callback], name: str) -> list[Hook]:
+    return [hook for callback in callbacks if (hook := callback._hook(name)) is not None]
 
 
-def _waker(fit: FitState, callbacks: list[Callback]) -> Callable[[int, float], None] | None:
-    """Return what the core calls during an epoch, if any callback wants to be woken."""
-    watching = [callback for callback in callbacks if type(callback).wake is not Callback.wake]
+def _on_progress(fit: FitState, callbacks: list[Callback]) -> OnProgress | None:
+    """Return the function that the core calls during an epoch; None if no callback has the hook."""
+    hooks = _hooks(callbacks, "on_progress")
 
-    def wake(rows_done: int, running_loss: float) -> None:
+    def on_progress(rows_done: int, running_loss: float) -> None:
         fit.rows_done, fit.running_loss = rows_done, running_loss
-        for callback in watching:
-            callback.wake(fit)
+        for hook in hooks:
+            hook(fit)
 
-    return wake if watching else None
+    return on_progress if hooks else None
+
+
+def _on_batch(trainer: LoopTrainer, fit: FitState, callbacks: list[Callback]) -> OnBatch | None:
+    """Return the function to call after each batch of an epoch; None if no callback has the hook."""
+    hooks = _hooks(callbacks, "on_batch_end")
+    sums: dict[str, Any] = {}  # of each layer's costs, before and after: the core has those of the last step alone
+    weight_sum = 0.0
+
+    def on_batch(rows_done: int, running_loss: float, batch_loss: float, weight: float) -> None:
+        nonlocal weight_sum
+        if weight:
+            weight_sum += weight
+            for layer, *costs in trainer._core.layer_costs():
+                sums[layer] = sums.get(layer, 0.0) + weight * np.array(costs)
+            means = [(layer, *(cost / weight_sum).tolist()) for layer, cost in sums.items()]
+            trainer._epoch_costs = trainer.n_steps, means
+        fit.rows_done, fit.running_loss, fit.batch_loss = rows_done, running_loss, batch_loss
+        for hook in hooks:
+            hook(fit)
+
+    return on_batch if hooks else None

@@ -1,4 +1,4 @@
-"""Where a trainer's rows come from: arrays that the core reads in place, or sparse rows that become dense in parts."""
+"""Sources of a trainer's rows: arrays that the core reads in place, or sparse rows that become dense in parts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .._core import Trainer as CoreTrainer
 from ..callbacks.base import Rows
 from ..network import Network
 
-# What of a sparse matrix, or of an array to scale, is dense or in float64 at a time: 8 MiB at most.
+OnProgress = Callable[[int, float], None]  # rows of the epoch so far, their mean loss
+OnBatch = Callable[[int, float, float, float], None]  # the same, and the batch's loss and its sum of weights
+Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]  # x, y, weight
 
-Wake = Callable[[int, float], None]
-
-_WAKE_INTERVAL = 0.05  # seconds, as in the core
+PROGRESS_INTERVAL = 0.05  # seconds between calls of on_progress: kProgressInterval of cpp/core/trainer.hpp
 
 
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
@@ -32,7 +32,15 @@ def _array(name: str, values: ArrayLike) -> NDArray[Any]:
 
 
 class RowSource(Protocol):
-    """What `Trainer` trains on or measures: rows, with their targets and weights."""
+    """Rows with their targets and weights, to train on or to measure.
+
+    Attributes
+    ----------
+    y : array of shape (n, ...)
+        The targets.
+    weight : array of shape (n,) or None
+        The weights of the rows, >= 0.
+    """
 
     y: NDArray[Any]
     weight: NDArray[Any] | None
@@ -46,14 +54,35 @@ class RowSource(Protocol):
     def first(self) -> RowSource:
         """Return the first row alone."""
 
-    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
-        """Train on every row once; return their mean loss."""
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
+        """Train on every row once; return their mean loss.
+
+        Parameters
+        ----------
+        core : _core.Trainer
+            The trainer that takes the steps.
+        batch_size : int
+            Rows in a batch, >= 1.
+        shuffle : bool
+            Whether to draw a new order.
+        on_progress : callable, default=None
+            Called every `PROGRESS_INTERVAL` seconds or so.
+        on_batch : callable, default=None
+            Called after each batch.
+        """
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """Return the loss and the metrics of these names."""
 
     def outputs(self, network: Network) -> NDArray[Any]:
-        """Return what a network says of the rows, (n, n_out)."""
+        """Return a network's outputs for the rows, (n, n_out)."""
 
 
 class ArrayRows:
@@ -61,12 +90,23 @@ class ArrayRows:
 
     Parameters
     ----------
-    x, y, weight : array
-        As `Trainer.fit` takes them; lists and frames become arrays once, arrays and memory maps are not copied.
-    prefix : str
-        What stands before the arguments' names in errors.
-    units : sequence of float
-        What the numbers of each output are multiplied with for metrics; by default 1.
+    x : array of shape (n, n_in)
+        The rows; lists and frames become arrays once, arrays and memory maps are not copied.
+    y : array of shape (n,) or (n, n_out)
+        Their targets, see `Trainer`.
+    weight : array of shape (n,), default=None
+        Their weights, >= 0.
+    prefix : str, default=""
+        A word before the arguments' names in errors, such as "validation ".
+    units : sequence of float, default=()
+        For each output the size of its unit: metrics are of the numbers times these. Empty: 1 for all.
+
+    Raises
+    ------
+    TypeError
+        If an argument is a sparse matrix.
+    ValueError
+        If a frame has values that are no numbers.
     """
 
     def __init__(
@@ -88,9 +128,22 @@ class ArrayRows:
         """As in `RowSource`; without a weight, for that might be 0."""
         return ArrayRows(self.x[:1], self.y[:1], None, self.prefix, self.units)
 
-    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
         """As in `RowSource`."""
-        return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, wake)
+        if on_batch is None:
+            return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, on_progress)
+
+        def read(rows: NDArray[np.int64]) -> Batch:
+            return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+
+        return run_batches(core, len(self.x), batch_size, shuffle, read, on_progress, on_batch)
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""
@@ -103,18 +156,64 @@ class ArrayRows:
         return network.predict(self.x)
 
 
-class SparseRows:
-    """A CSR matrix, of which one batch or block is dense at a time; in the order and with the steps of `ArrayRows`.
+def run_batches(
+    core: CoreTrainer,
+    n: int,
+    batch_size: int,
+    shuffle: bool,
+    read: Callable[[NDArray[np.int64]], Batch],
+    on_progress: OnProgress | None,
+    on_batch: OnBatch | None,
+) -> float:
+    """Train an epoch batch by batch, with the order and the steps of `_core.Trainer.run_epoch`; return the mean loss.
 
     Parameters
     ----------
-    x : CSR matrix
+    core : _core.Trainer
+        The trainer that takes the steps.
+    n : int
+        Rows in all.
+    batch_size, shuffle, on_progress, on_batch
+        As in `RowSource.run_epoch`.
+    read : callable
+        Returns the batch (x, y, weight) of the rows with these indices.
+    """
+    order = core.order(n) if shuffle else np.arange(n)
+    loss_sum = weight_sum = 0.0
+    last_report = time.monotonic()
+    for start in range(0, n, batch_size):
+        rows = order[start : start + batch_size]
+        batch = read(rows)
+        weight = float(len(rows) if batch[2] is None else batch[2].sum(dtype=np.float64))
+        batch_loss = float("nan")
+        if weight:  # rows that count for nothing are no batch, as in the core
+            batch_loss = core.step(*batch)
+            loss_sum += weight * batch_loss
+            weight_sum += weight
+        done, mean_loss = start + len(rows), loss_sum / weight_sum if weight_sum else 0.0
+        if on_batch is not None:
+            on_batch(done, mean_loss, batch_loss, weight)
+        if on_progress is not None and time.monotonic() - last_report >= PROGRESS_INTERVAL:
+            on_progress(done, mean_loss)
+            last_report = time.monotonic()
+    core.end_epoch()
+    return loss_sum / weight_sum if weight_sum else 0.0
+
+
+class SparseRows:
+    """A CSR matrix, of which one batch or block is dense at a time; its epochs take the steps of `ArrayRows`.
+
+    Parameters
+    ----------
+    x : CSR matrix of shape (n, n_features)
         The rows.
-    y, weight : array
-        Their targets and weights.
+    y : array of shape (n,) or (n, n_out)
+        Their targets.
+    weight : array of shape (n,) or None
+        Their weights, >= 0.
     to_dense : callable
-        Makes of dense rows what the network takes.
-    units : sequence of float
+        Turns a dense block of rows, (m, n_features), into the network's input, (m, n_in).
+    units : sequence of float, default=()
         As in `ArrayRows`.
     """
 
@@ -147,24 +246,21 @@ class SparseRows:
         """As in `RowSource`; without a weight, for that might be 0."""
         return SparseRows(self.x[:1], self.y[:1], None, self.to_dense, self.units)
 
-    def run_epoch(self, core: CoreTrainer, batch_size: int, shuffle: bool, wake: Wake | None) -> float:
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
         """As in `RowSource`."""
-        n = self.x.shape[0]
-        order = core.order(n) if shuffle else np.arange(n)
-        loss = weight = 0.0
-        woken = time.monotonic()
-        for start in range(0, n, batch_size):
-            rows = order[start : start + batch_size]
-            weights = None if self.weight is None else self.weight[rows]
-            share = float(len(rows) if weights is None else weights.sum())
-            if share:
-                loss += share * core.step(self.to_dense(self.x[rows].toarray()), self.y[rows], weights)
-                weight += share
-            if wake is not None and time.monotonic() - woken >= _WAKE_INTERVAL:
-                wake(start + len(rows), loss / weight if weight else 0.0)
-                woken = time.monotonic()
-        core.end_epoch()
-        return loss / weight if weight else 0.0
+
+        def read(rows: NDArray[np.int64]) -> Batch:
+            weight = None if self.weight is None else self.weight[rows]
+            return self.to_dense(self.x[rows].toarray()), self.y[rows], weight
+
+        return run_batches(core, self.x.shape[0], batch_size, shuffle, read, on_progress, on_batch)
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""
@@ -180,3 +276,17 @@ class SparseRows:
     def _parts(self) -> Iterator[tuple[slice, tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]]]:
         for rows, block in blocks(self.x):
             yield rows, (self.to_dense(block), self.y[rows], None if self.weight is None else self.weight[rows])
+
+
+def validation_rows(parts: Sequence[ArrayLike]) -> ArrayRows:
+    """Return the rows of `validation`, (x, y) or (x, y, sample_weight).
+
+    Raises
+    ------
+    TypeError
+        If `parts` is no tuple or list of two or three.
+    """
+    if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
+        raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
+    x, y, *weight = parts
+    return ArrayRows(x, y, weight[0] if weight else None, "validation ")

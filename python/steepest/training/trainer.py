@@ -1,4 +1,4 @@
-"""Training: the trainer, which holds an optimiser's state and runs steps and whole fits."""
+"""The trainer: it holds an optimizer's state, and runs steps and whole fits."""
 
 from __future__ import annotations
 
@@ -10,100 +10,128 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._core import Trainer as CoreTrainer
-from .._model_file import read_model, write_model
+from .._probabilities import sigmoid, softmax
 from .._validation import choice, flag, integer, number
-from ..callbacks import Callback, History, PrintEpochs
+from ..callbacks import Callback, History, PrintEpochs, check_callbacks
 from ..losses import LOSSES, CustomLoss, LossFunction
 from ..metrics import Metric, check_metrics
-from ..network import TRAINER_PREFIX, Network, bind, from_file
-from ..optimizers import SGD, Adam, Optimizer, optimizer_from_json
+from ..network import Network, bind
+from ..optimizers import Adam, Optimizer
 from ..schedules import LearningRate, constant
-from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates, known_rates
-from ._loop import LARGEST_COPY, check_callbacks, measure, run_epochs
-from ._rows import ArrayRows
+from ._checkpoint import OPTIONS, core_state, read_checkpoint, restore_core, write_checkpoint
+from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
+from ._loop import LARGEST_COPY, measure, run_epochs
+from ._options import check_combinations, make_core
+from ._rows import ArrayRows, validation_rows
 
 T = TypeVar("T", bound="Trainer")
 
 
 class Trainer:
-    """Trains a network, and keeps the optimiser's state from step to step and from fit to fit.
+    """Trains a network, and keeps the optimizer's state from step to step and from fit to fit.
 
     Parameters
     ----------
     network : Network
-        What to train; its weights change in place.
+        The network to train; its weights change in place.
     loss : str or callable
         "mse" (mean over all elements), "mae", "huber", "quantile", "cross_entropy" (softmax over logits),
         "binary_cross_entropy" (logits) or "poisson" (log rate). Each is a mean over rows, weighted where there are
         weights, and all but cross_entropy also over the outputs. Or a function of your own, see below.
-    optimizer : SGD, Adam, AdamW or RMSprop, optional
-        By default ``Adam()``.
-    quantile : float
+    optimizer : SGD, Adam, AdamW or RMSprop, default=Adam()
+        The optimizer, with the learning rate or schedule.
+    quantile : float, default=0.5
         For "quantile": the one to predict, 0 < quantile < 1.
-    delta : float
-        For "huber": where the parabola becomes a line, > 0.
-    seed : int
-        Seed of the shuffling, of dropout and of mixup: the same seed gives the same bits.
-    accumulate : int
-        The optimiser steps after so many batches, by the mean of their rows' gradients: a step on all of their rows, in
-        the memory of one batch. The last step of an epoch may have fewer batches; `step` counts on from call to call.
-        Batch normalisation goes by each batch.
-    ema : float, optional
-        Keep a running average of the parameters, see `averaged`: after each step ``average = ema * average + (1 - ema)
-        * parameters``, divided by ``1 - ema**steps`` as Adam does, so that the first weights have no part in it.
-        0 < ema < 1.
-    mixup : float
+    delta : float, default=1.0
+        For "huber": the error at which the parabola becomes a line, > 0, in the targets' unit.
+    seed : int, default=0
+        Seed of the shuffling, of dropout and of mixup, >= 0: the same seed gives the same bits.
+    accumulate : int, default=1
+        Batches to a step of the optimizer, >= 1. It steps by the mean of their rows' gradients: a step on all of their
+        rows, in the memory of one batch. The last step of an epoch may have fewer batches; `step` counts on from call
+        to call. Batch normalization goes by each batch.
+    ema : float, default=None
+        Keep a running average of the parameters, see `ema_network`: after each step ``average = ema * average + (1 -
+        ema) * parameters``, divided by ``1 - ema**steps`` as Adam does, so that the first weights have no part in it.
+        0 < ema < 1. None: no average.
+    mixup : float, default=0.0
         Above 0: train on mixtures (Zhang et al., 2018). Row i of a batch, with its target and weight, becomes ``share *
         row i + (1 - share) * row j``, where j is another order of the batch's rows, and share is drawn for each batch
         from Beta(mixup, mixup). Labels become shares of their classes.
-    update_order : {"together", "output_to_input", "input_to_output"}
+    update_order : {"together", "output_to_input", "input_to_output"}, default="together"
         Whether a step moves all layers at once, or one after the other, each by its own gradient at the point to which
         the layers before it have moved; see below.
-    layer_rates : mapping of str to float, or {"front_first", "equal_effect"}, optional
-        What the learning rate of each layer is multiplied with, beside `Network.lr_multipliers`: by a layer's name,
-        such as ``{"0": 0.1}`` (layers not named: 1), or a rule; see below.
+    layer_rates : mapping of str to float, or {"front_first", "equal_effect"}, default=None
+        Factors of the layers' learning rates for this trainer, >= 0: by a layer's name, such as ``{"0": 0.1}`` (layers
+        not named: 1), or by a rule; see below. None: 1 for all.
 
     Attributes
     ----------
     network, loss, optimizer, quantile, delta, seed, accumulate, ema, mixup, update_order, layer_rates
         As given.
     history : History
-        What the last `fit` recorded, even if it was interrupted.
+        The record of the last `fit`, even if it was interrupted.
+
+    Raises
+    ------
+    TypeError
+        If `network`, `optimizer` or another argument is of a wrong type.
+    ValueError
+        If an argument is out of its range; if `loss` is "cross_entropy" and the network has one output; if
+        `update_order` is by layer and `accumulate` is above 1, the `loss` a function, or the optimizer an SGD with
+        fraction_of="network"; or if `loss` is a function and there is `mixup`, or `layer_rates` is "equal_effect".
 
     Notes
     -----
-    Targets ``y`` are, for cross_entropy, labels 0 to n_out - 1 of shape (n,), or rows of n_out probabilities; for all
-    other losses (n, n_out), or (n,) if there is one output. Nothing is broadcast. binary_cross_entropy wants targets
-    in [0, 1], poisson >= 0.
+    **Targets** ``y`` are, for cross_entropy, labels 0 to n_out - 1 of shape (n,), or rows of n_out probabilities; for
+    all other losses (n, n_out), or (n,) if there is one output. Nothing is broadcast. binary_cross_entropy wants
+    targets in [0, 1], poisson >= 0.
 
-    A loss of your own is called as ``loss(y, prediction)`` and returns ``(loss, gradient)``. It is given the rows of y
-    as you passed them, an array (n, ...) of any kind, and the network's outputs, (n, n_out). It returns the mean loss
-    of these rows, or the loss of each, (n,), which it must where there are weights; and the derivative of that mean by
-    the prediction, (n, n_out), before any weight. Everything else, clipping and weight decay included, is as for the
-    named losses; each step costs a call into Python more. Such a trainer can be pickled but not saved.
+    **A loss of your own** is called as ``loss(y, prediction)`` and returns ``(loss, gradient)``. It is given the rows
+    of y as you passed them, an array (n, ...) of any kind, and the network's outputs, (n, n_out). It returns the mean
+    loss of these rows, or the loss of each, (n,), which it must where there are weights; and the derivative of that
+    mean by the prediction, (n, n_out), before any weight. Everything else, clipping and weight decay included, is as
+    for the named losses; each step costs a call into Python more. Such a trainer can be pickled but not saved.
 
-    With `ema`, `evaluate` and validation in `fit` measure the averaged weights, and `EarlyStopping` leaves the best of
-    these averages in `network`, where the average then begins anew. Otherwise `network` has the last step's weights.
+    **Running averages.** With `ema`, `evaluate`, `predict` and validation in `fit` go by the averaged weights, and
+    `EarlyStopping` leaves the best of these averages in `network`, where the average then begins anew. Otherwise
+    `network` has the last step's weights.
 
-    **Layer at a time** (block coordinate descent). A step runs the batch forward and takes its cost: that is the loss
-    which the step reports. Then each layer with parameters takes its turn, from the output's to the input's or the
-    other way, those of a residual block in their place among the others: the gradient of this layer alone is taken,
-    the optimiser moves it, and output and cost are computed anew from this layer on. A frozen layer takes no turn. All
-    turns of a step have the same rows, dropout masks, learning rate and number of the step (of which Adam's
-    corrections depend), and each layer has its own momentum and moments, so that with one layer the order makes no
-    difference. Weights decay in the turn of their layer. ``clip_norm`` and ``fraction`` apply to each turn by itself.
-    Batch normalisation uses the statistics of the batch as they are at each turn; the running ones take in those of
-    the step's first forward pass. If the cost is not finite after a turn, `DivergedError` is raised there and then:
-    turns that were taken stay.
+    **Rates by layer.** The place for them is the network: `Network.set_lr_multipliers` and `Network.freeze` set them by
+    name, for every trainer, and they are saved and copied with the network. `layer_rates` multiplies these for one
+    trainer, and has the rules, which only a trainer can apply: layer l learns at ``learning_rate *
+    network.lr_multipliers[l] * trainer.rates[l]``, where a name that is missing stands for 1.
 
     **Rates by rule.** With "front_first", layer l of L (those with parameters, from l = 0 at the input) learns at ``2
     (L - l) / (L + 1)``: the first L times as fast as the last, the mean being 1. With "equal_effect" the first step
-    measures before it moves anything: layer l takes a turn by itself, as the optimiser would at a learning rate of 1,
+    measures before it moves anything: layer l is updated by itself, as the optimizer would at a learning rate of 1,
     shortened to 1% of the norm of the layer's parameters; e(l) is how far the outputs of the batch move (Frobenius
     norm, in training mode), divided by the shortening; and then the layer is taken back. Its rate is ``G / e(l)``,
-    where G is the geometric mean of all e: to first order every layer's turn then moves the output equally far. A
-    layer whose turn moves nothing keeps a rate of 1.
+    where G is the geometric mean of all e: to first order every layer's update then moves the output equally far. A
+    layer whose update moves nothing keeps a rate of 1.
+
+    **Layer at a time** (block coordinate descent). A step runs the batch forward and takes its cost: that is the loss
+    which the step reports. Then the layers with parameters are updated one by one, from the output's to the input's or
+    the other way, those of a residual block in their place among the others: the gradient of this layer alone is taken,
+    the optimizer moves it, and output and cost are computed anew from this layer on. A frozen layer is left out. All
+    updates of a step have the same rows, dropout masks, learning rate and number of the step (of which Adam's
+    corrections depend), and each layer has its own momentum and moments, so that with one layer the order makes no
+    difference. Weights decay in the update of their layer. ``clip_norm`` and ``fraction`` apply to each update by
+    itself. Batch normalization uses the statistics of the batch as they are at each update; the running ones take in
+    those of the step's first forward pass. If the cost is not finite after an update, `DivergedError` is raised there
+    and then: updates that were made stay.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).standard_normal((200, 2))
+    >>> labels = (x[:, 0] * x[:, 1] > 0).astype(int)
+    >>> network = st.Network(2, [st.Dense(16, "tanh"), st.Dense(2)], seed=0)
+    >>> trainer = st.Trainer(network, "cross_entropy", st.Adam(0.02))
+    >>> history = trainer.fit(x, labels, epochs=30)
+    >>> trainer.evaluate(x, labels)["accuracy"] > 0.9
+    True
     """
 
     def __init__(
@@ -125,7 +153,7 @@ class Trainer:
             raise TypeError(f"network is {network!r}: expected a steepest.Network")
         optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer is {optimizer!r}: expected an optimiser such as SGD(0.1, momentum=0.9)")
+            raise TypeError(f"optimizer is {optimizer!r}: expected an optimizer such as SGD(0.1, momentum=0.9)")
         self.network = network
         self.loss = loss if callable(loss) else choice("loss", loss, LOSSES)
         self.optimizer = optimizer
@@ -136,37 +164,34 @@ class Trainer:
         self.ema = None if ema is None else number("ema", ema, gt=0, lt=1)
         self.mixup = number("mixup", mixup, ge=0)
         self.update_order = choice("update_order", update_order, UPDATE_ORDERS)
-        layers = network._trained_layers()
-        self.layer_rates = check_layer_rates(layer_rates, layers)
-        if isinstance(optimizer, SGD) and optimizer.fraction_of == "network" and update_order != "together":
-            raise ValueError(f"update_order is {update_order!r}: expected fraction_of='layer' with it, found 'network'")
-        self._own_loss = loss if isinstance(loss, CustomLoss) else CustomLoss(loss) if callable(loss) else None
-        if self._own_loss and self.mixup:
-            raise ValueError(f"mixup is {self.mixup} with a loss of your own: expected 0, or the name of a loss")
-        if self._own_loss and self.layer_rates == "equal_effect":
-            raise ValueError("layer_rates is 'equal_effect' with a loss of your own: expected the name of a loss")
-        self.history = History()
-        parameter = {"quantile": self.quantile, "huber": self.delta}.get(str(loss), 0.0)
-        self._core = CoreTrainer(
-            network._core, self._own_loss or str(loss), parameter, optimizer.to_core(), self.seed,
-            accumulate=self.accumulate, ema=self.ema or 0.0, mixup=self.mixup, update_order=self.update_order,
+        self.layer_rates = check_layer_rates(layer_rates, network._trained_layers())
+        self._custom_loss = loss if isinstance(loss, CustomLoss) else CustomLoss(loss) if callable(loss) else None
+        check_combinations(
+            optimizer, self._custom_loss,
+            mixup=self.mixup, update_order=self.update_order, layer_rates=self.layer_rates,
         )  # fmt: skip
-        self._core.layer_rates = known_rates(self.layer_rates, layers)
-        self._core.equalizes_rates = self.layer_rates == "equal_effect"
+        self.history = History()
+        # Means over an epoch whose batches a callback watched, and the number of steps up to which they hold.
+        self._epoch_costs: tuple[int, list[tuple[str, float, float]]] = (-1, [])
+        self._core = make_core(
+            network, self._custom_loss or str(loss), optimizer, quantile=self.quantile, delta=self.delta,
+            seed=self.seed, accumulate=self.accumulate, ema=self.ema, mixup=self.mixup,
+            update_order=self.update_order, layer_rates=self.layer_rates,
+        )  # fmt: skip
         self._use(optimizer.lr)
         bind(self, self._core, Trainer, "step")
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Take one step of the optimiser on one batch.
+        """Take one step of the optimizer on one batch.
 
         Parameters
         ----------
         x : array of shape (n, n_in)
-            The batch.
-        y : array
-            Its targets.
-        sample_weight : array of shape (n,), optional
-            Weights of the rows, >= 0; the loss is ``sum(weight * loss) / sum(weight)``.
+            The batch, n >= 1.
+        y : array of shape (n,) or (n, n_out)
+            Its targets, see `Trainer`.
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, >= 0; the loss is ``sum(weight * loss) / sum(weight)``. None: 1 for all.
 
         Returns
         -------
@@ -176,10 +201,11 @@ class Trainer:
         Raises
         ------
         ValueError
-            If a shape or a value is wrong; nothing has changed then.
+            If `x` is not (n, n_in) or has no rows, if `y` does not fit the rows or the loss, if `sample_weight` is not
+            (n,), has a number below 0 or sums to 0, or if a number is not finite; nothing has changed then.
         DivergedError
-            If the loss is not finite; weights and optimiser are as before the step then, or where layers take turns, as
-            the last turn taken has left them.
+            If the loss is not finite. Weights and optimizer are as before the step then or, where layers are updated
+            one by one, as the last of these updates left them.
         """
         return self._core.step(x, y, sample_weight)
 
@@ -206,28 +232,28 @@ class Trainer:
         Parameters
         ----------
         x : array of shape (n, n_in)
-            The rows.
-        y : array
+            The rows, n >= 1.
+        y : array of shape (n,) or (n, n_out)
             Their targets, see `Trainer`.
-        epochs : int
-            How many times to go through the rows.
-        batch_size : int
-            Rows in a step; more than n means all.
-        validation : (x, y) or (x, y, sample_weight), optional
+        epochs : int, default=10
+            How many times to go through the rows, >= 1.
+        batch_size : int, default=32
+            Rows in a batch, >= 1; more than n means all.
+        validation : (x, y) or (x, y, sample_weight), default=None
             Rows to evaluate after each epoch.
-        sample_weight : array of shape (n,), optional
-            Weights of the rows, >= 0.
-        shuffle : bool
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, >= 0. None: 1 for all.
+        shuffle : bool, default=True
             Whether to draw a new order for each epoch.
-        metrics : iterable of str or callable, optional
-            What to measure of the validation rows besides the loss, see `evaluate`.
-        callbacks : iterable of Callback
+        metrics : iterable of str or callable, default=None
+            Metrics of the validation rows besides the loss, see `evaluate`.
+        callbacks : iterable of Callback, default=()
             Such as ``EarlyStopping(patience=5)``; called in the order given.
-        verbose : bool
+        verbose : bool, default=False
             Whether to print a line after each epoch.
-        rollback : bool, optional
-            Whether to keep a copy of the weights for the case that an epoch diverges: by default where it takes no more
-            than 64 MiB. Without, the weights are then as the last finite step left them.
+        rollback : bool, default=None
+            Whether to keep a copy of the weights for the case that an epoch diverges. None: where it takes no more than
+            64 MiB. Without, the weights are then as the last finite step left them.
 
         Returns
         -------
@@ -236,11 +262,15 @@ class Trainer:
 
         Raises
         ------
+        TypeError
+            If `callbacks` holds anything but callbacks, or `validation` is no tuple of two or three.
         ValueError
-            If a shape or a value is wrong, in the validation rows too; nothing has changed then.
+            If `epochs` or `batch_size` is below 1, if `x`, `y` or `sample_weight`, also of `validation`, is what `step`
+            refuses, or if `metrics` has one that does not go with the loss, or any without `validation`; nothing has
+            changed then.
         DivergedError
             If the loss or a weight is no longer finite. The network has the weights of the last finite epoch then (or
-            the best, by `EarlyStopping`; see `rollback`), and the optimiser's running means are forgotten.
+            the best, by `EarlyStopping`; see `rollback`), and the optimizer's running means are forgotten.
         KeyboardInterrupt
             By Ctrl-C: training stops after a whole step, callbacks are ended, and the network stays usable.
         """
@@ -251,7 +281,7 @@ class Trainer:
         rollback = keeps if rollback is None else flag("rollback", rollback)
         active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
         rows = ArrayRows(x, y, sample_weight)
-        held_out = None if validation is None else _validation(validation)
+        held_out = None if validation is None else validation_rows(validation)
         asked = None if metrics is None else check_metrics(metrics)
         return run_epochs(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
 
@@ -268,18 +298,18 @@ class Trainer:
         Parameters
         ----------
         x : array of shape (n, n_in)
-            The rows.
-        y : array
+            The rows, n >= 1.
+        y : array of shape (n,) or (n, n_out)
             Their targets, see `Trainer`.
-        sample_weight : array of shape (n,), optional
-            Weights of the rows, >= 0.
-        metrics : iterable of str or callable, optional
-            What to compute besides the loss. For classes "accuracy", "log_loss", "auc" (area under the ROC curve, mean
-            of one class against the rest), "f1" (of class 1 of two, else the mean over classes), for cross_entropy
-            "top5" and the like, and for binary_cross_entropy "subset_accuracy" (rows with all labels right); for mse,
-            mae, huber and quantile "r2", "rmse" and "mae". A function is called as ``function(y, outputs)``, without
-            weights, and named by its name; a loss of your own goes with functions alone. By default the accuracy, or
-            all three of numbers.
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, >= 0. None: 1 for all.
+        metrics : iterable of str or callable, default=None
+            Metrics besides the loss. For classes "accuracy", "log_loss", "auc" (area under the ROC curve, mean of one
+            class against the rest), "f1" (of class 1 of two, else the mean over classes), for cross_entropy "top5" and
+            the like, and for binary_cross_entropy "subset_accuracy" (rows with all labels right); for mse, mae, huber
+            and quantile "r2", "rmse" and "mae". A function is called as ``function(y, outputs)``, without weights, and
+            named by its name; a loss of your own goes with functions alone. None: the accuracy, or all three of
+            numbers.
 
         Returns
         -------
@@ -288,13 +318,54 @@ class Trainer:
 
         Raises
         ------
+        TypeError
+            If `metrics` has neither a name nor a function with a name.
         ValueError
-            If a shape or a value is wrong, or a metric does not go with the loss.
+            If `x`, `y` or `sample_weight` is what `step` refuses, or `metrics` has one that does not go with the loss.
         """
         return measure(self, ArrayRows(x, y, sample_weight), None if metrics is None else check_metrics(metrics))
 
+    def predict(self, x: ArrayLike) -> NDArray[Any]:
+        """Predict in the units of the targets, in inference mode, with `ema` by the averaged weights.
+
+        Parameters
+        ----------
+        x : array of shape (n, n_in)
+            The rows; n may be 0.
+
+        Returns
+        -------
+        array of shape (n, n_out)
+            Probabilities for "cross_entropy" (of all classes: a row sums to 1) and for "binary_cross_entropy" (of each
+            output to be 1), rates for "poisson", and the network's outputs for all other losses, a function of your own
+            too. In the network's dtype. `Network.predict` returns logits and logarithms of rates.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not (n, n_in), or has a number that is not finite or too large for the network's dtype.
+
+        Examples
+        --------
+        >>> import steepest as st
+        >>> network = st.Network(2, [st.Dense(3)], seed=0)
+        >>> trainer = st.Trainer(network, "cross_entropy", st.Adam(0.1))
+        >>> history = trainer.fit([[0, 0], [0, 1], [1, 0]], [0, 1, 2], epochs=100)
+        >>> trainer.predict([[0, 1]]).argmax(axis=1)
+        array([1])
+        """
+        outputs = (self.ema_network if self.ema else self.network).predict(x)
+        if self.loss == "cross_entropy":
+            return softmax(outputs)
+        if self.loss == "binary_cross_entropy":
+            return sigmoid(outputs)
+        if self.loss == "poisson":
+            with np.errstate(over="ignore"):  # a rate beyond the largest number is inf
+                return np.asarray(np.exp(outputs))
+        return outputs
+
     def apply(self, gradients: Mapping[str, ArrayLike]) -> None:
-        """Take one step of the optimiser by gradients of the caller's own loss.
+        """Take one step of the optimizer by gradients of the caller's own loss.
 
         Parameters
         ----------
@@ -305,22 +376,29 @@ class Trainer:
         Raises
         ------
         ValueError
-            If a name is missing or unknown, a shape is wrong or a number is not finite, or if layers take turns, whose
-            gradients are not known at once; nothing has changed then.
+            If `gradients` lacks a parameter, has an unknown name or a wrong shape or a number that is not finite, or if
+            `update_order` is by layer, whose gradients are not known at once; nothing has changed then.
 
         Examples
         --------
-        >>> y = net.forward(x)  # doctest: +SKIP
-        >>> net.backward(2 * (y - target) / y.size)  # doctest: +SKIP
-        >>> trainer.apply(net.gradients)  # doctest: +SKIP
+        >>> import numpy as np
+        >>> import steepest as st
+        >>> network = st.Network(2, [st.Dense(1)], seed=0)
+        >>> trainer = st.Trainer(network, "mse", st.SGD(0.1))
+        >>> x, target = np.eye(2), np.array([[1.0], [0.0]])
+        >>> y = network.forward(x)
+        >>> dx = network.backward(2 * (y - target) / y.size)
+        >>> trainer.apply(network.gradients)
+        >>> trainer.n_steps
+        1
         """
         if self.update_order != "together":
             raise ValueError(f"update_order is {self.update_order!r}: apply expects 'together'")
         self._core.apply(dict(gradients))
 
     @property
-    def averaged(self) -> Network:
-        """A copy of the network with the average of its parameters that `ema` asks for; running statistics as they are.
+    def ema_network(self) -> Network:
+        """A copy of the network with the average of its parameters that `ema` keeps; running statistics as they are.
 
         Before the first step, and without `ema`, a copy of the network as it is.
         """
@@ -329,8 +407,13 @@ class Trainer:
         return network
 
     @property
+    def averaged(self) -> Network:
+        """Old name of `ema_network`, of version 0.1."""
+        return self.ema_network
+
+    @property
     def learning_rate(self) -> float:
-        """Learning rate of the next step. Setting it replaces a schedule for good."""
+        """Learning rate of the next step, >= 0. Setting it replaces a schedule for good."""
         return self._rate(self.n_steps)
 
     @learning_rate.setter
@@ -339,17 +422,24 @@ class Trainer:
 
     @property
     def rates(self) -> dict[str, float]:
-        """What `layer_rates` makes of each layer's learning rate; "equal_effect": 1 until the first step."""
+        """The factor of each layer's learning rate by `layer_rates`; for "equal_effect" 1 until the first step."""
         found = self._core.layer_rates
         return {name: found[name] for name in self.network._trained_layers()}
 
     @property
-    def turns(self) -> list[tuple[str, float, float]]:
-        """Layer, cost before and cost after of each turn, in order: of the last step, or means over the last epoch.
+    def layer_costs(self) -> list[tuple[str, float, float]]:
+        """The layer, and the cost before and after its update, for each layer in the order in which they moved.
 
-        Empty where all layers move together.
+        Those of the last step or, after a fit, means over the rows of its last epoch. Empty where all layers move
+        together.
         """
-        return self._core.layer_costs()
+        n_steps, costs = self._epoch_costs
+        return list(costs) if n_steps == self.n_steps else self._core.layer_costs()
+
+    @property
+    def turns(self) -> list[tuple[str, float, float]]:
+        """Old name of `layer_costs`, of version 0.1."""
+        return self.layer_costs
 
     @property
     def n_steps(self) -> int:
@@ -357,7 +447,7 @@ class Trainer:
         return self._core.n_steps
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write network, optimiser, schedule and counters to one safetensors file.
+        """Write network, optimizer, schedule and counters to one safetensors file.
 
         `resume` goes on from it bit for bit, and `steepest.load` reads the network alone. The state of callbacks is
         not in it.
@@ -371,11 +461,11 @@ class Trainer:
         ------
         ValueError
             If the learning rate or the loss is a function of the user's own, which no file can hold.
+        OSError
+            If the file cannot be written.
         """
-        self._refuse_to_save()
-        metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
-        state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._state().items()}
-        write_model(path, self.network._tensors() | state, metadata)
+        self._check_saveable()
+        write_checkpoint(path, self.network, self._options(), self._optimizer_now(), self._state())
 
     @classmethod
     def resume(cls: type[T], path: str | os.PathLike[str]) -> T:
@@ -395,38 +485,28 @@ class Trainer:
         ------
         ValueError
             If the file is damaged, or holds no trainer.
+        OSError
+            If the file cannot be read.
         """
-        tensors, metadata = read_model(path)
-        network = from_file(path, tensors, metadata)
-        options = metadata.get("trainer")
-        if not isinstance(options, dict):
-            raise ValueError(f"{path}: a model without a trainer: expected a file of Trainer.save; load reads this one")
-        start = len(TRAINER_PREFIX)
-        state = {name[start:]: array for name, array in tensors.items() if name.startswith(TRAINER_PREFIX)}
-        try:
-            return cls._from_parts(network, options | {"optimizer": optimizer_from_json(options["optimizer"])}, state)
-        except KeyError as error:
-            raise ValueError(f"{path}: no {error} in the metadata") from error
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from error
+        return read_checkpoint(path, cls._from_parts)
 
-    def _refuse_to_save(self) -> None:
+    def _check_saveable(self) -> None:
         """Raise ValueError for what no file can hold."""
-        self._optimizer().to_dict()
-        if self._own_loss:
-            raise ValueError(f"cannot save the loss {self._own_loss.name}: only losses with a name can be saved")
+        self._optimizer_now().to_dict()
+        if self._custom_loss:
+            raise ValueError(f"cannot save the loss {self._custom_loss.name}: only losses with a name can be saved")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by network, settings and state."""
-        options = self._options() | {"optimizer": self._optimizer()}
+        options = self._options() | {"optimizer": self._optimizer_now()}
         return type(self)._from_parts, (self.network, options, self._state())
 
     def __repr__(self) -> str:
         """Return the call that makes this trainer."""
         special = {"quantile": f", quantile={self.quantile}", "huber": f", delta={self.delta}"}.get(str(self.loss), "")
         special += self._unusual(accumulate=1, ema=None, mixup=0)
-        walk = self._unusual(update_order="together", layer_rates=None)
-        rest = f"{self.optimizer}{special}, seed={self.seed}{walk}"
+        by_layer = self._unusual(update_order="together", layer_rates=None)
+        rest = f"{self.optimizer}{special}, seed={self.seed}{by_layer}"
         return f"{type(self).__name__}({self.network!r}, {self.loss!r}, {rest})"
 
     def _unusual(self, **defaults: Any) -> str:
@@ -436,24 +516,17 @@ class Trainer:
     @classmethod
     def _from_parts(cls: type[T], network: Network, options: dict[str, Any], state: dict[str, NDArray[Any]]) -> T:
         trainer = cls(network, **options)
-        trainer._core.restore(state)
-        if trainer._core.equalizes_rates and "layer_rates" in state:
-            layers = network._trained_layers()
-            measured = zip(layers, state["layer_rates"].tolist(), strict=True)
-            trainer._core.layer_rates = known_rates(check_layer_rates(dict(measured), layers), layers)
-            trainer._core.equalizes_rates = False
+        restore_core(trainer._core, network._trained_layers(), state)
         return trainer
 
     def _options(self) -> dict[str, Any]:
-        names = ("loss", "quantile", "delta", "seed", "accumulate", "ema", "mixup", "update_order", "layer_rates")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in OPTIONS}
 
     def _state(self) -> dict[str, NDArray[Any]]:
-        measured = self.layer_rates == "equal_effect" and not self._core.equalizes_rates
-        return self._core.state() | ({"layer_rates": np.array(list(self.rates.values()))} if measured else {})
+        return core_state(self._core, self.network._trained_layers(), self.layer_rates)
 
-    def _optimizer(self) -> Optimizer:
-        """Return the optimiser with the learning rate or schedule of the moment."""
+    def _optimizer_now(self) -> Optimizer:
+        """Return the optimizer with the learning rate or schedule of the moment."""
         return replace(self.optimizer, lr=self._lr)
 
     def _use(self, rate: LearningRate) -> None:
@@ -465,21 +538,14 @@ class Trainer:
             self._core.schedule = None
             self._core.learning_rate = self._lr
 
-    def _judged_state(self) -> NDArray[Any]:
+    def _evaluated_state(self) -> NDArray[Any]:
         """Return the parameters and running statistics that `evaluate` goes by."""
-        return (self.averaged if self.ema else self.network)._core.state()
+        return (self.ema_network if self.ema else self.network)._core.state()
 
-    def _put_back(self, state: NDArray[Any]) -> None:
+    def _restore_state(self, state: NDArray[Any]) -> None:
         """Give the network an older state; the average begins anew there."""
         self.network._core.restore(state)
         self._core.forget_average()
 
     def _rate(self, step: int) -> float:
         return float(self._lr(step)) if callable(self._lr) else self._lr
-
-
-def _validation(parts: Sequence[ArrayLike]) -> ArrayRows:
-    if not isinstance(parts, (tuple, list)) or len(parts) not in (2, 3):
-        raise TypeError(f"validation is a {type(parts).__name__}: expected (x, y) or (x, y, sample_weight)")
-    x, y, *weight = parts
-    return ArrayRows(x, y, weight[0] if weight else None, "validation ")
