@@ -183,7 +183,7 @@ def test_old_names_of_ours_can_be_called() -> None:
         {"update_order": "output_to_input", "layer_rates": "equal_effect"},
         {"loss": squared},
     ],
-    ids=str,
+    ids=lambda options: ", ".join(options) or "plain",
 )
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["even", "weighted"])
 @pytest.mark.parametrize("shuffle", [True, False])
