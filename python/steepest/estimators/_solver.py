@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._blocks import blocks
 from ..calibration import divide_logits, temperature
@@ -20,6 +19,7 @@ from ..training import Trainer
 from ..training._loop import run_epochs
 from ._errors import warn_caller
 from ._input import Rows
+from ._jobs import run_together
 from ._lbfgs import minimize
 from ._optimizer import gradient_factor, make_optimizer, sklearn_penalty
 from ._plan import FitPlan
@@ -136,38 +136,31 @@ class Solver:
             for trainer in trainers
         ]
 
-        interrupts: list[KeyboardInterrupt] = []
-
-        def run(trainer: Trainer, part: Part, rule: list[Callback]) -> History:
-            if interrupts:
-                return History()
-            callbacks = [*rule, *settings.callbacks, *([PrintEpochs()] if settings.verbose else [])]
-            held = None if part.held_out is None else self._source(part.held_out)
-            metrics = None if held is None else watch.metrics
-            rows = self._source(part.training())
-            try:
+        def training(trainer: Trainer, part: Part, rule: list[Callback]) -> Callable[[Sequence[Callback]], History]:
+            def run(more: Sequence[Callback]) -> History:
+                callbacks = [*rule, *settings.callbacks, *([PrintEpochs()] if settings.verbose else []), *more]
+                held = None if part.held_out is None else self._source(part.held_out)
+                metrics = None if held is None else watch.metrics
+                rows = self._source(part.training())
                 return run_epochs(trainer, rows, held, metrics, callbacks, epochs, batch, settings.shuffle)
-            except KeyboardInterrupt as stop:
-                interrupts.append(stop)
-                return trainer.history
+
+            return run
 
         # The user's callbacks are called for one network after the other.
-        jobs = Parallel(n_jobs=1 if settings.callbacks else settings.n_jobs, require="sharedmem")
-        histories: list[History] = jobs(delayed(run)(*each) for each in zip(trainers, parts, rules, strict=True))
-        if interrupts:  # go on with what has had an epoch at least
-            done = [i for i, history in enumerate(histories) if history.n_epochs]
+        works = [training(*each) for each in zip(trainers, parts, rules, strict=True)]
+        _, interrupt = run_together(works, 1 if settings.callbacks else settings.n_jobs)
+        if interrupt is not None:  # go on with what has had an epoch at least
+            done = [i for i, trainer in enumerate(trainers) if trainer.history.n_epochs]
             if not done:
-                raise interrupts[0]
-            trainers, histories = [trainers[i] for i in done], [histories[i] for i in done]
-            parts, rules = [parts[i] for i in done], [rules[i] for i in done]
-        result = self._result(trainers, histories, parts[0], rules[0], watch, optimizer, n)
+                raise interrupt
+            trainers, parts, rules = [trainers[i] for i in done], [parts[i] for i in done], [rules[i] for i in done]
+        result = self._result(trainers, parts[0], rules[0], watch, optimizer, n)
         result = self._calibrated(result, parts) if plan.calibrates else result
-        return replace(result, interrupt=interrupts[0] if interrupts else None)
+        return replace(result, interrupt=interrupt)
 
     def _result(
         self,
         trainers: list[Trainer],
-        histories: list[History],
         part: Part,
         rules: list[Callback],
         watch: Watch,
@@ -175,7 +168,8 @@ class Solver:
         n: int,
     ) -> FitResult:
         """Return what the trainers have come to."""
-        plan, before, history = self.plan, self.before, histories[0]
+        plan, before, histories = self.plan, self.before, [trainer.history for trainer in trainers]
+        history = histories[0]
         legacy, epochs = plan.settings.like_sklearn, plan.epochs_and_batch(n)[0]
         rule = next((rule for rule in rules if isinstance(rule, StopLikeSklearn)), None)
         if legacy and history.n_epochs == epochs and not (rule and rule.converged):
@@ -209,10 +203,17 @@ class Solver:
         batch = plan.epochs_and_batch(n)[1]
         to_sklearn = loss_like_sklearn(plan.settings, self.task, batch, trainers[0].network)
         source, callbacks = self._source(rows), [PrintEpochs()] if plan.settings.verbose else []
-        histories = [
-            run_epochs(trainer, source, None, None, [*callbacks], 1, batch, plan.settings.shuffle)
-            for trainer in trainers
-        ]
+        moments = [(trainer.network._core.state(), trainer._core.state()) for trainer in trainers]
+        try:
+            histories = [
+                run_epochs(trainer, source, None, None, [*callbacks], 1, batch, plan.settings.shuffle)
+                for trainer in trainers
+            ]
+        except BaseException:  # as if the call had not been made
+            for trainer, (weights, state) in zip(trainers, moments, strict=True):
+                trainer.network._core.restore(weights)
+                trainer._core.restore(state)
+            raise
         loss = float(histories[0]["loss"][0])
         if plan.settings.like_sklearn:
             loss = to_sklearn(loss, trainers[0].network)
@@ -264,6 +265,8 @@ class Solver:
         """Return a trainer of each network, which goes on from the last one's running means, counters and seed."""
         options: Mapping[str, Any] = self._options()
         last_ones = self.before.trainers if going_on else None
+        if self.plan.goes_on and not self.plan.online:  # the fitted estimator predicts on, and stays if this one fails
+            networks = [network.copy() for network in networks]
         if last_ones is None:
             return [
                 Trainer(network, optimizer=optimizer, **options, seed=self.plan.seed + i)
@@ -271,7 +274,8 @@ class Solver:
             ]
         trainers = []
         for last in last_ones:
-            trainer = Trainer(last.network, optimizer=optimizer, **options, seed=last.seed)
+            network = last.network if self.plan.online else last.network.copy()
+            trainer = Trainer(network, optimizer=optimizer, **options, seed=last.seed)
             state = last._core.state()
             if type(last.optimizer) is type(optimizer) and state.keys() == trainer._core.state().keys():
                 trainer._core.restore(state)

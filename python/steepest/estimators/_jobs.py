@@ -1,0 +1,88 @@
+"""Several trainings at once, in threads that all end when one fails or the user interrupts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from joblib import effective_n_jobs
+
+from ..callbacks import Callback, FitState
+from ..history import History
+
+
+class Stopped(Exception):
+    """Another training has failed or was interrupted."""
+
+
+class StopWith(Callback):
+    """End a fit when an event is set, looked at between steps."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def on_progress(self, fit: FitState) -> None:
+        """Look at the event, every 50 ms or so."""
+        if self.event.is_set():
+            raise Stopped
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Look at the event."""
+        self.on_progress(fit)
+
+
+def run_together(
+    works: Sequence[Callable[[Sequence[Callback]], History]], n_jobs: int | None
+) -> tuple[list[History | None], KeyboardInterrupt | None]:
+    """Run trainings, and return when none of them runs any more.
+
+    Parameters
+    ----------
+    works : sequence of callable
+        Each is called with callbacks that it must pass to its fit.
+    n_jobs : int or None
+        How many at once, as joblib counts.
+
+    Returns
+    -------
+    histories : list of History or None
+        What each work returned; None where it was ended before.
+    interrupt : KeyboardInterrupt or None
+        What ended them.
+
+    Raises
+    ------
+    Exception
+        What the first work that failed raised.
+    """
+    histories: list[History | None] = [None] * len(works)
+    if min(effective_n_jobs(n_jobs), len(works)) == 1:
+        for i, work in enumerate(works):
+            try:
+                histories[i] = work([])
+            except KeyboardInterrupt as stop:
+                return histories, stop
+        return histories, None
+
+    stopping, interrupt = threading.Event(), None
+
+    def run(i: int) -> None:
+        try:
+            if not stopping.is_set():
+                histories[i] = works[i]([StopWith(stopping)])
+        except Stopped:
+            pass
+
+    with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:  # which waits for its threads, whatever happens
+        try:
+            futures = [pool.submit(run, i) for i in range(len(works))]
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt as stop:  # Ctrl-C reaches the main thread, which waits here
+            interrupt = stop
+        finally:
+            stopping.set()
+    if interrupt is None:
+        for future in futures:
+            future.result()
+    return histories, interrupt
