@@ -259,3 +259,12 @@ def test_divergence_forgets_average_and_gradients() -> None:
         trainer.fit(X, Y, epochs=20, batch_size=5)
     assert_same(trainer.ema_network, trainer.network, 0)
     assert trainer._core.state()["group.batches"] == 0
+
+
+def test_old_names_of_version_0_1() -> None:
+    trainer = make_trainer(ema=0.9)
+    trainer.step(X, Y)
+    assert_same(trainer.averaged, trainer.ema_network, 0)
+    layerwise = make_trainer(update_order="output_to_input")
+    layerwise.step(X, Y)
+    assert len(layerwise.turns) == 2 and layerwise.turns == layerwise.layer_costs
