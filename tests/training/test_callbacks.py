@@ -527,7 +527,7 @@ def test_first_of_two_early_stoppings_decides() -> None:
 
 
 class Bar:
-    """What `Progress` uses of tqdm."""
+    """The part of tqdm that `Progress` uses."""
 
     made: list[Bar]
 

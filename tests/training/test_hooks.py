@@ -155,6 +155,23 @@ def test_old_names_of_a_subclass_of_ours_reach_the_base() -> None:
     assert stopping.begun == 1
 
 
+def test_names_may_be_mixed_in_a_hierarchy() -> None:
+    calls: list[str] = []
+
+    class Older(st.EarlyStopping):
+        def on_fit_begin(self, fit: FitState) -> None:
+            calls.append("old")
+            super().on_fit_begin(fit)
+
+    class Newer(Older):
+        def on_train_begin(self, fit: FitState) -> None:
+            calls.append("new")
+            super().on_fit_begin(fit)
+
+    assert make_trainer().fit(X, Y, epochs=9, callbacks=[Newer(patience=1, min_delta=1e9)]).n_epochs == 2
+    assert calls == ["new", "old"]
+
+
 def test_old_names_of_ours_can_be_called() -> None:
     class Wrapper(st.Callback):
         inner = st.EarlyStopping(patience=1, min_delta=1e9)

@@ -1,4 +1,4 @@
-"""Ways to walk: each against its definition in NumPy, step by step; what they report, keep and refuse."""
+"""Update orders and rates by layer: each against its definition in NumPy, step by step; reports, files and refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers import assert_within, normal, reference_of, relative_error, state_o
 from steepest.layers import Layer
 from steepest.training._layerwise import RULES, UPDATE_ORDERS
 
-ORDERS = UPDATE_ORDERS[1:]  # in which layers take turns
+ORDERS = UPDATE_ORDERS[1:]  # in which layers are updated one by one
 STEPS, SEED, N_IN = 50, 5, 6
 BATCHES = (16, 16, 5, 1, 16)  # rows of one minibatch and the next, over and over
 
@@ -46,7 +46,7 @@ def reference(net: st.Network, optimizer: Any) -> tuple[ref.ReferenceNetwork, re
 
 
 def follow(layers: Sequence[Layer], optimizer: Any, loss: str = "mse", rates: Any = None, **options: Any) -> None:
-    """Fifty steps of both side by side: the costs of all turns, and the numbers that they end with."""
+    """Fifty steps of both side by side: the costs of all updates, and the numbers that they end with."""
     order = options.get("update_order", "together")
     trainer = st.Trainer(network(layers), loss, optimizer, seed=SEED, layer_rates=rates, **options)
     net, mover = reference(trainer.network, optimizer)
@@ -215,7 +215,7 @@ def test_threads_added_after_the_first_step() -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_history_has_the_costs_of_every_turn(order: str) -> None:
+def test_history_has_the_costs_of_every_update(order: str) -> None:
     x, y, weight = normal(1, (40, N_IN)), normal(2, (40, 3)), np.linspace(0.5, 2, 40)
     trainer = st.Trainer(network(SMALL), "mse", st.SGD(0.05), update_order=order)
     single = copy.deepcopy(trainer)
@@ -236,14 +236,14 @@ def test_history_has_the_costs_of_every_turn(order: str) -> None:
     assert [layer for layer, _, _ in trainer.layer_costs] == names
 
 
-def test_together_has_no_turns() -> None:
+def test_together_has_no_layer_costs() -> None:
     trainer = st.Trainer(network(SMALL), "mse")
     assert "cost_before_0" not in trainer.fit(*batch(0), epochs=1)
     assert trainer.layer_costs == []
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_one_layer_has_one_turn(order: str) -> None:
+def test_one_layer_has_one_update(order: str) -> None:
     one, plain = (
         st.Trainer(network([st.Dense(3)]), "mse", st.Adam(0.01), update_order=way) for way in (order, "together")
     )
@@ -253,7 +253,7 @@ def test_one_layer_has_one_turn(order: str) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_frozen_layers_take_no_turn(order: str) -> None:
+def test_frozen_layers_are_left_out(order: str) -> None:
     trainer = st.Trainer(network(SMALL), "mse", st.SGD(0.1), update_order=order)
     trainer.network.freeze("1")
     before = trainer.network.parameters["1.weight"]
@@ -265,7 +265,7 @@ def test_frozen_layers_take_no_turn(order: str) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_cost_that_is_not_finite_after_a_turn(order: str) -> None:
+def test_a_cost_that_is_not_finite_after_an_update(order: str) -> None:
     x, y = batch(0)
     trainer = st.Trainer(network(SMALL), "mse", st.SGD(1e200), update_order=order)
     with pytest.raises(st.DivergedError, match="the loss is (inf|nan) in epoch 0, step 0"):
@@ -298,7 +298,7 @@ def test_rates_multiply_with_the_multipliers_of_the_network() -> None:
     assert all(np.array_equal(values, one.parameters[name]) for name, values in both.parameters.items())
 
 
-def test_turns_of_equal_effect_move_the_output_equally() -> None:
+def test_updates_of_equal_effect_move_the_output_equally() -> None:
     """The vanishing gradients of sigmoids, undone; a rate so small that the first order is all."""
     layers = [st.Dense(16, "sigmoid"), st.Dense(16, "sigmoid"), st.Dense(16, "sigmoid"), st.Dense(3)]
     x, y = normal(1, (64, N_IN)), normal(2, (64, 3))

@@ -1,4 +1,4 @@
-"""What a trainer does besides plain steps: accumulation, averages of weights, mixup; each by its definition."""
+"""Accumulation of gradients, averages of weights and mixup: each by its definition."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_each_batch_of_a_group_has_its_own_dropout() -> None:
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["even", "weighted"])
 @pytest.mark.parametrize("options", [{}, {"accumulate": 3}, {"optimizer": st.Adam(clip_norm=0.1)}], ids=str)
 def test_the_mean_gradient_of_some_batches(options: dict[str, Any], weight: Any) -> None:
-    """What L-BFGS goes by: of no step, with neither decay nor clipping."""
+    """The loss and gradient for L-BFGS: of no step, with neither decay nor clipping."""
     trainer, network = make_trainer(**options), make_trainer().network
     before = state_of(trainer)
     for _ in range(2):
@@ -259,3 +259,12 @@ def test_divergence_forgets_average_and_gradients() -> None:
         trainer.fit(X, Y, epochs=20, batch_size=5)
     assert_same(trainer.ema_network, trainer.network, 0)
     assert trainer._core.state()["group.batches"] == 0
+
+
+def test_old_names_of_version_0_1() -> None:
+    trainer = make_trainer(ema=0.9)
+    trainer.step(X, Y)
+    assert_same(trainer.averaged, trainer.ema_network, 0)
+    layerwise = make_trainer(update_order="output_to_input")
+    layerwise.step(X, Y)
+    assert len(layerwise.turns) == 2 and layerwise.turns == layerwise.layer_costs

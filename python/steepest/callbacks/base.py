@@ -178,7 +178,7 @@ class Callback:
         """Act after a batch, with its loss in ``fit.batch_loss`` and the rows of the epoch so far in ``fit.rows_done``.
 
         With `accumulate`, the optimizer steps after several batches. A fit in which a callback overrides this method
-        runs batch by batch from Python, which small networks take many times as long for; the weights come out the same
+        runs batch by batch from Python, which takes a small network many times as long; the weights come out the same
         to the bit, the epoch's loss to rounding.
         """
 
@@ -193,15 +193,24 @@ class Callback:
 
     def on_fit_begin(self, fit: FitState) -> None:
         """Call `on_train_begin`, whose old name this is."""
-        self.on_train_begin(fit)
+        self._call_by_new_name("on_train_begin", fit)
 
     def on_fit_end(self, fit: FitState) -> None:
         """Call `on_train_end`, whose old name this is."""
-        self.on_train_end(fit)
+        self._call_by_new_name("on_train_end", fit)
 
     def wake(self, fit: FitState) -> None:
         """Call `on_progress`, whose old name this is."""
-        self.on_progress(fit)
+        self._call_by_new_name("on_progress", fit)
+
+    def _call_by_new_name(self, name: str, fit: FitState) -> None:
+        """Go on from a hook's old name to its new one, in the classes above those that define the old one.
+
+        So ``super().on_fit_begin(fit)`` goes up whatever the names in a hierarchy, and never in a circle.
+        """
+        kinds = type(self).__mro__
+        by_old_name = [kind for kind in kinds[: kinds.index(Callback)] if OLD_NAMES[name] in vars(kind)]
+        getattr(super(by_old_name[-1], self) if by_old_name else self, name)(fit)
 
     def _hook(self, name: str) -> Hook | None:
         """Return the method to call as the hook of this (new) name; None where no class overrides it."""

@@ -23,6 +23,9 @@ from ._rows import OnBatch, OnProgress, RowSource
 LARGEST_COPY = 64 * 2**20  # bytes of weights that an epoch keeps, to go back to if it diverges, unless told otherwise
 
 
+_WITHIN = ("epoch_begin", "batch_end", "progress", "epoch_end")  # hooks that are looked up once for all epochs
+
+
 class LoopTrainer(TrainerView, Protocol):
     """A trainer as the loop sees it: what callbacks see, with the core and the schedule behind it."""
 
@@ -86,15 +89,17 @@ def run_epochs(
     fit.data, fit.validation = rows.shown(), held_out.shown() if held_out else None
     with ExitStack() as endings:
         for callback in active:
-            _call([callback], "on_train_begin", fit)
-            endings.callback(_call, [callback], "on_train_end", fit)
+            _call(_hooks([callback], "on_train_begin"), fit)
+            endings.callback(_call, _hooks([callback], "on_train_end"), fit)
+        begin, batch_end, progress, end = (_hooks(active, f"on_{name}") for name in _WITHIN)
         trainer.history = history
         trainer._use(rate)
         for epoch in range(epochs):
             fit.epoch, fit.rows_done, fit.running_loss = epoch, 0, math.nan
-            _call(active, "on_epoch_begin", fit)
+            _call(begin, fit)
             start = time.perf_counter()
-            loss = _run_epoch(trainer, rows, fit, active, shuffle, rollback)
+            on_progress, on_batch = _on_progress(fit, progress), _on_batch(trainer, fit, batch_end)
+            loss = _run_epoch(trainer, rows, batch_size, shuffle, on_progress, on_batch, rollback)
             fit.metrics = {"loss": loss, "learning_rate": trainer._rate(trainer.n_steps - 1), "seconds": 0.0}
             fit.metrics |= cost_metrics(trainer.layer_costs)
             if held_out:
@@ -104,17 +109,21 @@ def run_epochs(
             history.append(fit.metrics)
             if isinstance(trainer._lr, Schedule):
                 trainer._use(trainer._lr.observe(fit.metrics))
-            _call(active, "on_epoch_end", fit)
+            fit.rows_done = n_rows
+            _call(end, fit)
             if fit.stopped:
                 break
     return history
 
 
-def _call(callbacks: Iterable[Callback], name: str, fit: FitState) -> None:
-    """Call the hook of this name of each callback that has it."""
-    for callback in callbacks:
-        if (hook := callback._hook(name)) is not None:
-            hook(fit)
+def _hooks(callbacks: Iterable[Callback], name: str) -> list[Hook]:
+    """Return the hooks of this name of the callbacks that have it."""
+    return [hook for callback in callbacks if (hook := callback._hook(name)) is not None]
+
+
+def _call(hooks: list[Hook], fit: FitState) -> None:
+    for hook in hooks:
+        hook(fit)
 
 
 def _names(trainer: LoopTrainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
@@ -156,15 +165,19 @@ def measure(trainer: LoopTrainer, rows: RowSource, asked: Sequence[Metric] | Non
 
 
 def _run_epoch(
-    trainer: LoopTrainer, rows: RowSource, fit: FitState, active: list[Callback], shuffle: bool, rollback: bool
+    trainer: LoopTrainer,
+    rows: RowSource,
+    batch_size: int,
+    shuffle: bool,
+    on_progress: OnProgress | None,
+    on_batch: OnBatch | None,
+    rollback: bool,
 ) -> float:
     """Run one epoch and return its loss; if it diverges, take the network back to where the epoch began."""
     network = trainer.network._core
     before = network.state() if rollback else None
     try:
-        loss = rows.run_epoch(
-            trainer._core, fit.batch_size, shuffle, _on_progress(fit, active), _on_batch(trainer, fit, active)
-        )
+        loss = rows.run_epoch(trainer._core, batch_size, shuffle, on_progress, on_batch)
         # The last step's loss was taken before its update, so the update itself is still to be judged.
         if not network.is_finite():
             raise _diverged(trainer)
@@ -190,25 +203,22 @@ def _diverged(trainer: LoopTrainer) -> DivergedError:
     return error
 
 
-def _hooks(callbacks: Iterable[Callback], name: str) -> list[Hook]:
-    return [hook for callback in callbacks if (hook := callback._hook(name)) is not None]
-
-
-def _on_progress(fit: FitState, callbacks: list[Callback]) -> OnProgress | None:
-    """Return the function that the core calls during an epoch; None if no callback has the hook."""
-    hooks = _hooks(callbacks, "on_progress")
+def _on_progress(fit: FitState, hooks: list[Hook]) -> OnProgress | None:
+    """Return the function that the core calls during an epoch; None if there are no hooks."""
+    if not hooks:
+        return None
 
     def on_progress(rows_done: int, running_loss: float) -> None:
         fit.rows_done, fit.running_loss = rows_done, running_loss
-        for hook in hooks:
-            hook(fit)
+        _call(hooks, fit)
 
-    return on_progress if hooks else None
+    return on_progress
 
 
-def _on_batch(trainer: LoopTrainer, fit: FitState, callbacks: list[Callback]) -> OnBatch | None:
-    """Return the function to call after each batch of an epoch; None if no callback has the hook."""
-    hooks = _hooks(callbacks, "on_batch_end")
+def _on_batch(trainer: LoopTrainer, fit: FitState, hooks: list[Hook]) -> OnBatch | None:
+    """Return the function to call after each batch of an epoch; None if there are no hooks."""
+    if not hooks:
+        return None
     sums: dict[str, Any] = {}  # of each layer's costs, before and after: the core has those of the last step alone
     weight_sum = 0.0
 
@@ -221,7 +231,6 @@ def _on_batch(trainer: LoopTrainer, fit: FitState, callbacks: list[Callback]) ->
             means = [(layer, *(cost / weight_sum).tolist()) for layer, cost in sums.items()]
             trainer._epoch_costs = trainer.n_steps, means
         fit.rows_done, fit.running_loss, fit.batch_loss = rows_done, running_loss, batch_loss
-        for hook in hooks:
-            hook(fit)
+        _call(hooks, fit)
 
-    return on_batch if hooks else None
+    return on_batch
