@@ -91,7 +91,7 @@ class Network:
         bind(self, self._core, Network, "predict", "forward", "backward")
 
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute the outputs in inference mode: no dropout, running statistics in batch normalisation.
+        """Compute the outputs in inference mode: no dropout, running statistics in batch normalization.
 
         Many threads may call this at once.
 
@@ -158,12 +158,12 @@ class Network:
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """What the network has learnt, by name, in the order of the layers: read-only copies."""
+        """What the network has learned, by name, in the order of the layers: read-only copies."""
         return self._core.parameters()
 
     @property
     def buffers(self) -> dict[str, NDArray[Any]]:
-        """The running statistics of batch normalisation, by name: read-only copies."""
+        """The running statistics of batch normalization, by name: read-only copies."""
         return self._core.buffers()
 
     @property
@@ -225,7 +225,7 @@ class Network:
         Parameters
         ----------
         multipliers : mapping of str to float
-            By a layer's name, such as ``{"0": 0.1}``: >= 0, where 0 freezes the layer; its weights, its optimiser
+            By a layer's name, such as ``{"0": 0.1}``: >= 0, where 0 freezes the layer; its weights, its optimizer
             state and its share in clipping by norm are left out then. Layers not named stay as they were.
 
         Raises
@@ -247,7 +247,7 @@ class Network:
     def freeze(self, *names: str) -> None:
         """Keep the parameters of these layers as they are while others train; the same as multipliers of 0.
 
-        Batch normalisation goes on to gather its running statistics.
+        Batch normalization goes on to gather its running statistics.
 
         Parameters
         ----------

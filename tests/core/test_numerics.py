@@ -69,7 +69,7 @@ def test_dropout_keeps_its_share_and_scales_it(p: float, isa: str, dtype: str) -
     for axis, count in ((None, rows * columns), (0, rows), (1, columns)):
         shares = np.asarray(kept.mean(axis=axis))
         assert np.abs(shares - (1 - p)).max() <= 5 * deviation / math.sqrt(count)
-    # neighbours, and one step and the next, are independent: both kept as often as (1 - p)^2
+    # neighbors, and one step and the next, are independent: both kept as often as (1 - p)^2
     again = net.forward(x) != 0
     deviation = math.sqrt((1 - p) ** 2 * (1 - (1 - p) ** 2))
     for both in (kept[:, 1::2] & kept[:, :-1:2], kept[1::2] & kept[::2], kept & again):

@@ -71,7 +71,7 @@ class Case:
 
 
 def twin_of(optimizer: Optimizer) -> ref.Optimizer:
-    """The reference's optimiser with the same settings; its rate is set at each step."""
+    """The reference's optimizer with the same settings; its rate is set at each step."""
     shared: dict[str, Any] = {name: getattr(optimizer, name) or 0.0 for name in ("clip_value", "clip_norm")}
     shared["weight_decay"] = optimizer.weight_decay
     if isinstance(optimizer, st.SGD):
@@ -142,7 +142,7 @@ OPTIMIZERS: list[Optimizer] = [
 
 @pytest.mark.parametrize("layers", [SMALL, WHOLE], ids=["small", "whole"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-def test_every_optimiser(optimizer: Optimizer, layers: tuple[Layer, ...], dtype: str) -> None:
+def test_every_optimizer(optimizer: Optimizer, layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "mse", optimizer), dtype)
 
 

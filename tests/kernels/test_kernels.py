@@ -234,7 +234,7 @@ def test_weight_gradient_touches_its_inputs_and_panels_only(k: KernelTable) -> N
         check_weight_gradient(k, shape, inputs, panels)
 
 
-# --- Optimisers ---
+# --- Optimizers ---
 
 OPTIMIZERS: dict[str, Callable[[], ref.Optimizer]] = {
     "sgd": lambda: ref.SGD(0.1),
@@ -261,7 +261,7 @@ def slot_kinds(optimizer: ref.Optimizer) -> list[str]:
 
 
 def update_struct(k: KernelTable, optimizer: ref.Optimizer, decays: bool, scale: float = 1.0) -> Any:
-    """What the core would hand to the kernel for the optimiser's next step."""
+    """What the core would hand to the kernel for the optimizer's next step."""
     t = optimizer.t + 1
     adam = isinstance(optimizer, ref.Adam)
     decay = optimizer.weight_decay * decays
@@ -319,7 +319,7 @@ def check_fused_update(
     inputs: tuple[int, int] | None = None,
     panels: tuple[int, int] | None = None,
 ) -> None:
-    """Gradient and update at once, at an optimiser's third step."""
+    """Gradient and update at once, at an optimizer's third step."""
     batch, n_in, n_out = shape
     draw, optimizer = numbers(k, shape), OPTIMIZERS[name]()
     optimizer.t = 2
@@ -638,7 +638,7 @@ def test_dropout(k: KernelTable, p: float) -> None:
                 out.check(r, q)
 
 
-# --- Normalisation ---
+# --- Normalization ---
 
 
 def norm_data(k: KernelTable, rows: int, n: int) -> tuple[Array, Array, Array, Array]:

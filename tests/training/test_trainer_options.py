@@ -60,7 +60,7 @@ def test_an_epoch_ends_with_a_step() -> None:
     assert stepped.n_steps == 1  # single steps wait for the next
 
 
-def test_a_schedule_goes_by_the_optimisers_steps() -> None:
+def test_a_schedule_goes_by_the_optimizers_steps() -> None:
     rates: list[int] = []
     trainer = make_trainer(st.SGD(lambda step: rates.append(step) or 0.1), accumulate=2)
     trainer.fit(X, Y, epochs=2, batch_size=8)

@@ -1,4 +1,4 @@
-"""Optimisers, steps, fits, callbacks and checkpoints as a user meets them."""
+"""Optimizers, steps, fits, callbacks and checkpoints as a user meets them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_trainer(
     return st.Trainer(network, loss, st.SGD(0.05, momentum=0.9) if optimizer is None else optimizer, seed=seed)
 
 
-# --- Optimisers ---
+# --- Optimizers ---
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def make_trainer(
         (lambda: st.RMSprop(momentum=-1), ValueError, "momentum is -1"),
     ],
 )
-def test_optimisers_check_their_arguments(make: Any, error: type[Exception], message: str) -> None:
+def test_optimizers_check_their_arguments(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, st.SGD(st.schedules.cosine(0.1, warmup=3)), st.Adam()], ids=str)
-def test_optimiser_survives_repr_and_json(optimizer: Optimizer) -> None:
+def test_optimizer_survives_repr_and_json(optimizer: Optimizer) -> None:
     assert eval(repr(optimizer), vars(st) | vars(st.schedules)) == optimizer
     assert optimizer_from_json(json.loads(json.dumps(optimizer.to_dict()))) == optimizer
 
@@ -97,7 +97,7 @@ def test_every_setting_reaches_the_core(optimizer: Optimizer) -> None:
     [
         ({"network": [st.Dense(1)]}, TypeError, "network is .*: expected a steepest.Network"),
         ({"loss": "l2"}, ValueError, "loss is 'l2': expected one of mse, mae, huber"),
-        ({"optimizer": "adam"}, TypeError, "optimizer is 'adam': expected an optimiser such as SGD"),
+        ({"optimizer": "adam"}, TypeError, "optimizer is 'adam': expected an optimi.er such as SGD"),
         ({"optimizer": st.SGD}, TypeError, "optimizer is <class"),
         ({"quantile": 1}, ValueError, "quantile is 1: expected a finite number > 0 and < 1"),
         ({"delta": 0}, ValueError, "delta is 0"),
@@ -110,7 +110,7 @@ def test_trainer_checks_its_arguments(arguments: dict[str, Any], error: type[Exc
         st.Trainer(**{"network": st.Network(3, [st.Dense(1)]), "loss": "mse"} | arguments)
 
 
-def test_loss_must_be_given_and_optimiser_may() -> None:
+def test_loss_must_be_given_and_optimizer_may() -> None:
     with pytest.raises(TypeError, match="loss"):
         st.Trainer(st.Network(3, [st.Dense(1)]))  # type: ignore[call-arg]
     assert st.Trainer(st.Network(3, [st.Dense(1)]), "mse").optimizer == st.Adam()
@@ -661,7 +661,7 @@ def test_trainer_repr() -> None:
     assert repr(trainer) == f"Trainer({net!r}, 'quantile', SGD(lr=0.1), quantile=0.9, seed=0)"
 
 
-def test_mnist_is_learnt(isa: str, shared_data: Path) -> None:
+def test_mnist_is_learned(isa: str, shared_data: Path) -> None:
     """PyTorch gets 96.2 to 96.7% with the same settings."""
     x = files.read_idx(shared_data / "t10k-images-idx3-ubyte.gz").reshape(-1, 784) / np.float32(255)
     y = files.read_idx(shared_data / "t10k-labels-idx1-ubyte.gz")
