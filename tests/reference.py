@@ -1,6 +1,6 @@
 """A dense network in plain NumPy: the oracle of the tests, written to be read.
 
-Each formula stands once, in the order of a lesson: activations, losses, layers, the network, optimisers; then the two
+Each formula stands once, in the order of a lesson: activations, losses, layers, the network, optimizers; then the two
 things that only an implementation knows, random numbers and the layout in memory. Nothing here is quick. Every
 function works in the dtype that it is given. A matrix of inputs has one row for each example: (batch, n).
 """
@@ -176,7 +176,7 @@ class Layer:
         self.path = path
         self.parameters: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
-        self.buffers: dict[str, Array] = {}  # what is remembered but not learnt
+        self.buffers: dict[str, Array] = {}  # what is remembered but not learned
 
     def forward(self, x: Array, training: bool) -> Array:
         """The layer's output."""
@@ -247,7 +247,7 @@ class Dropout(Layer):
 
 
 class BatchNorm(Layer):
-    """Shifts and scales each column to mean 0 and variance 1 over the batch, then by learnt numbers.
+    """Shifts and scales each column to mean 0 and variance 1 over the batch, then by learned numbers.
 
     Inference uses running means of the statistics, and so does training on a batch of one row, which has no variance.
     """
@@ -284,7 +284,7 @@ class BatchNorm(Layer):
 
 
 class LayerNorm(Layer):
-    """Shifts and scales each row to mean 0 and (biased) variance 1 over its columns, then by learnt numbers."""
+    """Shifts and scales each row to mean 0 and (biased) variance 1 over its columns, then by learned numbers."""
 
     def __init__(self, path: str, n: int, eps: float, dtype: Any) -> None:
         super().__init__(path)
@@ -359,12 +359,12 @@ class ReferenceNetwork:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """What is learnt."""
+        """What is learned."""
         return self._collect("parameters")
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """What is remembered: the running statistics of batch normalisation."""
+        """What is remembered: the running statistics of batch normalization."""
         return self._collect("buffers")
 
     @property
@@ -433,7 +433,7 @@ class ReferenceNetwork:
         return costs
 
 
-# --- Optimisers ---
+# --- Optimizers ---
 
 
 def largest(gradients: dict[str, Array], fraction: float) -> dict[str, Array]:
@@ -621,7 +621,7 @@ def dropout_mask(shape: tuple[int, int], p: float, seed: int, step: int, layer: 
     return np.where(word >= p * 2.0**32, 1 / (1 - p), 0.0)
 
 
-# --- The layout in memory: `panel` neighbouring columns stand together, row after row ---
+# --- The layout in memory: `panel` neighboring columns stand together, row after row ---
 
 
 class Random:

@@ -1,4 +1,4 @@
-"""The layers of a network, as small values: what they are, not what they have learnt."""
+"""The layers of a network, as small values: what they are, not what they have learned."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Dense(Layer):
             return
         init = np.asarray(self.init)
         if init.ndim != 2 or init.shape[1] != n_out:
-            raise ValueError(f"init has the shape {init.shape}: expected (n_in, {n_out}) or the name of an initialiser")
+            raise ValueError(f"init has the shape {init.shape}: expected (n_in, {n_out}) or the name of an initializer")
         self._set(init=init)
 
     def __eq__(self, other: object) -> bool:
@@ -146,7 +146,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
-    """An activation on its own, as after a normalisation: ``[Dense(64), BatchNorm(), Activation("relu")]``.
+    """An activation on its own, as after a normalization: ``[Dense(64), BatchNorm(), Activation("relu")]``.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True, repr=False)
 class BatchNorm(Layer):
-    """Normalise every column over the rows of the batch, then scale and shift it (Ioffe and Szegedy 2015).
+    """Normalize every column over the rows of the batch, then scale and shift it (Ioffe and Szegedy 2015).
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ class BatchNorm(Layer):
 
     Notes
     -----
-    Definitions and defaults are PyTorch's: the batch is normalised by its biased variance, the running variance
+    Definitions and defaults are PyTorch's: the batch is normalized by its biased variance, the running variance
     collects the unbiased one. At inference the running statistics are used, and also in training for a batch of one
     row, which has no variance.
     """
@@ -225,13 +225,13 @@ class BatchNorm(Layer):
         return {"running_mean": (n_in,), "running_var": (n_in,)}
 
     def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
-        """Add the normalisation."""
+        """Add the normalization."""
         core.add_batch_norm(name, self.momentum, self.eps)
 
 
 @dataclass(frozen=True, repr=False)
 class LayerNorm(Layer):
-    """Normalise every row over its columns, then scale and shift each column (Ba et al. 2016).
+    """Normalize every row over its columns, then scale and shift each column (Ba et al. 2016).
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class LayerNorm(Layer):
         return {"weight": (n_in,), "bias": (n_in,)}
 
     def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
-        """Add the normalisation."""
+        """Add the normalization."""
         core.add_layer_norm(name, self.eps)
 
 

@@ -91,7 +91,7 @@ class Network:
         bind(self, self._core, Network, "predict", "forward", "backward")
 
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute the outputs in inference mode: no dropout, running statistics in batch normalisation.
+        """Compute the outputs in inference mode: no dropout, running statistics in batch normalization.
 
         Many threads may call this at once.
 
@@ -158,12 +158,12 @@ class Network:
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """What the network has learnt, by name, in the order of the layers: read-only copies."""
+        """What the network has learned, by name, in the order of the layers: read-only copies."""
         return self._core.parameters()
 
     @property
     def buffers(self) -> dict[str, NDArray[Any]]:
-        """The running statistics of batch normalisation, by name: read-only copies."""
+        """The running statistics of batch normalization, by name: read-only copies."""
         return self._core.buffers()
 
     @property
@@ -225,7 +225,7 @@ class Network:
         Parameters
         ----------
         multipliers : mapping of str to float
-            By a layer's name, such as ``{"0": 0.1}``: >= 0, where 0 freezes the layer; its weights, its optimiser
+            By a layer's name, such as ``{"0": 0.1}``: >= 0, where 0 freezes the layer; its weights, its optimizer
             state and its share in clipping by norm are left out then. Layers not named stay as they were.
 
         Raises
@@ -247,7 +247,7 @@ class Network:
     def freeze(self, *names: str) -> None:
         """Keep the parameters of these layers as they are while others train; the same as multipliers of 0.
 
-        Batch normalisation goes on to gather its running statistics.
+        Batch normalization goes on to gather its running statistics.
 
         Parameters
         ----------
@@ -378,15 +378,18 @@ class Network:
         """Make a network of `_architecture` and `_tensors`, which a stranger may have written."""
         layers = layers_from_json(architecture["layers"])
         n_in = integer("n_in", architecture["n_in"], ge=1)
+        dtype = choice("dtype", architecture["dtype"], ("float32", "float64"))
         shapes = _shapes(layers, n_in, buffers=True)
         # Before anything is allocated: the layers may claim any size, but the arrays are really there.
         for name in sorted(shapes.keys() | tensors.keys()):
             found = tensors[name].shape if name in tensors else "missing"
             if found != shapes.get(name):
                 raise ValueError(f"tensor {name} is {found}: the layers expect {shapes.get(name, 'no such tensor')}")
+            if tensors[name].dtype != dtype:
+                raise ValueError(f"tensor {name} is of {tensors[name].dtype}: expected the network's dtype, {dtype}")
         if not isinstance(preprocessing, dict | None):
             raise ValueError(f"preprocessing is {type(preprocessing).__name__}: expected an object or null")
-        network = cls(n_in, layers, seed=architecture["seed"], dtype=architecture["dtype"])
+        network = cls(n_in, layers, seed=architecture["seed"], dtype=dtype)
         network.set_parameters(tensors)
         if not isinstance(multipliers := architecture.get("lr_multipliers", {}), Mapping):
             raise ValueError(f"lr_multipliers is {type(multipliers).__name__}: expected an object")
@@ -420,7 +423,7 @@ def from_file(
     path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
 ) -> Network:
     """Make the network of a model file or of a trainer's checkpoint from what was read."""
-    if metadata.get("format") != FORMAT:
+    if type(metadata.get("format")) is not int or metadata["format"] != FORMAT:
         raise ValueError(
             f"{path}: model format {metadata.get('format')!r}, written by steepest {metadata.get('version')!r}: "
             f"this version reads format {FORMAT}"
@@ -430,7 +433,7 @@ def from_file(
         return Network._from_parts(metadata["architecture"], own, metadata.get("preprocessing"))
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the metadata") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -445,7 +448,7 @@ def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:
 def _dtype_name(dtype: DTypeLike) -> str:
     try:
         name = "None" if dtype is None else np.dtype(dtype).name  # NumPy takes None for float64
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy reads some texts as Python
         name = str(dtype)
     return choice("dtype", name, ("float32", "float64"))
 

@@ -1,4 +1,4 @@
-"""The optimisers, as small values; their arithmetic is PyTorch's and is done in the compiled core."""
+"""The optimizers, as small values; their arithmetic is PyTorch's and is done in the compiled core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .schedules import LearningRate, Schedule, schedule_from_json
 
 @dataclass(frozen=True, repr=False)
 class Optimizer(Spec):
-    """Base of the optimisers: what all of them share."""
+    """Base of the optimizers: what all of them share."""
 
     rule: ClassVar[str]
 
@@ -33,11 +33,11 @@ class Optimizer(Spec):
                 self._set(**{name: number(name, limit, gt=0)})
 
     def settings(self) -> dict[str, Any]:
-        """Return the compiled optimiser's own settings."""
+        """Return the compiled optimizer's own settings."""
         return {}
 
     def to_core(self) -> CoreOptimizer:
-        """Return the compiled optimiser, its learning rate aside."""
+        """Return the compiled optimizer, its learning rate aside."""
         core = CoreOptimizer(self.rule)
         core.weight_decay = self.weight_decay
         core.clip_value = self.clip_value or 0.0
@@ -47,7 +47,7 @@ class Optimizer(Spec):
         return core
 
     def to_dict(self) -> dict[str, Any]:
-        """Return this optimiser as plain JSON values; ValueError where `lr` is a function of the user's own."""
+        """Return this optimizer as plain JSON values; ValueError where `lr` is a function of the user's own."""
         data = super().to_dict()
         if isinstance(self.lr, Schedule):
             data["lr"] = self.lr.to_dict()
@@ -109,7 +109,7 @@ class SGD(Optimizer):
         self._set(fraction_of=choice("fraction_of", self.fraction_of, ("layer", "network")))
 
     def settings(self) -> dict[str, Any]:
-        """Return the compiled optimiser's own settings."""
+        """Return the compiled optimizer's own settings."""
         parts = {"fraction": self.fraction, "across": self.fraction_of == "network"}
         return {"momentum": self.momentum, "nesterov": self.nesterov} | parts
 
@@ -147,7 +147,7 @@ class Adam(Optimizer):
         self._set(eps=number("eps", self.eps, gt=0))
 
     def settings(self) -> dict[str, Any]:
-        """Return the compiled optimiser's own settings."""
+        """Return the compiled optimizer's own settings."""
         return {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
 
 
@@ -171,7 +171,7 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
     def settings(self) -> dict[str, Any]:
-        """Return the compiled optimiser's own settings."""
+        """Return the compiled optimizer's own settings."""
         return super().settings() | {"decoupled": True}
 
 
@@ -209,7 +209,7 @@ class RMSprop(Optimizer):
         self._set(eps=number("eps", self.eps, gt=0))
 
     def settings(self) -> dict[str, Any]:
-        """Return the compiled optimiser's own settings."""
+        """Return the compiled optimizer's own settings."""
         return {"beta2": self.alpha, "momentum": self.momentum, "eps": self.eps}
 
 
@@ -217,7 +217,7 @@ _KINDS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam
 
 
 def optimizer_from_json(data: object) -> Optimizer:
-    """Make the optimiser that `to_dict` described; ValueError where `data` describes none."""
+    """Make the optimizer that `to_dict` described; ValueError where `data` describes none."""
     if isinstance(data, Mapping) and isinstance(data.get("lr"), Mapping):
         data = {**data, "lr": schedule_from_json(data["lr"])}
     return from_dict(data, _KINDS, "optimizer")

@@ -1,11 +1,11 @@
 # ruff: noqa: N801  (the lower-case names are the interface: st.schedules.cosine(0.1))
-"""Learning rates that change while training: give one to an optimiser as `lr`.
+"""Learning rates that change while training: give one to an optimizer as `lr`.
 
-A schedule is a value that answers ``schedule(step)`` with the rate of that step. Steps are those of the optimiser,
+A schedule is a value that answers ``schedule(step)`` with the rate of that step. Steps are those of the optimizer,
 counted by the trainer from 0 and on through all its fits. Any other function of the step may stand in its place; it
 must depend on the step alone.
 
-Definitions are PyTorch's, with its scheduler stepped after every optimiser step.
+Definitions are PyTorch's, with its scheduler stepped after every optimizer step.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class step(_Falling):
     factor : float
         What it is multiplied by then, > 0.
     unit : {"steps", "epochs"}
-        What `every` counts: steps of the optimiser, or epochs as long as those of the running fit.
+        What `every` counts: steps of the optimizer, or epochs as long as those of the running fit.
     epoch_steps : int, optional
         Steps in an epoch; `Trainer.fit` fills it in.
     """
@@ -130,7 +130,7 @@ class exponential(_Falling):
     every : int
         How long that takes, in `unit`.
     unit : {"steps", "epochs"}
-        What `every` counts: steps of the optimiser, or epochs as long as those of the running fit.
+        What `every` counts: steps of the optimizer, or epochs as long as those of the running fit.
     epoch_steps : int, optional
         Steps in an epoch; `Trainer.fit` fills it in.
 

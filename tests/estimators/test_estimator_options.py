@@ -103,13 +103,13 @@ def test_norms_stand_before_the_activations(make: Any, data: Any, name: str, kin
     assert kinds == [st.Dense, kind, st.Activation] * 2 + [st.Dense]
 
 
-# --- The optimiser ---
+# --- The optimizer ---
 
 
 @about("solver")
 @both
 @unfinished
-def test_solver_is_the_optimiser(make: Any, data: Any) -> None:
+def test_solver_is_the_optimizer(make: Any, data: Any) -> None:
     for solver, kind in ((None, "AdamW("), ("adam", "Adam("), ("sgd", "SGD("), ("lbfgs", "lbfgs")):
         assert make(**QUICK, solver=solver).fit(*data).recipe_["optimizer"].startswith(kind)
 
@@ -138,7 +138,7 @@ def test_alpha_shrinks_the_weights(make: Any, data: Any, solver: str | None) -> 
     ],
     ids=str,
 )
-def test_optimisers_numbers_are_scikit_learns(options: dict[str, Any]) -> None:
+def test_optimizers_numbers_are_scikit_learns(options: dict[str, Any]) -> None:
     x, y = DIABETES[0] * 20, (DIABETES[1] - 150) / 80
     options = {"hidden_layer_sizes": (6,), "activation": "tanh", "max_iter": 3, "random_state": 1} | options
     options |= {"shuffle": False, "learning_rate_init": 0.003}
@@ -170,7 +170,7 @@ def test_optimizer_takes_the_place_of_the_solver(make: Any, data: Any) -> None:
 
 @about("lr")
 @both
-def test_lr_is_for_any_optimiser(make: Any, data: Any) -> None:
+def test_lr_is_for_any_optimizer(make: Any, data: Any) -> None:
     for options in ({}, {"solver": "adam"}, {"optimizer": st.SGD(0.5)}):
         assert set(make(**QUICK, lr=0.003, **options).fit(*data).history_["learning_rate"]) == {0.003}
     falling = make(**QUICK, lr=st.schedules.cosine(0.1)).fit(*data).history_["learning_rate"]
@@ -446,7 +446,7 @@ def test_a_frame_may_be_watched() -> None:
     ],
     ids=options_of,
 )
-def test_a_refusal_leaves_averages_and_optimiser_alone(
+def test_a_refusal_leaves_averages_and_optimizer_alone(
     options: dict[str, Any], call: Callable[[Any], Any], message: str
 ) -> None:
     model = st.MLPClassifier(**QUICK, ema=0.9).fit(*IRIS).partial_fit(*IRIS)

@@ -90,7 +90,7 @@ def test_numbers_beyond_float32_are_scaled_first(largest: float) -> None:
 @pytest.mark.parametrize("way", ["fit", "partial_fit"])
 def test_targets_beyond_float32_are_refused_by_the_callers_row(way: str) -> None:
     x, y = normal(1, (250, 3)), normal(2, (250,))
-    row = next(  # a row that is held out, so that the scale is not learnt from it
+    row = next(  # a row that is held out, so that the scale is not learned from it
         i for i in range(250) if "too large" in _refused_by(st.MLPRegressor(**QUICK), x, spoilt(y, i, 1e39))
     )
     model = st.MLPRegressor(**QUICK).fit(x, y)

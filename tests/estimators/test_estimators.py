@@ -142,15 +142,15 @@ def test_a_data_frame_with_everything() -> None:
     draw = np.random.default_rng(0)
     table = pd.DataFrame({
         "size": np.where(draw.random(200) < 0.1, np.nan, draw.normal(size=200)),
-        "colour": draw.choice(["red", "blue", None], 200),
+        "color": draw.choice(["red", "blue", None], 200),
         "kind": pd.Categorical(draw.choice(["p", "q"], 200)),
         "new": draw.random(200) < 0.5,
     })  # fmt: skip
-    y = table["size"].fillna(0) + 3 * (table["colour"] == "red") + table["new"]
+    y = table["size"].fillna(0) + 3 * (table["color"] == "red") + table["new"]
     model = st.MLPRegressor(max_iter=40, random_state=0).fit(table, y)
     assert model.score(table, y) > 0.9
     assert model.recipe_["features"] == "table"
-    shuffled = table[["new", "kind", "colour", "size"]]
+    shuffled = table[["new", "kind", "color", "size"]]
     np.testing.assert_array_equal(model.predict(shuffled), model.predict(table))
     with pytest.raises(ValueError):
         st.MLPRegressor(**QUICK, encode="numbers").fit(table, y)
@@ -193,7 +193,7 @@ def test_an_ensemble() -> None:
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("weighted", [False, True])
-def test_lbfgs_minimises_scikit_learns_loss(weighted: bool) -> None:
+def test_lbfgs_minimizes_scikit_learns_loss(weighted: bool) -> None:
     x, y = (DIABETES[0] * 20).repeat(3, axis=0), (DIABETES[1] / 80).repeat(3)  # two blocks
     options: dict[str, Any] = {"solver": "lbfgs", "hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 3.0}
     weight = np.arange(len(y)) % 3 + 1.0 if weighted else None

@@ -222,7 +222,7 @@ def test_weight_gradient_touches_its_inputs_and_panels_only(k: KernelTable) -> N
         check_weight_gradient(k, shape, inputs, panels)
 
 
-# --- Optimisers ---
+# --- Optimizers ---
 
 OPTIMIZERS: dict[str, Callable[[], ref.Optimizer]] = {
     "sgd": lambda: ref.SGD(0.1),
@@ -285,7 +285,7 @@ def check_fused_update(
     inputs: tuple[int, int] | None = None,
     panels: tuple[int, int] | None = None,
 ) -> None:
-    """Gradient and update at once, at an optimiser's third step."""
+    """Gradient and update at once, at an optimizer's third step."""
     batch, n_in, n_out = shape
     draw, optimizer = numbers(k, shape), OPTIMIZERS[name]()
     optimizer.t = 2

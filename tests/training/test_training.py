@@ -655,7 +655,7 @@ def test_trainer_repr() -> None:
     assert repr(trainer) == f"Trainer({net!r}, 'quantile', SGD(lr=0.1), quantile=0.9, seed=0)"
 
 
-def test_mnist_is_learnt(isa: str, shared_data: Path) -> None:
+def test_mnist_is_learned(isa: str, shared_data: Path) -> None:
     """PyTorch gets 96.2 to 96.7% with the same settings."""
     x = files.read_idx(shared_data / "t10k-images-idx3-ubyte.gz").reshape(-1, 784) / np.float32(255)
     y = files.read_idx(shared_data / "t10k-labels-idx1-ubyte.gz")

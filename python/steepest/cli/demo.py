@@ -1,4 +1,4 @@
-"""The demonstration behind `steepest demo`: digits of scikit-learn's wheel, learnt here and by plain NumPy."""
+"""The demonstration behind `steepest demo`: digits of scikit-learn's wheel, learned here and by plain NumPy."""
 
 from __future__ import annotations
 

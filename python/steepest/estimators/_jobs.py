@@ -12,7 +12,7 @@ from ..callbacks import Callback, FitState
 from ..history import History
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Another training has failed or was interrupted."""
 
 
@@ -25,7 +25,7 @@ class StopWith(Callback):
     def on_progress(self, fit: FitState) -> None:
         """Look at the event, every 50 ms or so."""
         if self.event.is_set():
-            raise Stopped
+            raise StoppedError
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Look at the event."""
@@ -71,7 +71,7 @@ def run_together(
         try:
             if not stopping.is_set():
                 histories[i] = works[i]([StopWith(stopping)])
-        except Stopped:
+        except StoppedError:
             pass
 
     with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:  # which waits for its threads, whatever happens

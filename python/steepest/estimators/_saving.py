@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,11 @@ ESTIMATORS: dict[str, type[BaseMLP[Any]]] = {kind.__name__: kind for kind in (ML
 
 Json = dict[str, Any]
 Tensors = dict[str, NDArray[Any]]
-T = TypeVar("T")
 
 _SCALES: dict[str, Any] = {kind.__name__: kind for kind in (Standardizer, BinnedStandardizer)}
+_FUNCTION = "function "  # begins the text that stands for a function in what is read
+_FIT_TENSORS = ("loss", "best_loss", "best_score", "loss_curve", "scores")
+_MOST_LABEL_BYTES = 1 << 26  # of the array of labels, in which each takes the room of the longest
 _LABEL_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|object|<U[1-9]\d{0,4}")
 
 
@@ -50,9 +53,10 @@ def save(estimator: BaseMLP[Any], path: StrPath) -> None:
     """Write a fitted estimator; see `BaseMLP.save`."""
     model = estimator._fitted
     tensors: Tensors = {}
+    parameters = estimator.get_params(deep=False) | {"callbacks": None}  # which no file can hold
     description = {
         "type": type(estimator).__name__,
-        "parameters": {name: _parameter_to_json(value) for name, value in estimator.get_params(deep=False).items()},
+        "parameters": {name: _parameter_to_json(value) for name, value in parameters.items()},
         "task": _task_to_json(model.task, tensors),
         "preprocessor": _preprocessor_to_json(model.preprocessor, tensors),
         "networks": [_network_to_json(network, f"networks.{i}.", tensors) for i, network in enumerate(model.networks)],
@@ -77,6 +81,8 @@ def save(estimator: BaseMLP[Any], path: StrPath) -> None:
 def _parameter_to_json(value: Any) -> Any:
     """Return a parameter's value as JSON; of what no file can hold, a function's name alone, or nothing."""
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) and value.startswith(_FUNCTION):  # of a file that was read
+        return {"function": value.removeprefix(_FUNCTION)}
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -87,22 +93,36 @@ def _parameter_to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {"dict": [[_parameter_to_json(key), _parameter_to_json(item)] for key, item in value.items()]}
     if isinstance(value, Optimizer):
-        return {"optimizer": value.to_dict()}
+        return _described("optimizer", value, optimizer_from_json)
     if isinstance(value, Schedule):
-        return {"schedule": value.to_dict()}
-    return {"function": getattr(value, "__name__", type(value).__name__)} if callable(value) else None
+        return _described("schedule", value, schedule_from_json)
+    return {"function": str(getattr(value, "__name__", type(value).__name__))} if callable(value) else None
+
+
+def _described(kind: str, value: Optimizer | Schedule, read: Callable[[Json], object]) -> Json:
+    """Return an optimizer or schedule as JSON; its text alone where it could not be read again.
+
+    That is so of a class of the user's own, and of an optimizer whose rate is a function.
+    """
+    with suppress(ValueError):
+        data = value.to_dict()
+        if read(data) == value:
+            return {kind: data}
+    return {"function": repr(value)}
 
 
 def _task_to_json(task: Classification | Regression, tensors: Tensors) -> Json:
     if isinstance(task, Classification):
         kind = task.classes.dtype
-        found = {"labels": task.classes.tolist(), "dtype": kind.str if kind.kind == "U" else kind.name}
-        if not _LABEL_TYPES.fullmatch(str(found["dtype"])) or (kind.kind == "O" and not _all_text(found["labels"])):
+        found = {"labels": task.classes.tolist(), "dtype": f"<U{kind.itemsize // 4}" if kind.kind == "U" else kind.name}
+        if not _LABEL_TYPES.fullmatch(found["dtype"]) or (kind.kind == "O" and not _all_text(found["labels"])):
             raise ValueError(f"classes_ has the type {kind}: expected text, true and false or numbers, to be saved")
+        if task.classes.nbytes > _MOST_LABEL_BYTES:
+            raise ValueError(f"classes_ has {task.classes.nbytes} bytes: expected {_MOST_LABEL_BYTES}, to be saved")
         return {"type": "Classification", **found, "multilabel": task.multilabel, "logistic": task.logistic}
     if task.scale is not None:
         tensors |= {f"target.{name}": array for name, array in task.scale.to_arrays().items()}
-    loss = task.function if isinstance(task.function, str) else _parameter_to_json(task.function)
+    loss = _parameter_to_json(task.function)
     return {"type": "Regression", "flat": task.flat, "n_outputs": task.n_outputs, "loss": loss}
 
 
@@ -152,7 +172,7 @@ def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
     ValueError
         If they describe no estimator, or arrays and description do not fit together.
     """
-    if metadata.get("format") != FORMAT:
+    if type(metadata.get("format")) is not int or metadata["format"] != FORMAT:
         raise ValueError(
             f"{path}: estimator format {metadata.get('format')!r}, written by steepest {metadata.get('version')!r}: "
             f"this version reads format {FORMAT}"
@@ -168,40 +188,59 @@ def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
 def _from_json(data: Json, tensors: Tensors) -> BaseMLP[Any]:
     kind = ESTIMATORS[choice("estimator type", data["type"], tuple(ESTIMATORS))]
     estimator = kind()
-    known = estimator.get_params(deep=False)
-    given = {name: _parameter_from_json(value) for name, value in data["parameters"].items()}
-    if unknown := sorted(given.keys() - known.keys()):
-        raise ValueError(f"parameter {unknown[0]!r}: expected those of {kind.__name__}")
-    estimator.set_params(**given)
-    estimator.n_features_in_ = integer("n_features_in", data["n_features_in"], ge=1)
-    if (names := data["feature_names_in"]) is not None:
-        if len(names) != estimator.n_features_in_:
-            raise ValueError(f"feature_names_in has {len(names)} names: expected {estimator.n_features_in_}")
-        estimator.feature_names_in_ = np.array([text("feature name", name) for name in names], dtype=object)
+    _set_parameters(estimator, data["parameters"])
+    _set_features_in(estimator, data)
     task = _task_from_json(data["task"], tensors, classifies=kind is MLPClassifier)
     preprocessor = _preprocessor_from_json(data["preprocessor"], tensors)
     networks = [
         Network._from_parts(architecture, _taken(tensors, f"networks.{i}."), None)
-        for i, architecture in enumerate(data["networks"])
+        for i, architecture in enumerate(_list("networks", data["networks"]))
     ]
     model = Model(task, preprocessor, networks)
     _check_fit(model, estimator.n_features_in_)
-    histories = [
-        _history_from_json(history, _taken(tensors, f"histories.{i}.")) for i, history in enumerate(data["histories"])
-    ]
-    fit = {name: _float64(f"fit.{name}", array) for name, array in _taken(tensors, "fit.").items()}
+    result = _result_from_json(data, networks, tensors)
     if tensors:
         raise ValueError(f"tensor {min(tensors)}: the estimator has no such")
-    curve = fit["loss_curve"].tolist() if "loss_curve" in fit else []
-    progress = Progress(integer("n_iter", data["n_iter"], ge=0), integer("t", data["t"], ge=0), curve)
-    result = FitResult(
-        networks, progress, fit["loss"].item(), _item(fit, "best_loss"), histories[0] if histories else History(),
-        histories, {str(name): _parameter_from_json(value) for name, value in data["recipe"].items()},
-        fit["scores"].tolist() if "scores" in fit else None, _item(fit, "best_score"),
-    )  # fmt: skip
     name = data["target_name"]
     estimator._publish(model, result, None if name is None else text("target_name", name))
     return estimator
+
+
+def _set_parameters(estimator: BaseMLP[Any], data: Json) -> None:
+    """Set parameters as the user gave them: as in the constructor, their ranges are left to the next fit."""
+    given = {name: _parameter_from_json(value) for name, value in data.items()}
+    if unknown := sorted(given.keys() - estimator.get_params(deep=False).keys()):
+        raise ValueError(f"parameter {unknown[0]!r}: expected those of {type(estimator).__name__}")
+    estimator.set_params(**given)
+
+
+def _set_features_in(estimator: BaseMLP[Any], data: Json) -> None:
+    estimator.n_features_in_ = integer("n_features_in", data["n_features_in"], ge=1)
+    if data["feature_names_in"] is not None:
+        names = _texts("feature_names_in", data["feature_names_in"])
+        if len(names) != estimator.n_features_in_:
+            raise ValueError(f"feature_names_in has {len(names)} names: expected {estimator.n_features_in_}")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+
+
+def _result_from_json(data: Json, networks: list[Network], tensors: Tensors) -> FitResult:
+    histories = [
+        _history_from_json(history, _taken(tensors, f"histories.{i}."))
+        for i, history in enumerate(_list("histories", data["histories"]))
+    ]
+    fit = _taken(tensors, "fit.")
+    if unknown := sorted(fit.keys() - {*_FIT_TENSORS}):
+        raise ValueError(f"tensor fit.{unknown[0]}: the estimator has no such")
+    curve, scores = _curve(fit, "loss_curve"), _curve(fit, "scores")
+    progress = Progress(integer("n_iter", data["n_iter"], ge=0), integer("t", data["t"], ge=0), curve or [])
+    loss = _item(fit, "loss")
+    if loss is None:
+        raise ValueError("there is no tensor fit.loss")
+    return FitResult(
+        networks, progress, loss, _item(fit, "best_loss"), histories[0] if histories else History(), histories,
+        {str(name): _parameter_from_json(value) for name, value in data["recipe"].items()},
+        scores, _item(fit, "best_score"),
+    )  # fmt: skip
 
 
 def from_network(network: Network, encoder: TableEncoder) -> BaseMLP[Any]:
@@ -232,7 +271,7 @@ def from_network(network: Network, encoder: TableEncoder) -> BaseMLP[Any]:
 
 
 def _parameter_from_json(value: Any) -> Any:
-    """Return what `_parameter_to_json` described; for a function a text that another fit refuses."""
+    """Make the value that `_parameter_to_json` described; for a function a text that another fit refuses."""
     if isinstance(value, list):
         return [_parameter_from_json(item) for item in value]
     if not isinstance(value, dict):
@@ -241,9 +280,9 @@ def _parameter_from_json(value: Any) -> Any:
     if others:
         raise ValueError(f"a parameter is {value!r}: expected an object with one entry")
     if kind == "tuple":
-        return tuple(_parameter_from_json(item) for item in content)
+        return tuple(_parameter_from_json(item) for item in _list("tuple", content))
     if kind == "dict":
-        return {_parameter_from_json(key): _parameter_from_json(item) for key, item in content}
+        return {_parameter_from_json(key): _parameter_from_json(item) for key, item in _list("dict", content)}
     if kind == "float":
         return float(choice("float", content, ("inf", "-inf", "nan")))
     if kind == "optimizer":
@@ -251,29 +290,36 @@ def _parameter_from_json(value: Any) -> Any:
     if kind == "schedule":
         return schedule_from_json(content)
     if kind == "function":
-        return f"function {text('function', content)}"
+        return _FUNCTION + text("function", content)
     raise ValueError(f"a parameter is {value!r}: expected a kind of value that parameters have")
 
 
 def _task_from_json(data: Json, tensors: Tensors, *, classifies: bool) -> Classification | Regression:
     choice("task type", data["type"], ("Classification" if classifies else "Regression",))
     if classifies:
-        return Classification(
-            _labels(data["labels"], data["dtype"]), flag("multilabel", data["multilabel"]),
-            flag("logistic", data["logistic"]),
-        )  # fmt: skip
+        return _classification_from_json(data)
     arrays = _taken(tensors, "target.")
     scale = Standardizer.from_arrays(arrays) if arrays else None
     n_outputs = integer("n_outputs", data["n_outputs"], ge=1)
     if scale is not None and scale.mean.size != n_outputs:
         raise ValueError(f"target.mean has {scale.mean.size} numbers: expected {n_outputs}")
     loss = _parameter_from_json(data["loss"])
-    if not str(loss).startswith("function "):
+    if not str(loss).startswith(_FUNCTION):
         choice("loss", loss, tuple(LOSSES))
     flat = flag("flat", data["flat"])
     if flat and n_outputs > 1:
         raise ValueError(f"flat is true with {n_outputs} outputs: expected one")
     return Regression(flat, n_outputs, loss, scale)
+
+
+def _classification_from_json(data: Json) -> Classification:
+    classes = _labels(data["labels"], data["dtype"])
+    multilabel, logistic = flag("multilabel", data["multilabel"]), flag("logistic", data["logistic"])
+    if multilabel and not (logistic and np.array_equal(classes, np.arange(len(classes)))):
+        raise ValueError(f"multilabel is true of the labels {data['labels']}: expected 0, 1, ..., and logistic true")
+    if logistic and not multilabel and len(classes) != 2:
+        raise ValueError(f"logistic is true with {len(classes)} labels: expected two")
+    return Classification(classes, multilabel, logistic)
 
 
 def _labels(labels: Any, dtype: Any) -> NDArray[Any]:
@@ -283,7 +329,10 @@ def _labels(labels: Any, dtype: Any) -> NDArray[Any]:
     kinds = {"o": (str,), "<": (str,), "b": (bool,)}.get(dtype[0], (int, float))
     if any(not isinstance(label, kinds) or (kinds != (bool,) and isinstance(label, bool)) for label in labels):
         raise ValueError(f"labels of the type {dtype}: expected all of that type")
-    array = np.array(labels, dtype=dtype)
+    if np.dtype(dtype).itemsize * len(labels) > _MOST_LABEL_BYTES:
+        raise ValueError(f"{len(labels)} labels of the type {dtype}: expected {_MOST_LABEL_BYTES} bytes at most")
+    with np.errstate(over="ignore"):  # infinity is not what was given
+        array = np.array(labels, dtype=dtype)
     if array.tolist() != labels or not all(a < b for a, b in pairwise(labels)):
         raise ValueError(f"labels of the type {dtype}: expected such as it holds, sorted and different")
     return array
@@ -305,6 +354,8 @@ def _check_fit(model: Model[Any], n_features_in: int) -> None:
     networks, task, preprocessor = model.networks, model.task, model.preprocessor
     if preprocessor.scale is not None and preprocessor.scale.n_columns != n_features_in:
         raise ValueError(f"scale has {preprocessor.scale.n_columns} columns: expected {n_features_in}")
+    if preprocessor.encoder is not None and len(preprocessor.encoder.columns) > n_features_in:
+        raise ValueError(f"the encoder has {len(preprocessor.encoder.columns)} columns: expected {n_features_in} at most")
     wanted = (preprocessor.n_features(n_features_in), task.n_outputs, preprocessor.dtype.name)
     for i, network in enumerate(networks):
         if (found := (network.n_in, network.n_out, network.dtype)) != wanted:
@@ -317,10 +368,12 @@ def _check_fit(model: Model[Any], n_features_in: int) -> None:
 
 def _history_from_json(data: Json, columns: Tensors) -> History:
     history = History(text("monitor", data["monitor"]), choice("mode", data["mode"], MODES))
-    names = [text("name", name) for name in data["names"]]
+    names = _texts("history names", data["names"])
     if sorted(names) != sorted(columns) or len({column.shape for column in columns.values()}) > 1:
         raise ValueError(f"a history has the columns {sorted(columns)}: expected {sorted(names)}, all of one length")
-    found = [_float64(name, columns[name]).tolist() for name in names]
+    if names and not {"loss", history.monitor} <= {*names}:
+        raise ValueError(f"a history has the columns {sorted(names)}: expected loss and {history.monitor} among them")
+    found = [_float64(name, columns[name], ndim=1).tolist() for name in names]
     for values in zip(*found, strict=True):
         history.append(dict(zip(names, values, strict=True)))
     return history
@@ -331,11 +384,26 @@ def _taken(tensors: Tensors, prefix: str) -> Tensors:
     return {name[len(prefix) :]: tensors.pop(name) for name in [*tensors] if name.startswith(prefix)}
 
 
-def _float64(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
-    if array.dtype != np.float64 or array.ndim > 1:
-        raise ValueError(f"tensor {name} is {array.dtype} of shape {array.shape}: expected float64, () or (n,)")
+def _list(name: str, value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is a {type(value).__name__}: expected a list")
+    return value
+
+
+def _texts(name: str, value: object) -> list[str]:
+    return [text(f"one of {name}", item) for item in _list(name, value)]
+
+
+def _float64(name: str, array: NDArray[Any], *, ndim: int) -> NDArray[np.float64]:
+    if array.dtype != np.float64 or array.ndim != ndim:
+        shape = "(n,)" if ndim else "()"
+        raise ValueError(f"tensor {name} is {array.dtype} of shape {array.shape}: expected float64, {shape}")
     return array
 
 
-def _item(fit: Mapping[str, NDArray[np.float64]], name: str) -> float | None:
-    return float(fit[name].item()) if name in fit else None
+def _item(fit: Tensors, name: str) -> float | None:
+    return float(_float64(f"fit.{name}", fit[name], ndim=0)) if name in fit else None
+
+
+def _curve(fit: Tensors, name: str) -> list[float] | None:
+    return _float64(f"fit.{name}", fit[name], ndim=1).tolist() if name in fit else None

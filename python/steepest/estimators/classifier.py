@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -125,4 +125,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP[Classification]):  # type: ignore[m
         if last is None:
             return Classification.fit(y, classes, settings)
         last.check_same(y, classes, all_present=not online)
-        return last
+        return replace(last, function=settings.loss if callable(settings.loss) else None)

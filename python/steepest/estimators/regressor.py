@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -117,4 +117,8 @@ class MLPRegressor(RegressorMixin, BaseMLP[Regression]):  # type: ignore[misc]
         if last is None:
             return Regression.fit(y, settings)
         last.check_same(y)
-        return last
+        if callable(last.function) or last.function in LOSSES:
+            return last
+        if settings.loss == "poisson":
+            raise ValueError(f"loss is 'poisson' after {last.function!r}, whose outputs are no rates: expected another")
+        return replace(last, function=settings.loss)  # a file holds a function's name alone

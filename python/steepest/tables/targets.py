@@ -45,7 +45,10 @@ class Classes(Spec):
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        dtype = np.dtype(text("dtype", self.dtype))
+        try:
+            dtype = np.dtype(text("dtype", self.dtype))
+        except SyntaxError as error:  # NumPy reads some texts as Python
+            raise TypeError(f"dtype is {self.dtype!r}: expected a type of NumPy's") from error
         kinds: tuple[type, ...] = {"O": (str,), "b": (bool,)}.get(dtype.kind, (int, float))
         labels = list(self.labels)
         if dtype.kind not in "Obiuf" or any(not isinstance(label, kinds) for label in labels):
