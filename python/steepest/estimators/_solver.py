@@ -226,13 +226,15 @@ class Solver:
         """Train by L-BFGS on all rows at once."""
         settings = self.plan.settings
         to_dense = self.preprocessor.dense if hasattr(rows.x, "tocsr") else np.asarray
+        trainers = self._trainers(networks, SGD(), going_on=False)
         found = [
             minimize(
                 trainer, rows, to_dense, factor=1 / gradient_factor(self.task), alpha=sklearn_penalty(settings),
                 max_iter=settings.max_iter or 200, tol=1e-4 if settings.tol is None else settings.tol,
             )
-            for trainer in self._trainers(networks, SGD(), going_on=False)
+            for trainer in trainers
         ]  # fmt: skip
+        networks = [trainer.network for trainer in trainers]
         loss, n_iter, _ = found[0]
         if settings.like_sklearn and not all(converged for _, _, converged in found):
             warn_caller(f"lbfgs did not converge in {n_iter} iterations", ConvergenceWarning)
