@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor
     if "estimator" not in metadata:
         return network_from_file(path, tensors, metadata)
     try:
-        from .estimators._saving import from_file
+        from .estimators._loading import from_file
     except ModuleNotFoundError as error:
         raise ImportError(f"{path}: an estimator, which needs scikit-learn: pip install 'steepest[sklearn]'") from error
     return from_file(path, tensors, metadata)

@@ -31,6 +31,7 @@ def monitored(monitor: str | None, metrics: Sequence[str], who: str) -> str:
 
 
 def check_metrics(metrics: Iterable[Metric]) -> list[Metric]:
+    """Return metrics, or a single one, as a list; TypeError for what is neither a name nor a function with one."""
     asked: list[Metric] = [metrics] if isinstance(metrics, str) or not isinstance(metrics, Iterable) else list(metrics)
     for metric in asked:
         if not isinstance(metric, str) and not hasattr(metric, "__name__"):

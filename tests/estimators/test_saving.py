@@ -627,7 +627,7 @@ def test_bytes_that_are_wrong(saved: Any, tmp_path: Path) -> None:
 
 PEAK = """
 import sys, resource, time, warnings
-import steepest as st, steepest.estimators._saving
+import steepest as st, steepest.estimators._loading
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
     try:

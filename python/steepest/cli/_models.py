@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._load import load
 from ..estimators import MLPClassifier, MLPRegressor
-from ..estimators._saving import from_network
+from ..estimators._loading import from_network
 from ..files import read_table
 from ..network import Network
 from ..recipe import class_scores, number_scores

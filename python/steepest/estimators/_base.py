@@ -23,6 +23,7 @@ from ._networks import new_networks, sklearn_networks
 from ._params import Parameters, Settings
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
+from ._saving import save
 from ._solver import FitResult, Progress, Solver
 from ._split import Split
 
@@ -197,8 +198,6 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         OSError
             If the file cannot be written.
         """
-        from ._saving import save  # which knows both estimators
-
         check_is_fitted(self)
         save(self, path)
 
