@@ -58,7 +58,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit found; the estimator publishes it as a whole.
+    """The outcome of a fit, which the estimator publishes as a whole.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class Solver:
         optimizer: Optimizer,
         n: int,
     ) -> FitResult:
-        """Return what the trainers have come to."""
+        """Return the outcome of the trainings."""
         plan, before, histories = self.plan, self.before, [trainer.history for trainer in trainers]
         history = histories[0]
         legacy, epochs = plan.settings.like_sklearn, plan.epochs_and_batch(n)[0]
@@ -258,7 +258,7 @@ class Solver:
         return replace(result, recipe=result.recipe | {"temperature": found})
 
     def _options(self) -> dict[str, Any]:
-        """Return what a Trainer is made with, besides network, optimizer and seed."""
+        """Return the arguments of a Trainer, besides network, optimizer and seed."""
         settings = self.plan.settings
         options = {"accumulate": settings.accumulate, "ema": settings.ema, "mixup": settings.mixup}
         return {"loss": self.task.loss} | options | self.task.trainer_options(settings)
@@ -299,7 +299,7 @@ class Solver:
         return self.preprocessor.source(rows, self.task.units)
 
     def _recipe(self, optimizer: Any, n: int, held_out: Rows | None) -> dict[str, Any]:
-        """Return what was decided, for `recipe_`."""
+        """Return all decisions, for `recipe_`."""
         plan, settings = self.plan, self.plan.settings
         epochs, batch = plan.epochs_and_batch(n)
         return {

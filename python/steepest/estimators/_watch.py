@@ -1,4 +1,4 @@
-"""What is measured of held-out rows, and when a training stops."""
+"""Measures of held-out rows, and when a training stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._task import Task
 
 @dataclass(frozen=True)
 class Watch:
-    """What is measured, and which of it chooses the best epoch and is reported as the score.
+    """The measures of held-out rows, and the one of them that chooses the best epoch and is reported as the score.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Watch:
 
     @classmethod
     def of(cls, task: Task, eval_metric: EvalMetric | None) -> Watch:
-        """Return what `eval_metric` asks for, or else what scikit-learn measures."""
+        """Return the measures that `eval_metric` asks for, or else those of scikit-learn."""
         own = task.own_scores()
         if eval_metric is None:
             usual = task.usual_score
