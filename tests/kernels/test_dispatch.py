@@ -140,7 +140,8 @@ def test_kernels_include_what_they_use(path: Path) -> None:
     """Each file compiles by itself, so that no order of includes has to be kept."""
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     compiler[0] = tool(compiler[0])
-    command = [*compiler, "-std=c++17", "-fsyntax-only", "-DSTEEPEST_ISA=baseline", f"-I{path.parent}", "-x", "c++", "-"]
+    options = ["-std=c++17", "-fsyntax-only", "-DSTEEPEST_ISA=baseline", f"-I{path.parent}", "-x", "c++", "-"]
+    command = [*compiler, *options]
     found = subprocess.run(command, input=f'#include "{path.name}"\n', capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
 

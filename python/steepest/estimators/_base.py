@@ -1,4 +1,4 @@
-"""What the two estimators share: a fit, and what it leaves behind."""
+"""The base of both estimators: fitting, fitted attributes, and saving."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         return Model(task, preprocessor, result.networks), result
 
     def _task_of(self, y: NDArray[Any], classes: Any, settings: Settings, last: K | None, *, online: bool) -> K:
-        """Return what is learned of the targets: anew, or as in the last fit, which they must suit then."""
+        """Return the task learned from targets, or the last fit's, which they must suit then."""
         raise NotImplementedError
 
     def _read_eval_set(self, eval_set: Any, task: K, *, as_table: bool) -> Rows:

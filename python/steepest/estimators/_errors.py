@@ -1,4 +1,4 @@
-"""What is wrong with an estimator's input, said by argument, row and column."""
+"""Errors of an estimator's input, located by argument, row and column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fitted estimator predicts by: one value, replaced as a whole."""
+"""The model of a fitted estimator: one value, replaced as a whole."""
 
 from __future__ import annotations
 

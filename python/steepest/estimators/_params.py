@@ -25,7 +25,7 @@ Check: TypeAlias = Callable[[str, Any], Any]
 
 @dataclass(eq=False, repr=False)
 class Parameters:
-    """What both estimators are made with; ``_docs.PARAMETERS`` says what each means."""
+    """The parameters of both estimators; ``_docs.PARAMETERS`` documents each."""
 
     _: KW_ONLY
     loss: Any = None

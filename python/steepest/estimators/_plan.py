@@ -21,7 +21,7 @@ _BATCH_ONLINE = 200  # rows at most
 
 @dataclass(frozen=True)
 class FitPlan:
-    """What a fit does.
+    """All decisions of one fit.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ _MOST_FEATURES = 1024  # that an array becomes: wider ones have fewer bins, or n
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """What happens to rows before a network sees them.
+    """The way from raw rows to a network's features.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Preprocessor:
         return ArrayRows(rows.x, rows.y, rows.weight, units=units)
 
     def __str__(self) -> str:
-        """Return what it does, for `recipe_`."""
+        """Return its name for `recipe_`."""
         if self.encoder is not None:
             return "table"
         if self.scale is None:

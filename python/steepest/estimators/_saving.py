@@ -355,7 +355,9 @@ def _check_fit(model: Model[Any], n_features_in: int) -> None:
     if preprocessor.scale is not None and preprocessor.scale.n_columns != n_features_in:
         raise ValueError(f"scale has {preprocessor.scale.n_columns} columns: expected {n_features_in}")
     if preprocessor.encoder is not None and len(preprocessor.encoder.columns) > n_features_in:
-        raise ValueError(f"the encoder has {len(preprocessor.encoder.columns)} columns: expected {n_features_in} at most")
+        raise ValueError(
+            f"the encoder has {len(preprocessor.encoder.columns)} columns: expected {n_features_in} at most"
+        )
     wanted = (preprocessor.n_features(n_features_in), task.n_outputs, preprocessor.dtype.name)
     for i, network in enumerate(networks):
         if (found := (network.n_in, network.n_out, network.dtype)) != wanted:

@@ -58,7 +58,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit found; the estimator publishes it as a whole.
+    """The result of a fit; the estimator publishes it as a whole.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class Solver:
         optimizer: Optimizer,
         n: int,
     ) -> FitResult:
-        """Return what the trainers have come to."""
+        """Return the result of finished trainers."""
         plan, before, history = self.plan, self.before, histories[0]
         legacy, epochs = plan.settings.like_sklearn, plan.epochs_and_batch(n)[0]
         rule = next((rule for rule in rules if isinstance(rule, StopLikeSklearn)), None)
@@ -255,7 +255,7 @@ class Solver:
         return replace(result, recipe=result.recipe | {"temperature": found})
 
     def _options(self) -> dict[str, Any]:
-        """Return what a Trainer is made with, besides network, optimizer and seed."""
+        """Return a Trainer's options, besides network, optimizer and seed."""
         settings = self.plan.settings
         options = {"accumulate": settings.accumulate, "ema": settings.ema, "mixup": settings.mixup}
         return {"loss": self.task.loss} | options | self.task.trainer_options(settings)
@@ -293,7 +293,7 @@ class Solver:
         return self.preprocessor.source(rows, self.task.units)
 
     def _recipe(self, optimizer: Any, n: int, held_out: Rows | None) -> dict[str, Any]:
-        """Return what was decided, for `recipe_`."""
+        """Return the decisions of the fit, for `recipe_`."""
         plan, settings = self.plan, self.plan.settings
         epochs, batch = plan.epochs_and_batch(n)
         return {

@@ -1,4 +1,4 @@
-"""What an estimator's task must know of its targets: one class for labels, one for numbers."""
+"""The interface of an estimator's task, of which there are two: labels and numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Task(Protocol):
 
     @property
     def loss(self) -> str | CustomLoss:
-        """What a Trainer minimizes."""
+        """The loss that a Trainer minimizes."""
 
     @property
     def is_of_single_labels(self) -> bool:
@@ -34,7 +34,7 @@ class Task(Protocol):
 
     @property
     def units(self) -> list[float]:
-        """What the numbers of each output are multiplied with for metrics; empty: 1."""
+        """The factor of each output's numbers in metrics, (n_outputs,); empty: 1."""
 
     @property
     def usual_score(self) -> str:
@@ -59,7 +59,7 @@ class Task(Protocol):
         """Return the labels, (n,), of which each is held out by its share; None where there are none."""
 
     def trained(self, targets: NDArray[Any], smoothing: float) -> NDArray[Any]:
-        """Return what a network is trained on; a share of each label is spread by `smoothing`."""
+        """Return the targets that a network is trained on; a share of each label is spread by `smoothing`."""
 
     def scaled(self, targets: NDArray[Any]) -> NDArray[Any]:
         """Return targets in the units of the outputs, as held-out rows are measured by."""

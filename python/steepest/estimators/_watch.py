@@ -1,4 +1,4 @@
-"""What is measured of held-out rows, and when a training stops."""
+"""Metrics of held-out rows, and the rules by which a training stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._task import Task
 
 @dataclass(frozen=True)
 class Watch:
-    """What is measured, and which of it chooses the best epoch and is reported as the score.
+    """The metrics of each epoch, and which of them chooses the best epoch and is reported as the score.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Watch:
 
     @classmethod
     def of(cls, task: Task, eval_metric: EvalMetric | None) -> Watch:
-        """Return what `eval_metric` asks for, or else what scikit-learn measures."""
+        """Return the metric of `eval_metric`, or else scikit-learn's."""
         own = task.own_scores()
         if eval_metric is None:
             usual = task.usual_score
