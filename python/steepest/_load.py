@@ -18,14 +18,15 @@ def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor
 
     Parameters
     ----------
-    path : path
+    path : str or path
         A safetensors file that `Network.save`, `Trainer.save`, `MLPClassifier.save`, `MLPRegressor.save` or
         `steepest train` wrote, with this version or an older one.
 
     Returns
     -------
     Network, MLPClassifier or MLPRegressor
-        What was saved; of a trainer's checkpoint, or of a model that `steepest train` of 0.1 wrote, the network.
+        The model that was saved; of a trainer's checkpoint, or of a model that `steepest train` of 0.1 wrote, the
+        network.
 
     Raises
     ------

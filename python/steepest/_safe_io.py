@@ -67,6 +67,18 @@ def refusing(path: StrPath, kind: str) -> Iterator[None]:
 
     Parsers raise far more on damaged input than they document: zlib.error, EOFError, RecursionError, MemoryError,
     NotImplementedError and OSError from a seek to nowhere among them.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, for the message.
+    kind : str
+        Its format, for the message, such as "model".
+
+    Raises
+    ------
+    ValueError
+        If the block within raises any Exception.
     """
     try:
         yield

@@ -8,7 +8,7 @@ from ._core import __version__
 
 
 class SteepestController(LibController):  # type: ignore[misc]
-    """What threadpoolctl asks of a library; `dynlib` is ours, opened by ctypes."""
+    """The interface by which threadpoolctl controls a library; `dynlib` is ours, opened by ctypes."""
 
     user_api = "steepest"
     internal_api = "steepest"

@@ -17,7 +17,24 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def number(name: str, value: object, **bounds: float) -> float:
-    """Return `value` as a float, or say that `name` is not finite or not within bounds such as ``ge=0, lt=1``."""
+    """Return a finite number as a float.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for messages.
+    value : object
+        The argument, as given.
+    **bounds : float
+        Its limits, such as ``ge=0, lt=1``; the names are those of the module `operator`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number, or is a bool.
+    ValueError
+        If `value` is not finite, or not within `bounds`.
+    """
     wanted = "a finite number" + " and".join(f" {_SIGNS[key]} {bound:g}" for key, bound in bounds.items())
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}: expected {wanted}")
@@ -31,7 +48,24 @@ def number(name: str, value: object, **bounds: float) -> float:
 
 
 def integer(name: str, value: object, *, ge: int) -> int:
-    """Return `value` as an int, or say that `name` is not a whole number, is below `ge`, or needs over 63 bits."""
+    """Return a whole number as an int.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for messages.
+    value : object
+        The argument, as given.
+    ge : int
+        The least that it may be.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a whole number, or is a bool.
+    ValueError
+        If `value` is below `ge`, or 2**63 or more.
+    """
     wanted = f"a whole number >= {ge}"
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} is {value!r}: expected {wanted}")
@@ -42,21 +76,21 @@ def integer(name: str, value: object, *, ge: int) -> int:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return `value` as a bool, or say that `name` is neither true nor false."""
+    """Return `value` as a bool; TypeError, which names `name`, where it is neither true nor false."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}: expected True or False")
     return bool(value)
 
 
 def choice(name: str, value: object, options: tuple[str, ...]) -> str:
-    """Return `value`, or say that `name` is not one of `options`."""
+    """Return `value`; ValueError, which names `name`, where it is not one of `options`."""
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} is {value!r}: expected one of {', '.join(options)}")
     return value
 
 
 def text(name: str, value: object) -> str:
-    """Return `value`, or say that `name` is no text."""
+    """Return `value`; TypeError, which names `name`, where it is no text."""
     if not isinstance(value, str):
         raise TypeError(f"{name} is {value!r}: expected text")
     return value

@@ -319,7 +319,13 @@ def _is_data(row: Sequence[str]) -> bool:
 
 
 def is_number(field: str) -> bool:
-    """Tell whether a field of text can be read as a number."""
+    """Tell whether a field of text can be read as a number.
+
+    Parameters
+    ----------
+    field : str
+        Such as "-1.5e3", "inf" or "nan".
+    """
     try:
         float(field)
     except ValueError:

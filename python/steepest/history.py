@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class History(Mapping[str, NDArray[np.float64]]):
-    """What `Trainer.fit` recorded: a mapping from a name to an array with one number an epoch.
+    """The record of a fit: a mapping from a metric's name to an array with one number an epoch.
 
     "loss" is the mean training loss over the rows, each taken at the moment its batch was trained; "learning_rate" the
-    rate of the epoch's last step; "seconds" the time the epoch took, validation included; "val_..." what
-    `Trainer.evaluate` says of the validation rows after the epoch.
+    rate of the epoch's last step; "seconds" the time the epoch took, validation included; "val_..." the metrics of
+    `Trainer.evaluate` for the validation rows after the epoch.
 
-    Attributes
+    Parameters
     ----------
-    monitor : str
+    monitor : str, default="loss"
         The metric that `best_epoch` goes by: that of `EarlyStopping`, else val_loss, or loss without validation rows.
-    mode : {"auto", "min", "max"}
+    mode : {"auto", "min", "max"}, default="auto"
         Whether the smallest or the largest is the best; "auto" knows by the metric's name.
     """
 
@@ -37,7 +37,13 @@ class History(Mapping[str, NDArray[np.float64]]):
         self._columns: dict[str, list[float]] = {}
 
     def append(self, metrics: Mapping[str, float]) -> None:
-        """Add an epoch."""
+        """Add an epoch.
+
+        Parameters
+        ----------
+        metrics : mapping of str to float
+            The epoch's numbers; each epoch must have the same names.
+        """
         for name, value in metrics.items():
             self._columns.setdefault(name, []).append(value)
 
@@ -57,7 +63,7 @@ class History(Mapping[str, NDArray[np.float64]]):
 
     @property
     def n_epochs(self) -> int:
-        """How many epochs were recorded."""
+        """Number of recorded epochs."""
         return len(self._columns.get("loss", ()))
 
     @property
@@ -77,8 +83,8 @@ class History(Mapping[str, NDArray[np.float64]]):
 
         Parameters
         ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default a new figure of pyplot's.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: in a new figure of pyplot's.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The layers of a network, as small values: what they are, not what they have learned."""
+"""The layers of a network, as small values: without their weights."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Layer(Spec):
     """Base of the layers."""
 
     def output_size(self, n_in: int) -> int:
-        """Return how many numbers a row has after this layer."""
+        """Return the number of columns after this layer, for `n_in` columns before it."""
         return n_in
 
     def parameter_shapes(self, n_in: int) -> Shapes:
-        """Return the shapes of what this layer learns."""
+        """Return the shapes of the learned arrays by name, for `n_in` columns."""
         return {}
 
     def buffer_shapes(self, n_in: int) -> Shapes:
-        """Return the shapes of what this layer keeps without learning it."""
+        """Return the shapes of the running statistics by name, for `n_in` columns."""
         return {}
 
     def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
@@ -70,18 +70,26 @@ class Dense(Layer):
     Parameters
     ----------
     n_out : int
-        Number of outputs.
-    activation : str
+        Number of outputs, >= 1.
+    activation : str, default="identity"
         identity, relu, leaky_relu, elu, selu, gelu (the exact one, by erf), silu, sigmoid, tanh, softplus or mish.
-    alpha : float, optional
-        Slope of leaky_relu below zero (default 0.01) or scale of elu (default 1); other activations take none.
-    bias : bool
+    alpha : float, default=None
+        Slope of leaky_relu below zero or scale of elu, >= 0; None: 0.01 and 1. Other activations take none.
+    bias : bool, default=True
         Whether to add a bias, which starts at zero.
-    init : str or array of shape (n_in, n_out)
+    init : str or array of shape (n_in, n_out), default="auto"
         The first weights: he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal, zeros,
         the very numbers, or "auto": he_uniform before relu, leaky_relu, elu, gelu, silu, mish and softplus,
         lecun_normal before selu, glorot_uniform before the rest. If `activation` is identity, the next `Activation`
         in the same list of layers counts, as long as no `Dense` or `Residual` comes first.
+
+    Raises
+    ------
+    TypeError
+        If `n_out` is not a whole number, `alpha` not a number or `bias` not a bool.
+    ValueError
+        If `n_out` is below 1, `activation` or `init` is an unknown name, `alpha` is below 0 or given with an activation
+        that takes none, or an array as `init` has not `n_out` columns.
 
     Notes
     -----
@@ -152,8 +160,15 @@ class Activation(Layer):
     ----------
     name : str
         One of the activations of `Dense`.
-    alpha : float, optional
+    alpha : float, default=None
         As in `Dense`.
+
+    Raises
+    ------
+    TypeError
+        If `alpha` is not a number.
+    ValueError
+        If `name` is an unknown one, or `alpha` is below 0 or given with an activation that takes none.
     """
 
     name: str
@@ -178,6 +193,13 @@ class Dropout(Layer):
     p : float
         Share of the numbers set to zero, 0 <= p < 1; the rest are multiplied by 1 / (1 - p). At inference nothing is
         changed (Srivastava et al. 2014, "inverted").
+
+    Raises
+    ------
+    TypeError
+        If `p` is not a number.
+    ValueError
+        If `p` is below 0, or 1 or more.
     """
 
     p: float
@@ -197,10 +219,17 @@ class BatchNorm(Layer):
 
     Parameters
     ----------
-    momentum : float
+    momentum : float, default=0.1
         Weight of the new batch in the running mean and variance, 0 <= momentum <= 1.
-    eps : float
-        Added to the variance.
+    eps : float, default=1e-5
+        Added to the variance, > 0.
+
+    Raises
+    ------
+    TypeError
+        If `momentum` or `eps` is not a number.
+    ValueError
+        If `momentum` is not within 0 ... 1, or `eps` is not above 0.
 
     Notes
     -----
@@ -235,8 +264,15 @@ class LayerNorm(Layer):
 
     Parameters
     ----------
-    eps : float
-        Added to the (biased) variance; the default is PyTorch's.
+    eps : float, default=1e-5
+        Added to the (biased) variance, > 0; the default is PyTorch's.
+
+    Raises
+    ------
+    TypeError
+        If `eps` is not a number.
+    ValueError
+        If `eps` is not above 0.
     """
 
     eps: float = 1e-5
@@ -261,7 +297,14 @@ class Residual(Layer):
     Parameters
     ----------
     layers : sequence of layers
-        The branch. It must end with as many numbers a row as it starts with.
+        The branch. It must end with as many columns as it starts with; a network checks that when it is made.
+
+    Raises
+    ------
+    TypeError
+        If `layers` is not a sequence of layers.
+    ValueError
+        If `layers` is empty.
     """
 
     layers: Sequence[Layer]

@@ -20,9 +20,10 @@ class CustomLoss:
     ----------
     function : callable
         ``function(y, prediction) -> (loss, gradient)``, see `Trainer`.
-    mean, scale : array of shape (n_out,), optional
-        What a trainer calls y is ``(y - mean) / scale`` of the function's, and likewise the outputs.
-    flat : bool
+    mean, scale : array of shape (1, n_out), default=0 and None
+        In the units of the function's y: a trainer's y is ``(y - mean) / scale`` of it, and likewise the outputs. A
+        scale of None leaves both as they are.
+    flat : bool, default=False
         Whether the function is given one column of outputs as (n,).
     """
 
@@ -34,7 +35,32 @@ class CustomLoss:
     def __call__(
         self, y: NDArray[Any], weight: NDArray[Any] | None, outputs: NDArray[Any]
     ) -> tuple[float, NDArray[Any]]:
-        """Return the rows' (weighted) mean loss, and its derivative by the outputs, (n, n_out)."""
+        """Ask the function about one batch.
+
+        Parameters
+        ----------
+        y : array of shape (n,) or (n, n_out)
+            Targets, as the trainer holds them.
+        weight : array of shape (n,) or None
+            Weights of the rows; None: all are 1.
+        outputs : array of shape (n, n_out)
+            The network's outputs.
+
+        Returns
+        -------
+        loss : float
+            The rows' (weighted) mean loss.
+        gradient : array of shape (n, n_out)
+            Its derivative by the outputs, times n.
+
+        Raises
+        ------
+        TypeError
+            If the function does not return a pair of numbers or arrays.
+        ValueError
+            If its gradient has not the shape of the outputs or is not finite where the loss is, if its loss is neither
+            one number nor one for each row, or if it is one number where rows have weights.
+        """
         found = self.function(*self._in_units(y, outputs))
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise TypeError(f"loss {self.name} returned a {type(found).__name__}: expected (loss, gradient)")

@@ -13,7 +13,15 @@ Metric = str | Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 def sign_of(metric: str, mode: str = "auto") -> float:
-    """Return 1 where larger values of a metric are better, else -1; "auto" knows by the metric's name."""
+    """Return 1 where larger values of a metric are better, else -1.
+
+    Parameters
+    ----------
+    metric : str
+        Its name, with "val_" before it or without.
+    mode : {"auto", "min", "max"}, default="auto"
+        Whether the smallest or the largest is the best; "auto" knows by the name.
+    """
     if mode == "auto":
         larger = ("accuracy", "subset_accuracy", "r2", "auc", "f1", "top", "confidence")
         mode = "max" if metric.removeprefix("val_").startswith(larger) else "min"
@@ -21,7 +29,22 @@ def sign_of(metric: str, mode: str = "auto") -> float:
 
 
 def monitored(monitor: str | None, metrics: Sequence[str], who: str) -> str:
-    """Return the metric to watch: by default val_loss, or loss without validation rows."""
+    """Return the metric to watch.
+
+    Parameters
+    ----------
+    monitor : str or None
+        Its name; None: val_loss, or loss without validation rows.
+    metrics : sequence of str
+        The metrics that the fit records.
+    who : str
+        The object that watches, for messages.
+
+    Raises
+    ------
+    ValueError
+        If `monitor` is none of `metrics`.
+    """
     if monitor is None:
         return "val_loss" if "val_loss" in metrics else "loss"
     if monitor not in metrics:

@@ -40,19 +40,27 @@ class Network:
     Parameters
     ----------
     n_in : int
-        Numbers in an input row.
+        Numbers in an input row, >= 1.
     layers : sequence of layers
         `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm` and `Residual`, in order.
-    seed : int
-        Seed of the first weights and of `forward`'s dropout: the same seed gives the same bits.
-    dtype : {"float32", "float64"}
+    seed : int, default=0
+        Seed of the first weights and of `forward`'s dropout, >= 0: the same seed gives the same bits.
+    dtype : {"float32", "float64"}, default="float32"
         Type of weights and results.
 
     Attributes
     ----------
     preprocessing : dict or None
-        What must be done to raw rows before they come here and to results after, as plain JSON values. `save` writes
-        it and `load` brings it back; nothing here reads it.
+        How raw rows are prepared for the network, and its outputs decoded, as plain JSON values; None for a new
+        network. `save` writes it and `load` restores it; the network itself does not use it.
+
+    Raises
+    ------
+    TypeError
+        If `layers` is not a sequence of layers, or `n_in` or `seed` is not a whole number.
+    ValueError
+        If `n_in` is below 1, `layers` is empty, `seed` is below 0, `dtype` is another type, a residual block changes
+        the number of columns, or an array given as `init` has not the shape (n_in, n_out) of its layer.
 
     Notes
     -----
@@ -100,8 +108,8 @@ class Network:
         x : array of shape (n, n_in)
             Rows of any real dtype, layout or memory map; n may be 0. Numbers are rounded to the network's dtype, large
             integers too.
-        out : array of shape (n, n_out), optional
-            C-contiguous array of the network's dtype to write into.
+        out : array of shape (n, n_out), default=None
+            C-contiguous array of the network's dtype to write into; None: a new array.
 
         Returns
         -------
@@ -112,7 +120,8 @@ class Network:
         Raises
         ------
         ValueError
-            If the shape is wrong, or a number is not finite or too large for the network's dtype.
+            If `x` has not n_in columns, or holds a number that is not finite or too large for the network's dtype; or
+            if `out` is not a writable C-contiguous array of the network's dtype and shape (n, n_out).
         """
         return self._core.predict(x, out)
 
@@ -122,7 +131,7 @@ class Network:
         Parameters
         ----------
         x : array of shape (n, n_in)
-            One batch.
+            One batch, n >= 1.
 
         Returns
         -------
@@ -132,7 +141,8 @@ class Network:
         Raises
         ------
         ValueError
-            As `predict`, or if there are no rows.
+            If `x` has no rows or not n_in columns, or holds a number that is not finite or too large for the network's
+            dtype.
         """
         return self._core.forward(x)
 
@@ -152,13 +162,14 @@ class Network:
         Raises
         ------
         ValueError
-            If the shape is wrong, a number is not finite, or there was no `forward` since the last `backward`.
+            If `dy` has not the shape of the outputs of the last `forward`, or holds a number that is not finite, or if
+            there was no `forward` since the last `backward`.
         """
         return self._core.backward(dy)
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """What the network has learned, by name, in the order of the layers: read-only copies."""
+        """The learned weights, by name, in the order of the layers: read-only copies."""
         return self._core.parameters()
 
     @property
@@ -168,7 +179,7 @@ class Network:
 
     @property
     def gradients(self) -> dict[str, NDArray[Any]]:
-        """What the last `backward` found, named and shaped as `parameters`: read-only copies."""
+        """The gradients of the last `backward`, named and shaped as `parameters`: read-only copies."""
         return self._core.gradients()
 
     def set_parameters(self, values: Mapping[str, ArrayLike]) -> None:
@@ -181,8 +192,11 @@ class Network:
 
         Raises
         ------
+        TypeError
+            If `values` is not a mapping.
         ValueError
-            For an unknown name, a wrong shape or a number that is not finite; nothing has changed then.
+            If `values` has a name that is in neither `parameters` nor `buffers`, an array of another shape than there,
+            or a number that is not finite; nothing has changed then.
         """
         if not isinstance(values, Mapping):
             raise TypeError(f"values is a {type(values).__name__}: expected a mapping such as {{'0.weight': array}}")
@@ -191,7 +205,7 @@ class Network:
     def soft_update(self, other: Network, tau: float) -> None:
         """Move the parameters a share of the way to another network's: ``(1 - tau) * own + tau * other``.
 
-        What target networks of reinforcement learning and averages of weights need (Lillicrap et al., 2015). Running
+        For target networks of reinforcement learning and for averages of weights (Lillicrap et al., 2015). Running
         statistics are copied.
 
         Parameters
@@ -203,8 +217,11 @@ class Network:
 
         Raises
         ------
+        TypeError
+            If `other` is not a Network, or `tau` is not a number.
         ValueError
-            If the parameters of both differ in name or shape; nothing has changed then.
+            If the parameters or buffers of `other` differ in name or shape, or `tau` is not within 0 ... 1; nothing has
+            changed then.
         """
         if not isinstance(other, Network):
             raise TypeError(f"other is {other!r}: expected a steepest.Network")
@@ -216,7 +233,7 @@ class Network:
 
     @property
     def lr_multipliers(self) -> dict[str, float]:
-        """What each layer's learning rate is multiplied with, where that is not 1: a copy."""
+        """The factor of each layer's learning rate, by the layer's name, where it is not 1: a copy."""
         return dict(self._lr_multipliers)
 
     def set_lr_multipliers(self, multipliers: Mapping[str, float]) -> None:
@@ -230,8 +247,11 @@ class Network:
 
         Raises
         ------
+        TypeError
+            If a multiplier is not a number.
         ValueError
-            For a name of no layer with parameters, or a number below 0; nothing has changed then.
+            If a name in `multipliers` is not of a layer with parameters, or a multiplier is below 0 or not finite;
+            nothing has changed then.
         """
         names = self._trained_layers()
         checked = {}
@@ -257,12 +277,23 @@ class Network:
         Raises
         ------
         ValueError
-            For a name of no layer with parameters; nothing has changed then.
+            If one of `names` is not of a layer with parameters; nothing has changed then.
         """
         self.set_lr_multipliers(dict.fromkeys(names, 0.0))
 
     def unfreeze(self, *names: str) -> None:
-        """Let these layers learn again, at the trainer's learning rate; see `freeze`."""
+        """Let these layers learn again, at the trainer's learning rate; see `freeze`.
+
+        Parameters
+        ----------
+        *names : str
+            Names of layers.
+
+        Raises
+        ------
+        ValueError
+            If one of `names` is not of a layer with parameters; nothing has changed then.
+        """
         self.set_lr_multipliers(dict.fromkeys(names, 1.0))
 
     @property
@@ -292,7 +323,7 @@ class Network:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers the network learns."""
+        """Number of weights that the network learns."""
         return sum(math.prod(shape) for shape in _shapes(self._layers, self.n_in, buffers=False).values())
 
     def copy(self) -> Network:
@@ -306,8 +337,22 @@ class Network:
 
         Parameters
         ----------
-        path : path
+        path : str or path
             File to write.
+
+        Warns
+        -----
+        UserWarning
+            If the network is part of an estimator, whose scaling and labels are not saved with it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `preprocessing` is not plain JSON values with finite numbers, or has over 16 MiB.
+        ValueError
+            If `path` is a folder or a device.
+        OSError
+            If the folder of `path` does not exist or the file cannot be written.
         """
         if self._owner is not None:
             warnings.warn(
@@ -403,7 +448,7 @@ def load(path: str | os.PathLike[str]) -> Network:
 
     Parameters
     ----------
-    path : path
+    path : str or path
         A safetensors file.
 
     Returns
@@ -415,6 +460,8 @@ def load(path: str | os.PathLike[str]) -> Network:
     ------
     ValueError
         If the file is damaged, is no model of this package, or was written by a newer version of it.
+    OSError
+        If the file cannot be opened.
     """
     return from_file(path, *read_model(path))
 

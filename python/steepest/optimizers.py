@@ -13,7 +13,24 @@ from .schedules import LearningRate, Schedule, schedule_from_json
 
 @dataclass(frozen=True, repr=False)
 class Optimizer(Spec):
-    """Base of the optimizers: what all of them share."""
+    """Base of the optimizers.
+
+    Parameters
+    ----------
+    lr : float or callable, default=0.01
+        Learning rate, >= 0, or a schedule: one of `steepest.schedules` or any function of the step.
+    weight_decay : float, default=0
+        Decay of the weights of dense layers, >= 0.
+    clip_value, clip_norm : float, default=None
+        Limits of the gradient, > 0; None: there are none.
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If an argument is out of its range, as the optimizer documents it.
+    """
 
     rule: ClassVar[str]
 
@@ -65,20 +82,20 @@ class SGD(Optimizer):
     ----------
     lr : float or callable
         Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
-    momentum : float
-        0 <= momentum < 1.
-    nesterov : bool
-        Step by ``g + momentum * v`` instead of v; needs momentum.
-    weight_decay : float
+    momentum : float, default=0
+        Share of the velocity that is kept in each step, 0 <= momentum < 1.
+    nesterov : bool, default=False
+        Step by ``g + momentum * v`` instead of v; needs a momentum above 0.
+    weight_decay : float, default=0
         Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
-    clip_value : float, optional
-        Clip every number of the gradient to [-clip_value, clip_value].
-    clip_norm : float, optional
-        Scale the whole gradient by ``clip_norm / norm`` where its norm is larger.
-    fraction : float
+    clip_value : float, default=None
+        Clip every number of the gradient to [-clip_value, clip_value], > 0.
+    clip_norm : float, default=None
+        Scale the whole gradient by ``clip_norm / norm`` where its norm is larger, > 0.
+    fraction : float, default=1
         Move only so large a share of the parameters in each step, 0 < fraction <= 1: the ``ceil(fraction * n)`` whose
         gradient is largest.
-    fraction_of : {"layer", "network"}
+    fraction_of : {"layer", "network"}, default="layer"
         Whether that is a share of each layer's n parameters, weights and biases alike, or of all.
 
     Notes
@@ -122,13 +139,13 @@ class Adam(Optimizer):
     ----------
     lr : float or callable
         Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
-    beta1, beta2 : float
-        How much of the running mean of the gradient, and of its square, is kept in each step.
-    eps : float
-        Added to the root.
-    weight_decay : float
+    beta1, beta2 : float, default=0.9 and 0.999
+        Share of the running mean of the gradient, and of its square, that is kept in each step, 0 <= beta < 1.
+    eps : float, default=1e-8
+        Added to the root, > 0.
+    weight_decay : float, default=0
         Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
-    clip_value, clip_norm : float, optional
+    clip_value, clip_norm : float, default=None
         As in `SGD`.
     """
 
@@ -159,11 +176,11 @@ class AdamW(Adam):
     ----------
     lr : float or callable
         Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
-    beta1, beta2, eps : float
+    beta1, beta2, eps : float, default=0.9, 0.999 and 1e-8
         As in `Adam`.
-    weight_decay : float
-        As above, for the weights of dense layers alone.
-    clip_value, clip_norm : float, optional
+    weight_decay : float, default=0.01
+        As above, >= 0, for the weights of dense layers alone.
+    clip_value, clip_norm : float, default=None
         As in `SGD`.
     """
 
@@ -183,15 +200,15 @@ class RMSprop(Optimizer):
     ----------
     lr : float or callable
         Learning rate, or a schedule: one of `steepest.schedules` or any function of the step.
-    alpha : float
-        How much of the running mean of the squares is kept in each step.
-    momentum : float
-        If > 0: ``b = momentum * b + g / (sqrt(v) + eps); w -= lr * b``.
-    eps : float
-        Added to the root.
-    weight_decay : float
+    alpha : float, default=0.99
+        Share of the running mean of the squares that is kept in each step, 0 <= alpha < 1.
+    momentum : float, default=0
+        0 <= momentum < 1; if > 0: ``b = momentum * b + g / (sqrt(v) + eps); w -= lr * b``.
+    eps : float, default=1e-8
+        Added to the root, > 0.
+    weight_decay : float, default=0
         Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
-    clip_value, clip_norm : float, optional
+    clip_value, clip_norm : float, default=None
         As in `SGD`.
     """
 

@@ -25,7 +25,20 @@ LearningRate: TypeAlias = float | Callable[[int], float]
 
 @dataclass(frozen=True, repr=False)
 class Schedule(Spec):
-    """Base of the schedules."""
+    """Base of the schedules.
+
+    Parameters
+    ----------
+    lr : float
+        The rate, >= 0.
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If an argument is out of its range, as the schedule documents it.
+    """
 
     lr: float
 
@@ -38,11 +51,39 @@ class Schedule(Spec):
         raise NotImplementedError
 
     def lay_out(self, start: int, steps: int, epoch_steps: int, metrics: Sequence[str]) -> Schedule:
-        """Return the schedule for a fit of `steps` steps from step `start` that records `metrics`."""
+        """Return the schedule for a fit.
+
+        Parameters
+        ----------
+        start : int
+            The fit's first step, counted through all fits of the trainer.
+        steps : int
+            Steps in the fit.
+        epoch_steps : int
+            Steps in an epoch.
+        metrics : sequence of str
+            Names of the metrics that the fit records.
+
+        Returns
+        -------
+        Schedule
+            This one, or a copy fitted to the fit.
+        """
         return self
 
     def observe(self, metrics: Mapping[str, float]) -> Schedule:
-        """Return the schedule for what follows an epoch that ended with `metrics`."""
+        """Return the schedule for the steps after an epoch.
+
+        Parameters
+        ----------
+        metrics : mapping of str to float
+            The epoch's metrics.
+
+        Returns
+        -------
+        Schedule
+            This one, or a copy that has counted the epoch.
+        """
         return self
 
 
@@ -53,7 +94,7 @@ class constant(Schedule):
     Parameters
     ----------
     lr : float
-        The rate.
+        The rate, >= 0.
     """
 
     def __call__(self, step: int) -> float:
@@ -100,13 +141,13 @@ class step(_Falling):
     lr : float
         The first rate.
     every : int
-        How long a rate stays, in `unit`.
-    factor : float
-        What it is multiplied by then, > 0.
-    unit : {"steps", "epochs"}
-        What `every` counts: steps of the optimizer, or epochs as long as those of the running fit.
-    epoch_steps : int, optional
-        Steps in an epoch; `Trainer.fit` fills it in.
+        How long a rate stays, in `unit`, >= 1.
+    factor : float, default=0.1
+        Multiplies the rate then, > 0.
+    unit : {"steps", "epochs"}, default="steps"
+        The unit of `every`: steps of the optimizer, or epochs as long as those of the running fit.
+    epoch_steps : int, default=None
+        Steps in an epoch, for ``unit="epochs"``; `Trainer.fit` fills it in.
     """
 
     _: KW_ONLY
@@ -126,13 +167,13 @@ class exponential(_Falling):
     lr : float
         The first rate.
     factor : float
-        What the rate is multiplied by in the course of `every`, > 0; over 1 it grows.
-    every : int
-        How long that takes, in `unit`.
-    unit : {"steps", "epochs"}
-        What `every` counts: steps of the optimizer, or epochs as long as those of the running fit.
-    epoch_steps : int, optional
-        Steps in an epoch; `Trainer.fit` fills it in.
+        Multiplies the rate in the course of `every`, > 0; over 1 the rate grows.
+    every : int, default=1
+        How long that takes, in `unit`, >= 1.
+    unit : {"steps", "epochs"}, default="steps"
+        The unit of `every`: steps of the optimizer, or epochs as long as those of the running fit.
+    epoch_steps : int, default=None
+        Steps in an epoch, for ``unit="epochs"``; `Trainer.fit` fills it in.
 
     Notes
     -----
@@ -186,15 +227,15 @@ class cosine(_Spanning):
     ----------
     lr : float
         The highest rate.
-    warmup : int
+    warmup : int, default=0
         Steps of warm-up, t = 0, 1, ...: the rate is ``lr * (t + 1) / warmup``.
-    final : float
-        The lowest rate, reached at step `total`.
-    total : int, optional
+    final : float, default=0
+        The lowest rate, >= 0, reached at step `total`.
+    total : int, default=None
         Steps from the trainer's first, warm-up included. None: the whole fit, whichever it is, from its first step to
         its last; `fit` lays the curve out anew, unless it ends just where an interrupted one would have ended, which is
         then continued.
-    span : (int, int), optional
+    span : (int, int), default=None
         First step and number of steps of the running fit; `Trainer.fit` fills it in.
 
     Notes
@@ -231,13 +272,13 @@ class one_cycle(_Spanning):
     ----------
     lr : float
         The highest rate.
-    rise : float
+    rise : float, default=0.3
         Share of the steps that the rise takes, 0 < rise < 1.
-    div, final_div : float
-        How many times lower than `lr` the rate starts, and how many times lower than that it ends.
-    total : int, optional
+    div, final_div : float, default=25 and 10,000
+        How many times lower than `lr` the rate starts, and how many times lower than that it ends; both >= 1.
+    total : int, default=None
         Steps from the trainer's first. None: the whole fit, as in `cosine`.
-    span : (int, int), optional
+    span : (int, int), default=None
         First step and number of steps of the running fit; `Trainer.fit` fills it in.
 
     Notes
@@ -276,22 +317,22 @@ class plateau(Schedule):
     ----------
     lr : float
         The first rate.
-    factor : float
-        What it is multiplied by, 0 < factor < 1.
-    patience : int
-        Epochs in a row without improvement that are let pass.
-    threshold : float
-        What counts as one: better than the best before by more than this share of it.
-    cooldown : int
-        Epochs after a reduction during which none is counted.
-    min_lr : float
-        The rate never falls below.
-    monitor : str, optional
-        What to watch; by default val_loss, or loss without validation rows.
-    mode : {"auto", "min", "max"}
+    factor : float, default=0.1
+        Multiplies the rate, 0 < factor < 1.
+    patience : int, default=10
+        Epochs in a row without improvement that are let pass, >= 0.
+    threshold : float, default=1e-4
+        An improvement is better than the best before by more than this share of it, >= 0.
+    cooldown : int, default=0
+        Epochs after a reduction during which none is counted, >= 0.
+    min_lr : float, default=0
+        The lowest rate, >= 0.
+    monitor : str, default=None
+        The metric to watch; None: val_loss, or loss without validation rows.
+    mode : {"auto", "min", "max"}, default="auto"
         Whether smaller or larger is better; "auto" knows by the metric's name.
-    state : (float, float or None, int, int), optional
-        Where the schedule stands: rate, best metric, epochs without improvement, epochs left to cool down.
+    state : (float, float or None, int, int), default=None
+        The state of the schedule: rate, best metric, epochs without improvement, epochs left to cool down.
         `Trainer.fit` keeps it.
 
     Notes
@@ -329,7 +370,7 @@ class plateau(Schedule):
         return self.state[0] if self.state else self.lr
 
     def lay_out(self, start: int, steps: int, epoch_steps: int, metrics: Sequence[str]) -> Schedule:
-        """Check that the metric will be there."""
+        """Return this schedule; ValueError where the fit does not record its metric."""
         monitored(self.monitor, metrics, "plateau")
         return self
 

@@ -41,9 +41,10 @@ def public() -> dict[str, Any]:
 
 
 def documented(docstring: str) -> set[str]:
-    """The names in a numpydoc docstring's part on parameters."""
-    part = re.search(r"^(?:Other )?Parameters\n-+\n(.*?)(?=^\S[^\n]*\n---|\Z)", docstring, re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"^(\*{0,2}\w[^:\n]*?)(?: : .*)?$", part[1] if part else "", re.MULTILINE)
+    """The names in a numpydoc docstring's parts on parameters and, for a result, attributes."""
+    part = r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=^\S[^\n]*\n---|\Z)"
+    found = "\n".join(re.findall(part, docstring, re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"^(\*{0,2}\w[^:\n]*?)(?: : .*)?$", found, re.MULTILINE)
     return {name.strip().lstrip("*") for line in lines for name in line.split(",")}
 
 
@@ -55,7 +56,7 @@ def test_every_parameter_is_documented(name: str) -> None:
         parameters = inspect.signature(value).parameters
     except ValueError:  # a builtin's
         parameters = {}  # type: ignore[assignment]
-    if inspect.isclass(value) and issubclass(value, BaseException):
+    if inspect.isclass(value) and (issubclass(value, BaseException) or value.__new__ is tuple.__new__):
         parameters = {}  # type: ignore[assignment]
     assert docstring
     assert {*parameters} - {"self"} <= documented(docstring), name

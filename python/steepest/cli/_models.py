@@ -43,7 +43,7 @@ def load_estimator(path: Path) -> Estimator:
 
 
 def encoder_of(model: Estimator | Network) -> TableEncoder | None:
-    """Return what reads the model's tables by the names of their columns; None for a model of numbers alone."""
+    """Return the encoder of the model's tables; None for a model of numbers alone."""
     return None if isinstance(model, Network) else model._fitted.preprocessor.encoder
 
 
@@ -81,7 +81,7 @@ def rows_for(model: Estimator | Network, table: Any, path: Path) -> Any:
 
 
 def predictions(model: Estimator | Network, rows: Any) -> Columns:
-    """Return what a model says of rows, as columns by name."""
+    """Return a model's predictions for rows, as columns by name."""
     if isinstance(model, Network):
         return _numbered("output", model.predict(rows))
     with warnings.catch_warnings():  # columns were taken by name
@@ -138,7 +138,7 @@ def encoder_with_target(model: Estimator, path: Path) -> TableEncoder:
 
 
 def describe_task(model: Estimator) -> str:
-    """Return what the model does, such as "classification of kind (2 classes)"."""
+    """Return the model's task, such as "classification of kind (2 classes)"."""
     of = f" of {model.target_name_}" if model.target_name_ else ""
     if isinstance(model, MLPClassifier):
         return f"classification{of} ({len(model.classes_)} classes)"

@@ -1,4 +1,4 @@
-"""What the command line shows: progress while training, and small tables of numbers."""
+"""The output of the command line: progress while training, and small tables of numbers."""
 
 from __future__ import annotations
 

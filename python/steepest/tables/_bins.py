@@ -148,7 +148,7 @@ class BinnedStandardizer:
         return features
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what has been learned as arrays, for a model file.
+        """Return the scales and bins as arrays, for a model file.
 
         Returns
         -------

@@ -157,7 +157,7 @@ class Standardizer:
         return self.mean.size
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what has been learned as arrays, for a model file.
+        """Return the means and scales as arrays, for a model file.
 
         Returns
         -------
