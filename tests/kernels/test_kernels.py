@@ -604,7 +604,7 @@ def test_dropout(k: KernelTable, p: float) -> None:
                 out.check(r, q)
 
 
-# --- Normalisation ---
+# --- Normalization ---
 
 
 def norm_data(k: KernelTable, rows: int, n: int) -> tuple[Array, Array, Array, Array]:

@@ -56,7 +56,9 @@ def test_every_parameter_is_documented(name: str) -> None:
         parameters = inspect.signature(value).parameters
     except ValueError:  # a builtin's
         parameters = {}  # type: ignore[assignment]
-    if inspect.isclass(value) and (issubclass(value, BaseException) or value.__new__ is tuple.__new__):
+    if inspect.isclass(value) and (
+        issubclass(value, BaseException) or getattr(value, "_is_protocol", False) or value.__new__ is tuple.__new__
+    ):
         parameters = {}  # type: ignore[assignment]
     assert docstring
     assert {*parameters} - {"self"} <= documented(docstring), name

@@ -226,6 +226,16 @@ class Callback:
 def check_callbacks(callbacks: Iterable[Callback] | Callback) -> list[Callback]:
     """Return callbacks, or a single one, as a list.
 
+    Parameters
+    ----------
+    callbacks : Callback or iterable of Callback
+        Those of a fit.
+
+    Returns
+    -------
+    list of Callback
+        A new one.
+
     Raises
     ------
     TypeError

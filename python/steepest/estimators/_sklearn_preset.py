@@ -107,7 +107,7 @@ class StopLikeSklearn(Callback):
 def loss_like_sklearn(
     settings: Settings, task: Task, batch: int, network: Network
 ) -> Callable[[float, Network], float]:
-    """Return a function that turns our loss of an epoch into scikit-learn's: a multiple, and the L2 penalty in mid-epoch.
+    """Return a function from our loss of an epoch to scikit-learn's: a multiple, and the L2 penalty in mid-epoch.
 
     Parameters
     ----------

@@ -21,7 +21,13 @@ HOPELESS = ("loss_misfit", "constant_target")  # if errors: a training on such t
 
 
 class Diagnosis(list[Finding]):
-    """The findings, the most important first; printed, one a paragraph."""
+    """The findings, the most important first; printed, one a paragraph.
+
+    Parameters
+    ----------
+    iterable : iterable of Finding, default=()
+        The findings, in their order.
+    """
 
     def __str__(self) -> str:
         """Return the findings, or that there are none."""
