@@ -56,7 +56,8 @@ def test_every_parameter_is_documented(name: str) -> None:
         parameters = inspect.signature(value).parameters
     except ValueError:  # a builtin's
         parameters = {}  # type: ignore[assignment]
-    if inspect.isclass(value) and (issubclass(value, BaseException) or value.__new__ is tuple.__new__):
+    plain = inspect.isclass(value) and issubclass(value, (BaseException, tuple)) and "__new__" not in vars(value)
+    if plain:  # it takes what its base takes
         parameters = {}  # type: ignore[assignment]
     assert docstring
     assert {*parameters} - {"self"} <= documented(docstring), name
