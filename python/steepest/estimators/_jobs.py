@@ -11,6 +11,8 @@ from joblib import effective_n_jobs
 from ..callbacks import Callback, FitState
 from ..history import History
 
+_TURN = 0.1  # seconds
+
 
 class StoppedError(Exception):
     """Another training has failed or was interrupted."""
@@ -77,8 +79,11 @@ def run_together(
     with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:  # which waits for its threads, whatever happens
         try:
             futures = [pool.submit(run, i) for i in range(len(works))]
-            wait(futures, return_when=FIRST_EXCEPTION)
-        except KeyboardInterrupt as stop:  # Ctrl-C reaches the main thread, which waits here
+            running, failed = set(futures), False
+            while running and not failed:  # in short turns: Ctrl-C may have to wait for the end of one
+                done, running = wait(running, timeout=_TURN, return_when=FIRST_EXCEPTION)
+                failed = any(future.exception() for future in done)
+        except KeyboardInterrupt as stop:
             interrupt = stop
         finally:
             stopping.set()
