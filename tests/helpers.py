@@ -201,3 +201,27 @@ def succeeds(scenario: Callable[..., None], *arguments: Any, **environment: str)
     code = f"import sys; sys.path.append({folder!r}); import {module}; {module}.{scenario.__name__}(*{arguments!r})"
     run = python(code, **environment)
     assert (run.returncode, run.stderr) == (0, ""), f"ended with {run.returncode}: {run.stdout}{run.stderr}"
+
+
+REFUSED_WITHIN = """
+import sys, resource
+import steepest as st
+if sys.argv[1]:
+    __import__(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[2:]:
+    try:
+        st.load(path)
+    except ValueError:
+        print("refused")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def are_refused_in_little_memory(paths: Sequence[Any], needs: str = "") -> None:
+    """Assert that model files are all refused within 10 MB, by a process that has imported `needs` before."""
+    command = [sys.executable, "-c", REFUSED_WITHIN, needs, *map(str, paths)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    *lines, megabytes = run.stdout.split()
+    assert lines == ["refused"] * len(paths)
+    assert int(megabytes) < 10

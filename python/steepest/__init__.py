@@ -73,12 +73,11 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.descent")
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from . import estimators
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
-            raise
-        raise ImportError(f"steepest.{name} needs scikit-learn: pip install 'steepest[sklearn]'") from error
+    from ._extras import require
+
+    require("sklearn", "scikit-learn", f"steepest.{name}")
+    from . import estimators
+
     globals()[name] = getattr(estimators, name)
     return globals()[name]
 

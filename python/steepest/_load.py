@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ._extras import require
 from ._model_file import read_model
 from .network import Network
 from .network import from_file as network_from_file
@@ -40,8 +41,7 @@ def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor
     tensors, metadata = read_model(path)
     if "estimator" not in metadata:
         return network_from_file(path, tensors, metadata)
-    try:
-        from .estimators._loading import from_file
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{path}: an estimator, which needs scikit-learn: pip install 'steepest[sklearn]'") from error
+    require("sklearn", "scikit-learn", f"{path}: an estimator")
+    from .estimators._loading import from_file
+
     return from_file(path, tensors, metadata)

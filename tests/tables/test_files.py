@@ -7,7 +7,6 @@ import io
 import json
 import os
 import struct
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 import steepest as st
+from helpers import are_refused_in_little_memory
 from steepest import files
 
 
@@ -355,27 +355,11 @@ def test_architecture_that_does_not_fit_is_refused(change: Any, tmp_path: Path) 
         st.load(path)
 
 
-HUGE = """
-import sys, resource
-import steepest as st
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for path in sys.argv[1:]:
-    try:
-        st.load(path)
-    except ValueError:
-        print("refused")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
-"""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="takes the peak of memory in Linux's unit")
 def test_hostile_models_take_no_memory(tmp_path: Path) -> None:
     saved(tmp_path)
     paths = [str(written(tmp_path, data, kind.replace("*", ""))) for kind, data in HOSTILE.items()]
-    run = subprocess.run([sys.executable, "-c", HUGE, *paths], capture_output=True, text=True, timeout=120, check=True)
-    *lines, megabytes = run.stdout.split()
-    assert lines == ["refused"] * len(HOSTILE)
-    assert int(megabytes) < 10
+    are_refused_in_little_memory(paths)
 
 
 def test_model_with_text_that_is_not_json_is_not_written(tmp_path: Path) -> None:

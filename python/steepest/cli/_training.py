@@ -16,7 +16,7 @@ from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, infer_task, split_rows
+from ..tables import TASKS, Classes, Units, infer_task, split_rows
 from ._models import Estimator, describe_task, encoder_of, score, target_of
 from .console import ProgressBar, print_numbers
 
@@ -58,9 +58,8 @@ class Job:
         if len(truth) < _FEWEST_ROWS:
             raise ValueError(f"{path}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
         kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
-        labels = Classes.fit(target, truth).encode(target, truth) if kind == "classification" else None
-        if labels is None and truth.dtype.kind not in "iuf":
-            raise ValueError(f"target {target!r} holds text or true and false: expected numbers for a regression")
+        encoded: Classes | Units = (Classes if kind == "classification" else Units).fit(target, truth)
+        labels = encoded.encode(target, truth) if isinstance(encoded, Classes) else None
         training, held_out = split_rows(np.arange(len(truth)), holdout, seed, labels)
         return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
 

@@ -112,11 +112,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         # plan
         rows, tiny = merge_if_tiny(rows, allowed=not (settings.like_sklearn or online))
         random = check_random_state(settings.random_state)
-        plan = FitPlan.decide(
-            settings, len(rows), rows.x, random, tiny=tiny, online=online,
-            going_on=None if fitted is None else fitted.networks,
-            dtype=None if fitted is None else fitted.preprocessor.dtype,
-        )  # fmt: skip
+        plan = FitPlan.decide(settings, rows, random, fitted, tiny=tiny, online=online)
         networks = None if fitted is None else fitted.networks
         if networks is None and settings.like_sklearn:  # which draws its weights before it splits
             networks = sklearn_networks(plan, task, rows.x.shape[1], random)

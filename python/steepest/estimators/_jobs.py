@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import TypeAlias
 
 from joblib import effective_n_jobs
 
 from ..callbacks import Callback, FitState
-from ..history import History
+
+Work: TypeAlias = Callable[[Sequence[Callback]], object]
 
 _TURN = 0.1  # seconds
 
@@ -34,9 +37,7 @@ class StopWith(Callback):
         self.on_progress(fit)
 
 
-def run_together(
-    works: Sequence[Callable[[Sequence[Callback]], History]], n_jobs: int | None
-) -> tuple[list[History | None], KeyboardInterrupt | None]:
+def run_together(works: Sequence[Work], n_jobs: int | None) -> KeyboardInterrupt | None:
     """Run trainings, and return when none of them runs any more.
 
     Parameters
@@ -48,46 +49,40 @@ def run_together(
 
     Returns
     -------
-    histories : list of History or None
-        What each work returned; None where it was ended before.
-    interrupt : KeyboardInterrupt or None
-        What ended them.
+    KeyboardInterrupt or None
+        The one that ended them.
 
     Raises
     ------
     Exception
         What the first work that failed raised.
     """
-    histories: list[History | None] = [None] * len(works)
     if min(effective_n_jobs(n_jobs), len(works)) == 1:
-        for i, work in enumerate(works):
-            try:
-                histories[i] = work([])
-            except KeyboardInterrupt as stop:
-                return histories, stop
-        return histories, None
-
-    stopping, interrupt = threading.Event(), None
-
-    def run(i: int) -> None:
         try:
+            for work in works:
+                work([])
+        except KeyboardInterrupt as interrupt:
+            return interrupt
+        return None
+
+    stopping = threading.Event()
+
+    def run(work: Work) -> None:
+        with suppress(StoppedError):
             if not stopping.is_set():
-                histories[i] = works[i]([StopWith(stopping)])
-        except StoppedError:
-            pass
+                work([StopWith(stopping)])
 
     with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:  # which waits for its threads, whatever happens
         try:
-            futures = [pool.submit(run, i) for i in range(len(works))]
+            futures = [pool.submit(run, work) for work in works]
             running, failed = set(futures), False
             while running and not failed:  # in short turns: Ctrl-C may have to wait for the end of one
                 done, running = wait(running, timeout=_TURN, return_when=FIRST_EXCEPTION)
                 failed = any(future.exception() for future in done)
-        except KeyboardInterrupt as stop:
-            interrupt = stop
+        except KeyboardInterrupt as interrupt:
+            return interrupt
         finally:
             stopping.set()
-    if interrupt is None:
-        for future in futures:
-            future.result()
-    return histories, interrupt
+    for future in futures:
+        future.result()
+    return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from .._blocks import blocks
 from ..network import dense_names
 from ..training import Trainer
 from ._input import Rows
@@ -18,7 +17,7 @@ from ._input import Rows
 def minimize(
     trainer: Trainer,
     rows: Rows,
-    scale: Callable[[NDArray[Any]], NDArray[Any]],
+    feature_blocks: Callable[[Any], Iterator[tuple[slice, NDArray[Any]]]],
     *,
     factor: float,
     alpha: float,
@@ -33,8 +32,8 @@ def minimize(
         Whose network is trained.
     rows : Rows
         Features and targets.
-    scale : callable
-        What makes dense features of a block of rows.
+    feature_blocks : callable
+        Goes through features in dense blocks, as `Preprocessor.feature_blocks`.
     factor : float
         What scikit-learn's loss is of ours.
     alpha : float
@@ -63,11 +62,11 @@ def minimize(
     def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         network.restore(np.ascontiguousarray(flat, start.dtype))
         loss = 0.0
-        for part, block in blocks(x):
+        for part, block in feature_blocks(x):
             weights = None if weight is None else weight[part]
             share = (len(block) if weights is None else float(weights.sum())) / total
             if share:
-                loss += share * core.differentiate(scale(block), y[part], weights)
+                loss += share * core.differentiate(block, y[part], weights)
         penalty = alpha / total
         shrunk = flat * is_weight
         return factor * loss + penalty / 2 * float(shrunk @ shrunk), factor * core.mean_gradient() + penalty * shrunk

@@ -117,7 +117,7 @@ def _result_from_json(data: Json, networks: list[Network], tensors: Tensors) -> 
     if loss is None:
         raise ValueError("there is no tensor fit.loss")
     return FitResult(
-        networks, progress, loss, _item(fit, "best_loss"), histories[0] if histories else History(), histories,
+        networks, progress, loss, _item(fit, "best_loss"), histories,
         {str(name): _parameter_from_json(value) for name, value in data["recipe"].items()},
         scores, _item(fit, "best_score"),
     )  # fmt: skip
@@ -145,7 +145,7 @@ def from_network(network: Network, encoder: TableEncoder) -> Estimator:
     names = [column.name for column in encoder.columns]
     estimator.n_features_in_, estimator.feature_names_in_ = len(names), np.array(names, dtype=object)
     model = Model(task, Preprocessor(np.dtype(network.dtype), encoder=encoder), [network])
-    result = FitResult([network], Progress(), math.nan, None, History(), [], {})
+    result = FitResult([network], Progress(), math.nan, None, [], {})
     estimator._publish(model, result, encoder.target_name)
     return estimator
 

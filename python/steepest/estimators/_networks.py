@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .._blocks import blocks
 from ..network import Network
 from ..recipe import build_layers, silence_unseen
 from ._plan import FitPlan
@@ -17,10 +16,7 @@ from ._task import Task
 
 def new_networks(plan: FitPlan, task: Task, features: Any, preprocessor: Preprocessor) -> list[Network]:
     """Return networks for these features; what is zero in all rows, as a constant column, says nothing at first."""
-    sparse = hasattr(features, "tocsr")
-    speaks = np.zeros(preprocessor.n_features(features.shape[1]) if sparse else features.shape[1], bool)
-    for _, block in blocks(features):
-        speaks |= (preprocessor.dense(block) if sparse else block).any(axis=0)
+    speaks = np.any([block.any(axis=0) for _, block in preprocessor.feature_blocks(features)], axis=0)
     networks = _networks(plan, task, len(speaks))
     for network in () if speaks.all() else networks:
         silence_unseen(network, speaks)

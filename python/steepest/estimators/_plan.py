@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..recipe import Recipe
+from ._input import Rows
+from ._model import Model
 from ._params import Settings
 
 Places = NDArray[np.intp]
@@ -62,14 +63,12 @@ class FitPlan:
     def decide(
         cls,
         settings: Settings,
-        n_rows: int,
-        x: Any,
+        rows: Rows,
         random: np.random.RandomState,
+        fitted: Model[Any] | None,
         *,
         tiny: bool,
         online: bool,
-        going_on: Sequence[Any] | None,
-        dtype: np.dtype[Any] | None,
     ) -> FitPlan:
         """Decide what is open, by the recipe for this many rows.
 
@@ -77,32 +76,26 @@ class FitPlan:
         ----------
         settings : Settings
             The checked parameters.
-        n_rows : int
-            Rows to train on and to hold out, the same ones merged.
-        x : array, matrix or frame
-            The rows; under the preset "sklearn" networks take their dtype.
+        rows : Rows
+            Those to train on and to hold out; under the preset "sklearn" networks take their dtype.
         random : RandomState
             What a seed is drawn from.
+        fitted : Model or None
+            The one whose networks are trained further.
         tiny, online : bool
             See `FitPlan`.
-        going_on : sequence of Network or None
-            The networks to train further, if there are such.
-        dtype : dtype or None
-            Their type.
         """
         like_sklearn = settings.like_sklearn
         fixed = like_sklearn and settings.random_state is not None
         seed = 0 if fixed else int(random.randint(2**31 - 1))
-        recipe = Recipe(bins=0) if tiny or online else Recipe.for_rows(n_rows)
+        recipe = Recipe(bins=0) if tiny or online else Recipe.for_rows(len(rows))
         if settings.describes_one_network:
             recipe = replace(recipe, networks=1)
-        wide = tiny or settings.solver == "lbfgs" or (like_sklearn and getattr(x, "dtype", None) == np.float64)
-        n_networks = settings.ensemble or recipe.networks
-        return cls(
-            settings, recipe, tiny, online, going_on is not None, seed,
-            n_networks if going_on is None else len(going_on),
-            dtype or np.dtype(np.float64 if wide else np.float32),
-        )  # fmt: skip
+        wide = tiny or settings.solver == "lbfgs" or (like_sklearn and getattr(rows.x, "dtype", None) == np.float64)
+        n_networks, dtype = settings.ensemble or recipe.networks, np.dtype(np.float64 if wide else np.float32)
+        if fitted is not None:
+            n_networks, dtype = len(fitted.networks), fitted.preprocessor.dtype
+        return cls(settings, recipe, tiny, online, fitted is not None, seed, n_networks, dtype)
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -119,12 +112,12 @@ class FitPlan:
 
     def holds_out(self, n_rows: int) -> bool:
         """Tell whether some of this many rows are to be held out, if that can be."""
-        wanted = True if self.settings.eval_metric and self.settings.early_stopping is None else None
-        wanted = self.settings.early_stopping if wanted is None else wanted
-        few = self.tiny or (self.n_networks == 1 and n_rows < _FEWEST_TO_HOLD_OUT)
-        return (
-            not self.online and self.settings.solver != "lbfgs" and wanted is not False and not (wanted is None and few)
-        )
+        if self.online or self.settings.solver == "lbfgs":
+            return False
+        if self.settings.early_stopping is not None:
+            return self.settings.early_stopping
+        many = not self.tiny and (self.n_networks > 1 or n_rows >= _FEWEST_TO_HOLD_OUT)
+        return many or self.settings.eval_metric is not None
 
     def held_share(self, n_rows: int) -> float:
         """Return the share of this many rows that is held out."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._blocks import blocks
 from ..tables import TableEncoder
 from ..tables._bins import BinnedStandardizer
 from ..tables._scaling import Standardizer, feature_scale
@@ -76,6 +78,12 @@ class Preprocessor:
         if self.encoder is not None:
             return self.encoder.transform(x)
         return x if hasattr(x, "tocsr") else self.dense(x)
+
+    def feature_blocks(self, features: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Go through rows of `features` in blocks as the networks take them, dense ones of a CSR matrix."""
+        sparse = hasattr(features, "tocsr")
+        for rows, block in blocks(features):
+            yield rows, self.dense(block) if sparse else block
 
     def dense(self, block: NDArray[Any]) -> NDArray[Any]:
         """Return dense rows of numbers as the networks take them."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._blocks import blocks
 from ..calibration import divide_logits, temperature
 from ..callbacks import Callback, PrintEpochs
 from ..history import History
@@ -70,10 +70,8 @@ class FitResult:
         Of the last epoch.
     best_loss : float, optional
         The least.
-    history : History
-        Of the first network's training.
     histories : list of History
-        Of all.
+        The course of each network's training; none of lbfgs.
     scores : array of shape (epochs,), optional
         Of the held-out rows.
     best_score : float, optional
@@ -88,12 +86,16 @@ class FitResult:
     progress: Progress
     loss: float
     best_loss: float | None
-    history: History
     histories: list[History]
     recipe: dict[str, Any]
     scores: list[float] | None = None
     best_score: float | None = None
     interrupt: KeyboardInterrupt | None = None
+
+    @property
+    def history(self) -> History:
+        """The course of the first network's training."""
+        return self.histories[0] if self.histories else History()
 
 
 class Solver:
@@ -136,19 +138,16 @@ class Solver:
             for trainer in trainers
         ]
 
-        def training(trainer: Trainer, part: Part, rule: list[Callback]) -> Callable[[Sequence[Callback]], History]:
-            def run(more: Sequence[Callback]) -> History:
-                callbacks = [*rule, *settings.callbacks, *([PrintEpochs()] if settings.verbose else []), *more]
-                held = None if part.held_out is None else self._source(part.held_out)
-                metrics = None if held is None else watch.metrics
-                rows = self._source(part.training())
-                return run_epochs(trainer, rows, held, metrics, callbacks, epochs, batch, settings.shuffle)
-
-            return run
+        def run(trainer: Trainer, part: Part, rule: list[Callback], more: Sequence[Callback]) -> None:
+            callbacks = [*rule, *settings.callbacks, *([PrintEpochs()] if settings.verbose else []), *more]
+            held = None if part.held_out is None else self._source(part.held_out)
+            metrics = None if held is None else watch.metrics
+            rows = self._source(part.training())
+            run_epochs(trainer, rows, held, metrics, callbacks, epochs, batch, settings.shuffle)
 
         # The user's callbacks are called for one network after the other.
-        works = [training(*each) for each in zip(trainers, parts, rules, strict=True)]
-        _, interrupt = run_together(works, 1 if settings.callbacks else settings.n_jobs)
+        works = [partial(run, *each) for each in zip(trainers, parts, rules, strict=True)]
+        interrupt = run_together(works, 1 if settings.callbacks else settings.n_jobs)
         if interrupt is not None:  # go on with what has had an epoch at least
             done = [i for i, trainer in enumerate(trainers) if trainer.history.n_epochs]
             if not done:
@@ -181,7 +180,7 @@ class Solver:
         kept = trainers if plan.settings.warm_start else None
         progress = Progress(before.n_iter + history.n_epochs, before.t + history.n_epochs * n, curve, kept)
         result = FitResult(
-            self._predicting(trainers), progress, curve[-1], min(curve), history, histories,
+            self._predicting(trainers), progress, curve[-1], min(curve), histories,
             self._recipe(optimizer, n, part.held_out),
         )  # fmt: skip
         if part.held_out is None:
@@ -220,16 +219,16 @@ class Solver:
         curve = [*before.loss_curve, loss]
         progress = Progress(before.n_iter + 1, before.t + n, curve, trainers)
         recipe = self._recipe(trainers[0].optimizer, n, None)
-        return FitResult(self._predicting(trainers), progress, loss, min(curve), histories[0], histories, recipe)
+        return FitResult(self._predicting(trainers), progress, loss, min(curve), histories, recipe)
 
     def _minimize(self, networks: list[Network], rows: Rows) -> FitResult:
         """Train by L-BFGS on all rows at once."""
         settings = self.plan.settings
-        to_dense = self.preprocessor.dense if hasattr(rows.x, "tocsr") else np.asarray
         trainers = self._trainers(networks, SGD(), going_on=False)
         found = [
             minimize(
-                trainer, rows, to_dense, factor=1 / gradient_factor(self.task), alpha=sklearn_penalty(settings),
+                trainer, rows, self.preprocessor.feature_blocks,
+                factor=1 / gradient_factor(self.task), alpha=sklearn_penalty(settings),
                 max_iter=settings.max_iter or 200, tol=1e-4 if settings.tol is None else settings.tol,
             )
             for trainer in trainers
@@ -240,15 +239,15 @@ class Solver:
             warn_caller(f"lbfgs did not converge in {n_iter} iterations", ConvergenceWarning)
         progress = Progress(n_iter, self.before.t, self.before.loss_curve)
         recipe = self._recipe("lbfgs", len(rows), None)
-        return FitResult(networks, progress, loss, loss, History(), [], recipe)
+        return FitResult(networks, progress, loss, loss, [], recipe)
 
     def _calibrated(self, result: FitResult, parts: Sequence[Part]) -> FitResult:
         """Make the logits as sure as all held-out rows together say they should be."""
         held = [part.held_out for part in parts if part.held_out is not None]
         logits = [
-            network.predict(self.preprocessor.dense(block) if hasattr(rows.x, "tocsr") else block)
+            network.predict(block)
             for network, rows in zip(result.networks, held, strict=True)
-            for _, block in blocks(rows.x)
+            for _, block in self.preprocessor.feature_blocks(rows.x)
         ]
         labels = np.concatenate([rows.y for rows in held])
         weights = [rows.weight for rows in held if rows.weight is not None]

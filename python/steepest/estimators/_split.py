@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -69,11 +68,7 @@ class Split:
                 held = replace(held, x=preprocessor.features(held.x), y=task.scaled(held.y))
             return [Part(lambda: trained, held)] * plan.n_networks
         measured = replace(trained, y=task.scaled(self.fitted.y))
-        return [Part(_later(trained, training), measured.at(valid)) for training, valid in self.crossed]
-
-
-def _later(rows: Rows, places: Places) -> Callable[[], Rows]:
-    return partial(rows.at, places)
+        return [Part(partial(trained.at, training), measured.at(valid)) for training, valid in self.crossed]
 
 
 def _held_out(plan: FitPlan, task: Task, rows: Rows, random: np.random.RandomState) -> list[tuple[Places, Places]]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from .._blocks import by_blocks
-from ._scaling import Standardizer, checked_array, refuse_other_names
+from ._scaling import ColumnTransform, Standardizer, checked_array, refuse_other_names
 
 _ROWS_PER_BIN = 32  # fewer would let a bin learn single rows
 _BIN_ARRAYS = ("bin_column", "bin_start", "bin_width")
@@ -39,7 +38,7 @@ def quantile_edges(z: NDArray[np.float64], bins: int) -> list[float]:
 
 
 @dataclass(frozen=True, eq=False)
-class BinnedStandardizer:
+class BinnedStandardizer(ColumnTransform):
     """Standardized columns, and behind them their bins.
 
     A bin between the edges a < b, in units of the standardized column z, is the feature ``(z - a) / (b - a)``, clipped
@@ -120,23 +119,6 @@ class BinnedStandardizer:
     def n_bins(self) -> int:
         """How many bins all columns have together."""
         return self.start.size - self.standardizer.mean.size
-
-    def transform(self, values: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """Return the features of rows; what is not finite stays so, for the network to refuse.
-
-        Parameters
-        ----------
-        values : array of shape (n, columns)
-            Dense rows.
-        dtype : type, default=float32
-            Of the result; it is computed in float64, a block of rows at a time.
-
-        Returns
-        -------
-        array of shape (n, features)
-            A new array.
-        """
-        return by_blocks(self.transform_float64, values, self.start.size, dtype)
 
     def transform_float64(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the features, (n, features), of dense rows, (n, columns), in float64, all at once."""

@@ -57,8 +57,38 @@ def clip_outliers(z: NDArray[np.float64], furthest: float) -> NDArray[np.float64
     return np.clip(z, -furthest, furthest)
 
 
+class ColumnTransform:
+    """Base of the transforms of dense rows of numbers to features."""
+
+    @property
+    def n_features(self) -> int:
+        """Features of a row."""
+        raise NotImplementedError
+
+    def transform_float64(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the features, (n, n_features), of dense rows, (n, n_columns), in float64, all at once."""
+        raise NotImplementedError
+
+    def transform(self, values: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """Return the features of rows; what is not finite stays so, for the network to refuse.
+
+        Parameters
+        ----------
+        values : array of shape (n, columns)
+            Dense rows.
+        dtype : type, default=float32
+            Of the result; it is computed in float64, a block of rows at a time.
+
+        Returns
+        -------
+        array of shape (n, n_features)
+            A new array.
+        """
+        return by_blocks(self.transform_float64, values, self.n_features, dtype)
+
+
 @dataclass(frozen=True, eq=False)
-class Standardizer:
+class Standardizer(ColumnTransform):
     """Columns to mean 0 and standard deviation 1: ``(value - mean) / scale``.
 
     Parameters
@@ -96,7 +126,7 @@ class Standardizer:
         weights = np.ones(n) if weight is None else np.asarray(weight, np.float64)
         share = weights / weights.sum()
         mean = np.zeros(values.shape[1])
-        square, widest = np.zeros_like(mean), np.zeros_like(mean)
+        square = np.zeros_like(mean)
         low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
         for rows, block in blocks(values):
             mean += share[rows] @ block
@@ -107,29 +137,11 @@ class Standardizer:
         mean[constant] = (low / 2 + high / 2)[constant]
         with np.errstate(over="ignore"):  # an infinite spread is replaced below
             for rows, block in blocks(values):
-                away = block - mean
-                square += share[rows] @ away**2
-                widest = np.maximum(widest, np.abs(away[weights[rows] > 0]).max(axis=0, initial=0))
+                square += share[rows] @ (block - mean) ** 2
+            widest = np.maximum(high - mean, mean - low)
         scale = np.where(np.isfinite(square), np.sqrt(square), widest)
         scale[constant | (scale == 0)] = 1.0
         return cls(mean[None], scale[None], furthest)
-
-    def transform(self, values: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """Return standardized rows; what is not finite stays so, for the network to refuse.
-
-        Parameters
-        ----------
-        values : array of shape (n, columns)
-            Dense rows.
-        dtype : type, default=float32
-            Of the result; it is computed in float64, a block of rows at a time.
-
-        Returns
-        -------
-        array of shape (n, columns)
-            A new array.
-        """
-        return by_blocks(self.transform_float64, values, values.shape[1], dtype)
 
     def transform_float64(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return dense rows, (n, columns), standardized in float64, all at once."""

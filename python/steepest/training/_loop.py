@@ -22,7 +22,6 @@ from ._rows import OnBatch, OnProgress, RowSource
 
 LARGEST_COPY = 64 * 2**20  # bytes of weights that an epoch keeps, to go back to if it diverges, unless told otherwise
 
-
 _WITHIN = ("epoch_begin", "batch_end", "progress", "epoch_end")  # hooks that are looked up once for all epochs
 
 
