@@ -65,7 +65,12 @@ def test_r03_an_interrupted_first_fit_is_none_or_whole(
     start = time.monotonic()
     with interrupted(delay):
         _quietly(lambda: model.fit(X, y))
+    weights = [network.parameters for network in getattr(model, "networks_", [])]
+    while threading.active_count() > threads and time.monotonic() - start < 20:
+        time.sleep(0.01)  # a thread of the pool that has nothing to do any more may take a moment to end
     assert threading.active_count() <= threads and time.monotonic() - start < 20
+    for network, before_it in zip(getattr(model, "networks_", []), weights, strict=True):
+        assert all(np.array_equal(value, before_it[name]) for name, value in network.parameters.items())
     if hasattr(model, "recipe_"):
         assert is_whole(model, X)
     else:

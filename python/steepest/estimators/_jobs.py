@@ -65,14 +65,23 @@ def run_together(works: Sequence[Work], n_jobs: int | None) -> KeyboardInterrupt
             return interrupt
         return None
 
-    stopping = threading.Event()
+    stopping, idle, n_running = threading.Event(), threading.Condition(), 0
 
     def run(work: Work) -> None:
-        with suppress(StoppedError):
-            if not stopping.is_set():
+        nonlocal n_running
+        with idle:
+            if stopping.is_set():
+                return
+            n_running += 1
+        try:
+            with suppress(StoppedError):
                 work([StopWith(stopping)])
+        finally:
+            with idle:
+                n_running -= 1
+                idle.notify()
 
-    with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:  # which waits for its threads, whatever happens
+    with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:
         try:
             futures = [pool.submit(run, work) for work in works]
             running, failed = set(futures), False
@@ -81,8 +90,10 @@ def run_together(works: Sequence[Work], n_jobs: int | None) -> KeyboardInterrupt
                 failed = any(future.exception() for future in done)
         except KeyboardInterrupt as interrupt:
             return interrupt
-        finally:
-            stopping.set()
+        finally:  # the pool does not know of a thread whose start was interrupted, so what runs is counted here
+            with idle:
+                stopping.set()
+                idle.wait_for(lambda: n_running == 0)
     for future in futures:
         future.result()
     return None
