@@ -4,12 +4,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
+#include <utility>
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
@@ -18,14 +19,6 @@
 
 namespace steepest {
 namespace {
-
-void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 using Clock = std::chrono::steady_clock;
 
@@ -102,6 +95,7 @@ public:
         function_ = function;
         context_ = context;
         barrier_ = &barrier;
+        failed_ = false;
         members_ = threads;
         finished_.store(0, std::memory_order_relaxed);
         generation_.fetch_add(1);
@@ -109,23 +103,36 @@ public:
             const std::lock_guard<std::mutex> lock(mutex_);
             wake_.notify_all();
         }
-        function(context, Share{0, threads, &barrier});
+        take_part(Share{0, threads, &barrier});
         const double waited = spin_until([&] { return finished_.load(std::memory_order_acquire) == hired_; });
         contention_.record(seconds_since(start), barrier.waited() + waited);
+        const std::exception_ptr failure = std::exchange(failure_, nullptr);
         busy_.store(false, std::memory_order_release);
+        if (failure) std::rethrow_exception(failure);
     }
 
     // Whether one thread alone is faster at the moment.
     bool rests() const { return contention_.alone(); }
 
 private:
+    // Never throws. Of what several members throw, the first is kept: others see their team abandoned.
+    void take_part(Share share) {
+        try {
+            function_(context_, share);
+        } catch (const Abandoned&) {
+        } catch (...) {
+            if (!failed_.exchange(true)) failure_ = std::current_exception();
+            barrier_->abandon();
+        }
+    }
+
     // Has at least `workers` workers, or as many as the system grants; returns how many of them to use.
     std::size_t hire(std::size_t workers) {
         try {
             for (; hired_ < workers; ++hired_) {
                 std::thread(&Team::work, this, hired_ + 1, generation_.load()).detach();
             }
-        } catch (const std::system_error&) {  // the result is the same with fewer
+        } catch (const std::exception&) {  // no more threads, or no memory: the result is the same with fewer
         }
         return std::min(workers, hired_);
     }
@@ -141,7 +148,7 @@ private:
                 --sleepers_;
             }
             ++seen;
-            if (index < members_) function_(context_, Share{index, members_, barrier_});
+            if (index < members_) take_part(Share{index, members_, barrier_});
             finished_.fetch_add(1, std::memory_order_release);
         }
     }
@@ -155,6 +162,8 @@ private:
     void* context_ = nullptr;
     Barrier* barrier_ = nullptr;
     std::size_t members_ = 0, hired_ = 0;
+    std::atomic<bool> failed_{false};  // whether a member of this region has thrown
+    std::exception_ptr failure_;       // what; written by one member before it finishes, read when all have
     std::mutex mutex_;
     std::condition_variable wake_;
 };
@@ -239,7 +248,9 @@ void Barrier::wait(bool leads) {
     const std::size_t arrived = arrivals_.fetch_add(1, std::memory_order_acq_rel) + 1;
     const std::size_t all = (arrived + members_ - 1) / members_ * members_;  // when this meeting is complete
     if (arrived == all) return;
-    const double waited = spin_until([&] { return arrivals_.load(std::memory_order_acquire) >= all; });
+    const double waited = spin_until(
+        [&] { return arrivals_.load(std::memory_order_acquire) >= all || abandoned_.load(std::memory_order_relaxed); });
+    if (arrivals_.load(std::memory_order_acquire) < all) throw Abandoned{};
     if (leads) waited_ += waited;
 }
 

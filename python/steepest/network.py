@@ -85,6 +85,7 @@ class Network:
                     raise ValueError(f"init of layer {node.name} has the shape {shape}: expected {node[2:]}")
                 given[f"{node.name}.weight"] = node.layer.init
         self._core = CoreNetwork(n_in, _dtype_name(dtype), self._seed)
+        self._core.check_size(min(self.n_parameters, 2**62))
         add_layers(self._core, self._layers)
         if given:
             self._core.set_parameters(given)

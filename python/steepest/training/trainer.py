@@ -374,8 +374,9 @@ class Trainer:
         """
         self._refuse_to_save()
         metadata = self.network._metadata() | {"trainer": self._options() | {"optimizer": self._optimizer().to_dict()}}
-        state = {f"{TRAINER_PREFIX}{name}": array for name, array in self._state().items()}
-        write_model(path, self.network._tensors() | state, metadata)
+        tensors, state = self._core.snapshot()  # of one moment, even while another thread trains
+        state = {f"{TRAINER_PREFIX}{name}": array for name, array in (state | self._measured_rates()).items()}
+        write_model(path, tensors | state, metadata)
 
     @classmethod
     def resume(cls: type[T], path: str | os.PathLike[str]) -> T:
@@ -449,8 +450,11 @@ class Trainer:
         return {name: getattr(self, name) for name in names}
 
     def _state(self) -> dict[str, NDArray[Any]]:
+        return self._core.state() | self._measured_rates()
+
+    def _measured_rates(self) -> dict[str, NDArray[Any]]:
         measured = self.layer_rates == "equal_effect" and not self._core.equalizes_rates
-        return self._core.state() | ({"layer_rates": np.array(list(self.rates.values()))} if measured else {})
+        return {"layer_rates": np.array(list(self.rates.values()))} if measured else {}
 
     def _optimizer(self) -> Optimizer:
         """Return the optimiser with the learning rate or schedule of the moment."""
