@@ -462,12 +462,12 @@ class Trainer:
 
     def _use(self, rate: LearningRate) -> None:
         """Take a learning rate or a schedule from now on."""
-        self._lr = rate.lr if isinstance(rate, constant) else rate
-        if callable(self._lr):
-            self._core.schedule = self._lr
+        self._lr = lr = rate.lr if isinstance(rate, constant) else rate  # another thread may set another one meanwhile
+        if callable(lr):
+            self._core.schedule = lr
         else:
             self._core.schedule = None
-            self._core.learning_rate = self._lr
+            self._core.learning_rate = lr
 
     def _judged_state(self) -> NDArray[Any]:
         """Return the parameters and running statistics that `evaluate` goes by."""
@@ -479,7 +479,8 @@ class Trainer:
         self._core.forget_average()
 
     def _rate(self, step: int) -> float:
-        return float(self._lr(step)) if callable(self._lr) else self._lr
+        lr = self._lr  # read once: another thread may set it
+        return float(lr(step)) if callable(lr) else lr
 
 
 def _validation(parts: Sequence[ArrayLike]) -> ArrayRows:
