@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../core/array_view.hpp"
+#include "locks.hpp"
 
 namespace py = pybind11;
 
@@ -42,6 +43,7 @@ inline std::optional<Number> number_type(char kind, py::ssize_t size) {
 
 // What NumPy makes of it; ValueError with this text where it cannot. Ctrl-C and a lack of memory are not its fault.
 [[gnu::noinline]] inline py::array array_of(py::handle source, const std::string& refusal) {
+    const RunningCall running;  // Python code that NumPy asks may give the GIL away
     try {
         return py::array(py::reinterpret_borrow<py::object>(source));
     } catch (const py::error_already_set& error) {
