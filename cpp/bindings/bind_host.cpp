@@ -70,7 +70,7 @@ void bind_host(py::module_&) {
     const py::object main = py::module_::import("threading").attr("main_thread")();
     const auto python_id = main.attr("ident").cast<unsigned long>();
     main_thread = python_id == PyThread_get_thread_ident() ? this_thread() : static_cast<std::uintptr_t>(python_id);
-    new Child;  // for as long as the process lives
+    new Child;               // for as long as the process lives
     py::dtype::of<float>();  // NumPy's functions are found by an import, in which a thread may lose the GIL: now, not later
     set_host({pause, resume, poll});
     py::register_exception_translator(translate_ending);

@@ -49,7 +49,8 @@ public:
     }
     // After Claim::reserve; again is well.
     void* exclude_readers() {
-        if (state_.fetch_or(kExclusive) & kExclusive) return nullptr;
+        if (state_.load() & kExclusive) return nullptr;
+        state_.fetch_or(kExclusive);
         return readers_.load() != 0 ? drain() : nullptr;
     }
     void end_write() {

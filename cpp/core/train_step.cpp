@@ -40,6 +40,10 @@ TrainStep<T>::TrainStep(Network<T>& network, LossSpec loss, const Optimizer& opt
 
 template <class T>
 Batch<T>& TrainStep<T>::batch_for(std::size_t rows) {
+    if (thread_ != this_thread()) {
+        prepare_thread(network_.kernels());
+        thread_ = this_thread();
+    }
     if (!has_room(batch_, rows)) {
         const WriteAccess access(network_.access(), Claim::exclude);  // its plan may be the first to want gradients
         batch_.reset();  // its memory first: two plans of a wide network need not fit side by side

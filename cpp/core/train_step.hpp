@@ -134,6 +134,7 @@ private:
     bool stores_;  // whether gradients are written out, instead of used on the spot
     bool equalizes_rates_ = false;
     std::unique_ptr<Batch<T>> batch_;
+    std::uintptr_t thread_ = 0;  // that is prepared for a step
     StoredUpdate<T> stored_;
     Layerwise<T> layerwise_;
     std::shared_ptr<const Schedule> schedule_;  // shared with a step that asks it: it may set another one meanwhile
