@@ -24,6 +24,10 @@ const char* const kTornText =
     "another thread was in the middle of a step on this network when this process was forked from its parent: "
     "its parameters are half of both, set them all by set_parameters";
 
+const char* const kCircleText =
+    "two threads that have reserved a network each (in a step that asks a loss or schedule of the caller's own) wait for each "
+    "other's: let only one of them change the other's network";
+
 thread_local LongRead* long_reads = nullptr;  // of this thread, the last one first
 
 // What this thread has given up to wait, taken back where the wait fails.
@@ -57,6 +61,53 @@ void remove(W*& line, W* waiter) {
 }
 
 }  // namespace
+
+// A writer that waits, in a list of all: so that threads with reservations that wait for each other are found.
+class WriterInLine {
+public:
+    explicit WriterInLine(const Access& access) : access_(access) {
+        const std::lock_guard<std::mutex> lock(all().mutex);
+        next_ = std::exchange(all().first, this);
+    }
+    ~WriterInLine() {
+        const std::lock_guard<std::mutex> lock(all().mutex);
+        WriterInLine** at = &all().first;
+        while (*at != this) at = &(*at)->next_;
+        *at = next_;
+    }
+    WriterInLine(const WriterInLine&) = delete;
+
+    // Throws if who has reserved what this thread waits for waits, itself or by others, for what this thread has reserved.
+    void refuse_circle() const {
+        const std::lock_guard<std::mutex> lock(all().mutex);
+        const WriterInLine* at = this;
+        for (int steps = 0; at && steps < kMostSteps; ++steps) {
+            const std::uintptr_t owner = at->access_.owner_.load();
+            if (owner == thread_) throw std::runtime_error(kCircleText);
+            for (at = owner ? all().first : nullptr; at && at->thread_ != owner;) at = at->next_;
+        }
+    }
+
+private:
+    static constexpr int kMostSteps = 1000;  // a circle of others is theirs to find
+
+    struct All final : Forked {
+        std::mutex mutex;  // guards the list; held for some instructions
+        WriterInLine* first = nullptr;
+        void after_fork() override {
+            new (&mutex) std::mutex;
+            first = nullptr;
+        }
+    };
+    static All& all() {
+        static All& made = *new All;  // never destroyed, as what it lists may outlive static objects
+        return made;
+    }
+
+    const Access& access_;
+    const std::uintptr_t thread_ = this_thread();
+    WriterInLine* next_ = nullptr;
+};
 
 const char* const kSameCall =
     "this call comes from within another one on the same object (from its loss, schedule, callback or a signal's handler): "
@@ -93,9 +144,10 @@ void Access::settle() {
 }
 
 // Waits, by the mutex, until something may have changed, and looks at the host now and then.
-void Access::pass_time(std::unique_lock<std::mutex>& lock) {
+void Access::pass_time(std::unique_lock<std::mutex>& lock, const WriterInLine* writer) {
     if (changed_.wait_for(lock, kPollInterval) == std::cv_status::no_timeout) return;
     lock.unlock();
+    if (writer) writer->refuse_circle();
     host().poll();  // the lock is not held where this throws
     lock.lock();
 }
@@ -149,11 +201,12 @@ void* Access::wait_to_write(Claim claim, bool& held) {
     if (found != 0) {
         Pause pause;
         Waiter me;
+        const WriterInLine in_line(*this);
         std::unique_lock<std::mutex> lock(mutex_);
         append(writing_, &me);
         state_.fetch_or(kWaiting);
         try {
-            while (writing_ != &me || (state_.load() & kReserved)) pass_time(lock);
+            while (writing_ != &me || (state_.load() & kReserved)) pass_time(lock, &in_line);
         } catch (...) {
             lock.lock();
             remove(writing_, &me);

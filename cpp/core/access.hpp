@@ -64,6 +64,7 @@ public:
 
 private:
     friend class LongRead;
+    friend class WriterInLine;
 
     // Bits of state_. Nobody's first claim succeeds while kWaiting stands, so that those in line come first.
     static constexpr unsigned kReserved = 1, kExclusive = 2, kWaiting = 4;
@@ -81,7 +82,7 @@ private:
     void leave();
     void wake_drained();
     bool try_read();
-    void pass_time(std::unique_lock<std::mutex>& lock);
+    void pass_time(std::unique_lock<std::mutex>& lock, const class WriterInLine* writer = nullptr);
     void settle();
     bool is_read_here() const;
     void after_fork() override;

@@ -59,6 +59,11 @@ class Network:
     Parameters are named after the place of their layer, "0.weight", inside a residual block "2.1.weight". A dense
     layer computes ``x @ weight + bias`` with weight of shape (n_in, n_out).
 
+    Threads may share a network. Those that only read it (`predict`, `parameters`, `copy`, `save` and the like) run at
+    once; a step of a trainer, `forward`, `backward`, `set_parameters` and whatever else changes it wait for each other
+    and for the readers before them. What is read is of one moment. A call that would wait for itself, such as one from
+    within a loss of your own that changes the network that is training, raises RuntimeError.
+
     While the network computes, numbers below the smallest normal one (1.2e-38 in float32) count as zero; outside its
     calls nothing changes.
 
@@ -94,7 +99,9 @@ class Network:
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute the outputs in inference mode: no dropout, running statistics in batch normalisation.
 
-        Many threads may call this at once.
+        Any number of threads may call this at any time, while others train the network too. All rows of a call see the
+        weights as they stand between two steps, of one moment: a step that comes meanwhile waits until the call has
+        returned, so where many rows are predicted beside a fit, calls of some thousand rows let it go on in between.
 
         Parameters
         ----------

@@ -8,15 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import steepest as st
-from helpers import normal, python
+from helpers import python
 
 SOON = 0.2  # seconds from Ctrl-C to the exception, on a machine of its own
 BUSY = 10 * SOON  # what the tests allow: others may hold the processors

@@ -26,7 +26,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
 
 def telling(dtype: str = "float32") -> st.Network:
-    """A network whose output is a different power of k in each layer, all weights being k: a mixture is none of them."""
+    """A network whose output is a different power of k in each layer, all weights being k: no mixture has one."""
     return st.Network(WIDTH, [st.Dense(WIDTH, bias=False) for _ in range(DEPTH)], dtype=dtype)
 
 
@@ -213,6 +213,35 @@ def test_loss_may_predict_and_others_meanwhile() -> None:
     trainers = [st.Trainer(nets[i], loss_with(nets[i], nets[1 - i]), st.SGD(0.01)) for i in range(2)]
     together(*(lambda t=t: t.step(x, x[:, :4]) for t in trainers), seconds=0.4)
     assert all(t.n_steps > 0 for t in trainers)
+
+
+def test_r04_two_that_would_wait_for_each_other_for_ever_are_told_so() -> None:
+    nets = [st.Network(4, [st.Dense(4)], seed=s) for s in range(2)]
+    meeting, told = threading.Barrier(2, timeout=20), []
+    x = normal(0, (4, 4))
+
+    def loss_of(other: st.Network) -> Callable[..., Any]:
+        def loss(y: NDArray[Any], out: NDArray[Any]) -> tuple[Any, Any]:
+            meeting.wait()
+            other.set_parameters(other.parameters)
+            return ((out - y) ** 2).mean(), out - y
+
+        return loss
+
+    def step(trainer: st.Trainer) -> None:
+        try:
+            trainer.step(x, x)
+        except RuntimeError as error:
+            told.append(str(error))
+
+    trainers = [st.Trainer(nets[i], loss_of(nets[1 - i])) for i in range(2)]
+    threads = [threading.Thread(target=step, args=[t]) for t in trainers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert told and all("wait for each other" in text for text in told)
 
 
 @pytest.mark.parametrize("where", ["loss", "schedule", "wake"])
