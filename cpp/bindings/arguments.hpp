@@ -28,9 +28,8 @@ struct Arguments {
     }
 
     [[gnu::noinline]] static Array any_rows(py::handle source, std::string name) {
-        py::array array = py::array::ensure(source);
-        if (!array || array.ndim() == 0) {
-            PyErr_Clear();
+        py::array array = array_of(source, name + " is not an array with rows: ");
+        if (array.ndim() == 0) {
             throw py::value_error(name + " is not an array with rows: " + std::string(py::str(py::type::of(source))));
         }
         ArrayView view;

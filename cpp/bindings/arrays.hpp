@@ -4,11 +4,14 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "../core/array_view.hpp"
+#include "locks.hpp"
 
 namespace py = pybind11;
 
@@ -38,6 +41,28 @@ inline std::optional<Number> number_type(char kind, py::ssize_t size) {
     return std::nullopt;
 }
 
+// What NumPy makes of it; ValueError with this text where it cannot. Ctrl-C and a lack of memory are not its fault.
+[[gnu::noinline]] inline py::array array_of(py::handle source, const std::string& refusal) {
+    const RunningCall running;  // Python code that NumPy asks may give the GIL away
+    try {
+        return py::array(py::reinterpret_borrow<py::object>(source));
+    } catch (const py::error_already_set& error) {
+        if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+    }
+    throw py::value_error(refusal + std::string(py::str(py::type::of(source))));
+}
+
+// Whether an array's memory, from its first to its last number, lies apart from another's.
+inline bool lies_apart(const ArrayView& view, const void* other, std::size_t bytes) {
+    if (view.rows == 0 || view.columns == 0) return true;
+    const std::ptrdiff_t down = static_cast<std::ptrdiff_t>(view.rows - 1) * view.row_stride;
+    const std::ptrdiff_t across = static_cast<std::ptrdiff_t>(view.columns - 1) * view.column_stride;
+    const char* const first = view.data + std::min<std::ptrdiff_t>(down, 0) + std::min<std::ptrdiff_t>(across, 0);
+    const char* const last = view.data + std::max<std::ptrdiff_t>(down, 0) + std::max<std::ptrdiff_t>(across, 0) + 8;
+    const char* const begin = static_cast<const char*>(other);
+    return std::less_equal<>()(last, begin) || std::less_equal<>()(begin + bytes, first);
+}
+
 // The array's own structure is read directly: this is on the path of every call.
 inline Array read_array(py::handle source, std::string name) {
     const bool is_array = py::isinstance<py::array>(source);
@@ -45,11 +70,8 @@ inline Array read_array(py::handle source, std::string name) {
         throw py::type_error(name + " is a sparse " + std::string(py::str(py::type::of(source).attr("__name__"))) +
                              ": expected a dense array, as by .toarray()");
     }
-    py::array array = is_array ? py::reinterpret_borrow<py::array>(source) : py::array::ensure(source);
-    if (!array) {
-        PyErr_Clear();
-        throw py::value_error(name + " is not an array of numbers: " + std::string(py::str(py::type::of(source))));
-    }
+    py::array array =
+        is_array ? py::reinterpret_borrow<py::array>(source) : array_of(source, name + " is not an array of numbers: ");
     const auto* type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
     if (type->kind == 'f' && array.itemsize() > 8) {
         array = array.attr("astype")("float64");

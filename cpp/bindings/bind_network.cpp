@@ -68,12 +68,26 @@ void bind_network(py::module_& m) {
         .def("parameters", &PyNetwork::parameters)
         .def("buffers", &PyNetwork::buffers)
         .def("gradients", &PyNetwork::gradients)
+        .def("tensors", &PyNetwork::tensors)
+        .def("blend", &PyNetwork::blend, py::arg("values"), py::arg("tau"))
         .def("set_parameters", &PyNetwork::set_parameters, py::arg("values"))
-        .def("is_finite", [](PyNetwork& self) { return self.core([](auto& n) { return n.is_finite(); }); })
+        .def("is_finite",
+             [](PyNetwork& self) {
+                 return self.core([](auto& n) {
+                     const ReadAccess access(n.access());
+                     return n.is_finite();
+                 });
+             })
+        .def(
+            "check_size", [](PyNetwork& self, std::size_t numbers) { self.core([&](auto& n) { n.check_size(numbers); }); },
+            py::arg("numbers"))
         .def(
             "set_lr_multiplier",
             [](PyNetwork& self, const std::string& layer, double multiplier) {
-                self.core([&](auto& n) { n.set_lr_multiplier(layer, multiplier); });
+                self.core([&](auto& n) {
+                    const WriteAccess access(n.access(), Claim::set);
+                    n.set_lr_multiplier(layer, multiplier);
+                });
             },
             py::arg("layer"), py::arg("multiplier"))
         .def("state", &PyNetwork::state)

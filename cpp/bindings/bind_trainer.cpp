@@ -66,6 +66,21 @@ void bind_evaluation(py::module_& m) {
         });
 }
 
+// A loss or a schedule may hold what holds the trainer: Python's collector goes through them.
+void collect_circles(PyHeapTypeObject* heap_type) {
+    PyTypeObject* const type = &heap_type->ht_type;
+    type->tp_flags |= Py_TPFLAGS_HAVE_GC;
+    type->tp_traverse = [](PyObject* self, visitproc visit, void* arg) -> int {
+        Py_VISIT(Py_TYPE(self));
+        if (!py::detail::is_holder_constructed(self)) return 0;
+        return py::cast<PyTrainer&>(py::handle(self)).traverse(visit, arg);
+    };
+    type->tp_clear = [](PyObject* self) -> int {
+        if (py::detail::is_holder_constructed(self)) py::cast<PyTrainer&>(py::handle(self)).clear();
+        return 0;
+    };
+}
+
 }  // namespace
 
 void bind_trainer(py::module_& m) {
@@ -73,7 +88,7 @@ void bind_trainer(py::module_& m) {
     bind_optimizer(m);
     bind_evaluation(m);
     const auto none = py::none();
-    py::class_<PyTrainer>(m, "Trainer")
+    py::class_<PyTrainer>(m, "Trainer", py::custom_type_setup(collect_circles))
         .def(py::init<PyNetwork&, const py::object&, double, const Optimizer&, std::uint64_t, std::size_t, double, double,
                       const std::string&>(),
              py::arg("network"), py::arg("loss"), py::arg("parameter"), py::arg("optimizer"), py::arg("seed"),
@@ -81,17 +96,16 @@ void bind_trainer(py::module_& m) {
         .def_property("layer_rates", &PyTrainer::layer_rates, &PyTrainer::set_layer_rates)
         .def_property(
             "equalizes_rates", [](PyTrainer& self) { return self.visit([](auto& t) { return t.equalizes_rates(); }); },
-            [](PyTrainer& self, bool on) { self.visit([&](auto& t) { t.set_equalizes_rates(on); }); })
+            [](PyTrainer& self, bool on) { self.set([&](auto& t) { t.set_equalizes_rates(on); }); })
         .def("layer_costs", &PyTrainer::layer_costs)
         .def_property(
-            "learning_rate", [](PyTrainer& self) { return self.visit([](auto& t) { return t.progress().learning_rate; }); },
-            [](PyTrainer& self, double rate) { self.visit([&](auto& t) { t.set_learning_rate(rate); }); })
+            "learning_rate", [](PyTrainer& self) { return self.progress().learning_rate; },
+            [](PyTrainer& self, double rate) { self.set([&](auto& t) { t.set_learning_rate(rate); }); })
         .def_property(
-            "epoch", [](PyTrainer& self) { return self.visit([](auto& t) { return t.progress().epoch; }); },
-            [](PyTrainer& self, std::uint32_t epoch) { self.visit([&](auto& t) { t.set_epoch(epoch); }); })
+            "epoch", [](PyTrainer& self) { return self.progress().epoch; },
+            [](PyTrainer& self, std::uint32_t epoch) { self.set([&](auto& t) { t.set_epoch(epoch); }); })
         .def_property("schedule", &PyTrainer::schedule, &PyTrainer::set_schedule)
-        .def_property_readonly("n_steps",
-                               [](PyTrainer& self) { return self.visit([](auto& t) { return t.progress().n_steps; }); })
+        .def_property_readonly("n_steps", [](PyTrainer& self) { return self.progress().n_steps; })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)
         .def("apply", &PyTrainer::apply, py::arg("gradients"))
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))
@@ -110,6 +124,7 @@ void bind_trainer(py::module_& m) {
         .def("averages", &PyTrainer::averages)
         .def("forget_average", [](PyTrainer& self) { self.visit([](auto& t) { t.forget_average(); }); })
         .def("state", &PyTrainer::state)
+        .def("snapshot", &PyTrainer::snapshot)
         .def("restore", &PyTrainer::restore, py::arg("state"))
         .def("reset", [](PyTrainer& self) { self.visit([](auto& t) { t.reset(); }); });
 }

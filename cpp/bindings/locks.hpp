@@ -1,4 +1,4 @@
-// What a call holds while the core works: the object, and not the GIL.
+// What a call holds while the core works: the object, and not the GIL. And what the end of the interpreter waits for.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -6,19 +6,47 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "../core/access.hpp"
+
 namespace steepest {
 
-// One user at a time; a second thread is told so instead of racing the first.
+// The interpreter ends: work that runs is stopped, and none begins.
+struct Ending {};
+
+// Set once, with the GIL, by the handler of the interpreter's end.
+inline std::atomic<bool> interpreter_ends{false};
+// Calls that are within the core and have given the GIL away, or may while they ask Python code.
+inline std::atomic<int> running_calls{0};
+
+inline void refuse_at_the_end() {
+    if (interpreter_ends.load(std::memory_order_relaxed)) throw Ending{};
+}
+
+// While it lives, the end of the interpreter waits for this thread. Made and ended with the GIL.
+class RunningCall {
+public:
+    RunningCall() {
+        refuse_at_the_end();
+        running_calls.fetch_add(1);
+    }
+    ~RunningCall() { running_calls.fetch_sub(1); }
+    RunningCall(const RunningCall&) = delete;
+};
+
+// One user at a time; a second thread is told so instead of racing the first, and so is a call from within another.
 class ExclusiveUse {
 public:
-    explicit ExclusiveUse(std::atomic<bool>& busy) : busy_(busy) {
-        if (busy.exchange(true)) throw std::runtime_error("this object is at work in another thread");
+    explicit ExclusiveUse(std::atomic<std::uintptr_t>& user) : user_(user) {
+        std::uintptr_t found = 0;
+        const std::uintptr_t me = this_thread();
+        if (user.compare_exchange_strong(found, me)) return;
+        throw std::runtime_error(found == me ? kSameCall : "this object is at work in another thread");
     }
-    ~ExclusiveUse() { busy_ = false; }
+    ~ExclusiveUse() { user_.store(0, std::memory_order_release); }
     ExclusiveUse(const ExclusiveUse&) = delete;
 
 private:
-    std::atomic<bool>& busy_;
+    std::atomic<std::uintptr_t>& user_;  // 0: nobody
 };
 
 // Releases the GIL for `flops` of work, unless it is done before another thread could take a turn.
@@ -26,14 +54,21 @@ private:
 // which a destructor must be declared to allow; pybind11's own is not.
 class GilRelease {
 public:
-    explicit GilRelease(double flops) : state_(flops > 1e5 ? PyEval_SaveThread() : nullptr) {}
+    explicit GilRelease(double flops) {
+        if (flops <= 1e5) return;
+        refuse_at_the_end();
+        running_calls.fetch_add(1);
+        state_ = PyEval_SaveThread();
+    }
     ~GilRelease() noexcept(false) {
-        if (state_) PyEval_RestoreThread(state_);
+        if (!state_) return;
+        PyEval_RestoreThread(state_);
+        running_calls.fetch_sub(1);
     }
     GilRelease(const GilRelease&) = delete;
 
 private:
-    PyThreadState* state_;
+    PyThreadState* state_ = nullptr;
 };
 
 }  // namespace steepest

@@ -45,6 +45,8 @@ PYBIND11_MODULE(_core, m) {
             return py::make_tuple(words[0], words[1], words[2], words[3]);
         },
         py::arg("counter"), py::arg("key"));
+    threads_worth(1e12);  // makes the team, which starts no thread yet: a fork must not find it half made
+    bind_host(m);
     bind_kernels(m);
     bind_network(m);
     bind_trainer(m);

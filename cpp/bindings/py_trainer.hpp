@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <tuple>
+#include <utility>
 
 #include "../core/trainer.hpp"
 #include "arguments.hpp"
@@ -51,8 +53,11 @@ public:
     // f(trainer) with nobody else at work on it, and without the GIL for work on more than a few rows
     template <class F>
     auto work(const Arguments& arguments, F f) {
-        const ExclusiveUse use(busy_);
+        refuse_at_the_end();
+        const ExclusiveUse use(user_);
         const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
+        std::optional<RunningCall> running;  // Python code that the core asks may give the GIL away
+        if (has_custom_loss() || !schedule_.is_none()) running.emplace();
         if (has_custom_loss()) set_custom_loss(arguments);
         const GilRelease released(6.0 * size * static_cast<double>(arguments.data.x.rows));
         return visit(f);
@@ -69,7 +74,7 @@ public:
     }
 
     py::object mean_gradient() {
-        const ExclusiveUse use(busy_);
+        const ExclusiveUse use(user_);
         return visit([](auto& trainer) -> py::object {
             std::size_t size = 0;
             for (const auto& p : trainer.network().parameters()) size += p->trained ? p->rows * p->columns : 0;
@@ -80,6 +85,7 @@ public:
     }
 
     py::array_t<std::int64_t> order(std::size_t n) {
+        const ExclusiveUse use(user_);
         return visit([&](auto& trainer) {
             auto order = new_array<std::int64_t>({n});
             const std::vector<std::size_t>& places = trainer.order(n);
@@ -89,7 +95,8 @@ public:
     }
 
     void end_epoch() {
-        const ExclusiveUse use(busy_);
+        const ExclusiveUse use(user_);
+        const RunningCall running;
         visit([](auto& trainer) { trainer.end_epoch(); });
     }
 
@@ -103,6 +110,7 @@ public:
                      const py::object& on_progress) {
         const Arguments arguments(x, y, weights, has_custom_loss());
         const auto report = [&](std::size_t rows, double loss) {
+            refuse_at_the_end();
             const py::gil_scoped_acquire acquire;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
             if (!on_progress.is_none()) on_progress(rows, loss);
@@ -126,20 +134,23 @@ public:
 
     py::dict averages() {
         return visit([](auto& trainer) {
+            Copies<ScalarOf<decltype(trainer)>> copies(trainer.network());
             py::dict result;
-            if (trainer.progress().n_averaged == 0) return result;
             const auto& parameters = trainer.network().parameters();
-            for (std::size_t i = 0; i < parameters.size(); ++i) {
-                if (!parameters[i]->trained) continue;
-                result[py::str(parameters[i]->name)] =
-                    PyNetwork::copy_of(trainer.network(), *parameters[i], trainer.state().averages()[i]);
+            for (std::size_t i = 0; i < parameters.size() && trainer.options().ema > 0; ++i) {
+                if (parameters[i]->trained) {
+                    copies.add(result, parameters[i]->name, *parameters[i], trainer.state().averages()[i]);
+                }
             }
-            return result;
+            bool averaged = false;
+            copies.take([&] { averaged = trainer.progress().n_averaged > 0; });
+            return averaged ? result : py::dict();
         });
     }
 
     void apply(const py::dict& gradients) {
-        const ExclusiveUse use(busy_);
+        const ExclusiveUse use(user_);
+        const RunningCall running;
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             Network<T>& network = trainer.network();
@@ -155,13 +166,8 @@ public:
                                       " entries: expected one for each of the " + std::to_string(values.size()) +
                                       " parameters");
             }
-            network.allocate_gradients();
-            std::size_t next = 0;
-            for (const auto& p : network.parameters()) {
-                if (p->trained) network.write(*p, values[next++].data(), p->gradient);
-            }
             const GilRelease released(8.0 * static_cast<double>(network.state_size()));
-            trainer.apply();
+            trainer.apply(values);
         });
     }
 
@@ -169,6 +175,7 @@ public:
     std::vector<std::tuple<std::string, double, double>> layer_costs() {
         return visit([](auto& trainer) {
             std::vector<std::tuple<std::string, double, double>> result;
+            const ReadAccess access(trainer.network().access());
             const auto& layerwise = trainer.layerwise();
             for (const std::string& layer : layerwise.layers()) {
                 result.emplace_back(layer, layerwise.cost(result.size()), layerwise.cost(result.size() + 1));
@@ -180,6 +187,7 @@ public:
     std::map<std::string, double> layer_rates() {
         return visit([](auto& trainer) {
             std::map<std::string, double> result;
+            const ReadAccess access(trainer.network().access());
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
                 if (parameters[i]->trained) result[parameters[i]->layer()] = trainer.rates()[i];
@@ -190,6 +198,7 @@ public:
 
     void set_layer_rates(const std::map<std::string, double>& rates) {
         visit([&](auto& trainer) {
+            const WriteAccess access(trainer.network().access(), Claim::set);
             const auto& parameters = trainer.network().parameters();
             for (std::size_t i = 0; i < parameters.size(); ++i) {
                 const auto found = rates.find(parameters[i]->layer());
@@ -199,29 +208,52 @@ public:
     }
 
     void set_schedule(const py::object& schedule) {
-        schedule_ = schedule;
         visit([&](auto& trainer) {
             if (schedule.is_none()) return trainer.set_schedule(nullptr);
             trainer.set_schedule([this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
-                return py::cast<double>(schedule_(step));
+                const py::object asked = schedule_;  // it may set another one, or another thread may
+                if (asked.is_none()) return visit([](auto& own) { return own.progress().learning_rate; });
+                return learning_rate_of(asked, asked(step), step);
             });
         });
+        schedule_ = schedule;
     }
     py::object schedule() const { return schedule_; }
 
+    // What a schedule returned, as a number; an error that names both where it is none.
+    static double learning_rate_of(const py::object& schedule, const py::object& found, std::uint64_t step) {
+        const bool is_number = PyNumber_Check(found.ptr()) && !py::isinstance<py::str>(found) &&
+                               !(py::hasattr(found, "ndim") && found.attr("ndim").cast<int>() != 0);
+        const double rate = is_number ? PyFloat_AsDouble(found.ptr()) : -1;
+        const bool failed = PyErr_Occurred() != nullptr;
+        if (is_number && !failed) return rate;
+        const bool too_large = failed && PyErr_ExceptionMatches(PyExc_OverflowError);
+        PyErr_Clear();
+        const py::object name = py::getattr(schedule, "__name__", py::type::of(schedule).attr("__name__"));
+        std::string shown = too_large ? "a number too large for a float" : std::string(py::repr(found));
+        if (shown.size() > 80) shown = shown.substr(0, 80) + "...";
+        const std::string text = "the schedule " + std::string(py::str(name)) + " returned " + shown + " at step " +
+                                 std::to_string(step) + ": expected a number of at least 0";
+        if (too_large) throw py::value_error(text);
+        throw py::type_error(text);
+    }
+
     py::dict state() {
-        return visit([](auto& trainer) {
-            py::dict result;
-            each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string& name) {
-                result[py::str(name)] = PyNetwork::copy_of(trainer.network(), parameter, slot);
-            });
-            const py::object asarray = py::module_::import("numpy").attr("asarray");
-            each_number(trainer.options(), trainer.progress(), [&](const char* name, const auto& number) {
-                constexpr bool real = std::is_same_v<std::decay_t<decltype(number)>, double>;
-                result[name] = asarray(number, real ? "float64" : "uint64");
-            });
-            return result;
+        return visit([&](auto& trainer) {
+            Copies<ScalarOf<decltype(trainer)>> copies(trainer.network());
+            return take_state(trainer, copies);
+        });
+    }
+
+    // ({name: parameter or buffer}, state()) of one moment
+    py::tuple snapshot() {
+        return visit([&](auto& trainer) {
+            Copies<ScalarOf<decltype(trainer)>> copies(trainer.network());
+            py::dict tensors;
+            copies.add_values(tensors);
+            py::dict state = take_state(trainer, copies);
+            return py::make_tuple(std::move(tensors), std::move(state));
         });
     }
 
@@ -236,11 +268,12 @@ public:
             each_slot(trainer, [&](const auto& parameter, const auto&, const std::string& name) {
                 values.push_back(PyNetwork::values_for(trainer.network(), parameter, entry(name), name));
             });
-            Progress progress = trainer.progress();
+            Progress progress = progress_of(trainer);
             each_number(trainer.options(), progress, [&](const char* name, auto& number) {
                 number = py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
             });
             // all is read and checked: from here on nothing throws
+            const WriteAccess access(trainer.network().access(), Claim::exclude);
             std::size_t next = 0;
             each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string&) {
                 trainer.network().write(parameter, values[next++].data(), slot);
@@ -249,7 +282,52 @@ public:
         });
     }
 
+    Progress progress() {
+        return visit([](auto& trainer) { return progress_of(trainer); });
+    }
+    // f(trainer) as one write, between two steps or within this thread's own
+    template <class F>
+    void set(F f) {
+        visit([&](auto& trainer) {
+            const WriteAccess access(trainer.network().access(), Claim::set);
+            f(trainer);
+        });
+    }
+
+    // What Python's collector of circles needs to know.
+    int traverse(visitproc visit, void* arg) const {
+        Py_VISIT(schedule_.ptr());
+        Py_VISIT(custom_loss_.ptr());
+        return 0;
+    }
+    void clear() {
+        const py::object schedule = std::exchange(schedule_, py::none()), loss = std::exchange(custom_loss_, py::none());
+    }
+
 private:
+    template <class Core>
+    static Progress progress_of(const Core& trainer) {
+        const ReadAccess access(trainer.network().access());
+        return trainer.progress();
+    }
+
+    // The trainer's own part of a checkpoint, and all that `copies` has, in one moment.
+    template <class Core, class C>
+    static py::dict take_state(const Core& trainer, C& copies) {
+        py::dict result;
+        each_slot(trainer, [&](const auto& parameter, const auto& slot, const std::string& name) {
+            copies.add(result, name, parameter, slot);
+        });
+        Progress progress;
+        copies.take([&] { progress = trainer.progress(); });
+        const py::object asarray = py::module_::import("numpy").attr("asarray");
+        each_number(trainer.options(), progress, [&](const char* name, const auto& number) {
+            constexpr bool real = std::is_same_v<std::decay_t<decltype(number)>, double>;
+            result[name] = asarray(number, real ? "float64" : "uint64");
+        });
+        return result;
+    }
+
     bool has_custom_loss() const { return !custom_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
@@ -276,6 +354,7 @@ private:
                     throw py::value_error("the loss returned a gradient of another size than the outputs");
                 }
                 std::copy_n(derivative.data(), derivative.size(), gradient);
+                refuse_at_the_end();
                 return py::cast<double>(answer[0]);
             });
         });
@@ -311,7 +390,7 @@ private:
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
     py::object schedule_ = py::none(), custom_loss_ = py::none();
-    std::atomic<bool> busy_{false};
+    std::atomic<std::uintptr_t> user_{0};  // the thread at work, see ExclusiveUse
 };
 
 }  // namespace steepest

@@ -49,6 +49,7 @@ void with_batch(const Kernels<T>& kernels, Batch<T>& batch, const Data& data, Ro
         thread_local std::vector<T> buffer;  // (columns), or two such rows
         const std::size_t needed = columns * (rows.mix ? 2 : 1);
         if (buffer.size() < needed) buffer.resize(needed);
+        if (share.count > 1) prepare_thread(kernels);
         const Range part = share.split(rows.count);
         if (!gather(kernels, data.x, rows, part.begin, part.end, buffer.data(), batch.plan.input())) x_good = false;
         if (!batch.targets.read(data.y, data.weights, rows, share)) y_good = false;

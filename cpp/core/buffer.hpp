@@ -5,13 +5,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 #include "../kernels/kernels.hpp"
+#include "memory.hpp"
 
 namespace steepest {
 
@@ -21,11 +21,12 @@ public:
     Buffer() = default;
     explicit Buffer(std::size_t size) : size_(size) {
         if (size == 0) return;
+        if (size > kChecked / sizeof(T)) check_memory(capped_product(size, sizeof(T)), "an array of this step");
         const bool large = size * sizeof(T) >= kHugePage;
         const std::size_t alignment = large ? kHugePage : kCacheLineBytes;
         const std::size_t bytes = (size * sizeof(T) + alignment - 1) / alignment * alignment;
         data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
-        if (!data_) throw std::bad_alloc();
+        if (!data_) throw OutOfMemory(std::to_string(bytes) + " bytes of memory were asked for, and refused");
 #if defined(__linux__)
         if (large) madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a page of 4 KiB each 1,024 numbers starves the TLB
 #endif
@@ -36,6 +37,7 @@ public:
     std::size_t size() const { return size_; }
 
 private:
+    static constexpr std::size_t kChecked = std::size_t{1} << 30;
     static constexpr std::size_t kHugePage = std::size_t{2} << 20;
     struct Free {
         void operator()(T* p) const { std::free(p); }
@@ -45,7 +47,7 @@ private:
 };
 
 // Panels an even number of cache lines apart would fall on the same cache sets: an odd number of rows avoids it.
-inline std::size_t panel_stride(std::size_t rows, std::size_t panel) { return (rows | 1) * panel; }
+inline std::size_t panel_stride(std::size_t rows, std::size_t panel) { return capped_product(rows | 1, panel); }
 
 inline std::size_t panels_of(std::size_t columns, std::size_t panel) { return (columns + panel - 1) / panel; }
 
@@ -55,7 +57,7 @@ class PanelMatrix {
 public:
     PanelMatrix() = default;
     PanelMatrix(std::size_t rows, std::size_t columns, std::size_t panel)
-        : stride_(panel_stride(rows, panel)), buffer_(panels_of(columns, panel) * stride_) {}
+        : stride_(panel_stride(rows, panel)), buffer_(capped_product(panels_of(columns, panel), stride_)) {}
 
     Matrix<T> matrix() const { return {buffer_.data(), stride_}; }
     Matrix<const T> view() const { return {buffer_.data(), stride_}; }

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "forks.hpp"
+
 namespace steepest {
 
 #define STEEPEST_DECLARE(id)                      \
@@ -43,21 +45,18 @@ constexpr Isa kIsas[] = {
 #endif
 };
 
-const Isa& choose() {
+const Isa* choose() {
     if (const char* name = std::getenv("STEEPEST_ISA"); name && *name) {
         try {
-            return find_isa(name);
+            return &find_isa(name);
         } catch (const std::invalid_argument& error) {
             throw std::invalid_argument(std::string("STEEPEST_ISA: ") + error.what());
         }
     }
-    return find_isa(available_isas().back());
+    return &find_isa(available_isas().back());
 }
 
-const Isa*& chosen() {
-    static const Isa* isa = &choose();
-    return isa;
-}
+std::atomic<const Isa*> chosen{nullptr};  // null: not yet
 
 }  // namespace
 
@@ -69,7 +68,7 @@ std::vector<std::string> available_isas() {
     return names;
 }
 
-const Isa& current_isa() { return *chosen(); }
+const Isa& current_isa() { return *kept_once(chosen, choose); }
 
 const Isa& find_isa(const std::string& name) {
     std::string known;
@@ -82,7 +81,7 @@ const Isa& find_isa(const std::string& name) {
     throw std::invalid_argument("unknown instruction set '" + name + "', expected one of " + known);
 }
 
-void set_isa(const std::string& name) { chosen() = &find_isa(name); }
+void set_isa(const std::string& name) { chosen = &find_isa(name); }
 
 template <>
 const Kernels<float>& kernels_of(const Isa& isa) {

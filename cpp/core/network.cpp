@@ -1,5 +1,6 @@
 #include "network.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -12,10 +13,21 @@ namespace steepest {
 template <class T>
 Network<T>::Network(std::size_t n_in, std::uint64_t seed) : n_in_(n_in), n_out_(n_in), seed_(seed), isa_(current_isa()) {
     if (n_in == 0) throw std::invalid_argument("n_in is 0, expected at least 1");
+    constexpr std::size_t most = kMostBytes / sizeof(T) / 256;  // whole panels of them are counted
+    if (n_in > most) {
+        throw std::invalid_argument("n_in is " + std::to_string(n_in) + ", expected at most " + std::to_string(most));
+    }
 }
 
 template <class T>
 std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill) {
+    const std::size_t numbers = capped_product(rows + 1, capped_product(columns + kernels().panel, 2 * sizeof(T)));
+    if (columns > kMostBytes / 2 || numbers >= kMostBytes) {
+        throw std::invalid_argument("layer " + name.substr(0, name.rfind('.')) + ": a " + name.substr(name.rfind('.') + 1) +
+                                    " of (" + std::to_string(rows) + ", " + std::to_string(columns) +
+                                    ") is too large for memory");
+    }
+    check_size(state_size() + rows * columns);
     auto parameter = std::make_unique<Parameter<T>>(
         Parameter<T>{name, rows, columns, is_vector, true, false, PanelMatrix<T>(rows, columns, kernels().panel), {}});
     if (fill != T(0)) {
@@ -29,11 +41,6 @@ std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows,
 template <class T>
 void Network<T>::add_dense(const std::string& name, std::size_t n_out, bool bias, Init init) {
     if (n_out == 0) throw std::invalid_argument("n_out is 0, expected at least 1");
-    constexpr std::size_t limit = static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T) / 2;
-    if (n_out + kernels().panel > limit / (n_out_ + 1)) {
-        throw std::invalid_argument("a weight of (" + std::to_string(n_out_) + ", " + std::to_string(n_out) +
-                                    ") is too large for memory");
-    }
     Layer layer{LayerKind::dense, n_out_, n_out};
     layer.weight = add_parameter(name + ".weight", n_out_, n_out, false, T(0));
     if (bias) layer.bias = add_parameter(name + ".bias", 1, n_out, true, T(0));
@@ -146,6 +153,25 @@ void Network<T>::allocate_gradients() {
     for (const auto& p : parameters_) {
         if (p->trained && !p->gradient.buffer().data()) p->gradient = PanelMatrix<T>(p->rows, p->columns, kernels().panel);
     }
+}
+
+template <class T>
+std::unique_ptr<Network<T>> Network<T>::with_values(const std::vector<PanelMatrix<T>>& values) const {
+    std::unique_ptr<Network> copy(new Network(*this, true));
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+        const Parameter<T>& p = *parameters_[i];
+        const Buffer<T>& from = i < values.size() && values[i].buffer().data() ? values[i].buffer() : p.value.buffer();
+        copy->parameters_.push_back(std::make_unique<Parameter<T>>(Parameter<T>{
+            p.name, p.rows, p.columns, p.is_vector, p.trained, p.decays, {p.rows, p.columns, kernels().panel}, {}}));
+        std::copy_n(from.data(), from.size(), copy->parameters_.back()->value.buffer().data());
+    }
+    return copy;
+}
+
+template <class T>
+void Network<T>::check_size(std::size_t numbers) {
+    const std::size_t bytes = capped_product(numbers, sizeof(T));
+    if (bytes < kMostBytes) check_memory(bytes, "the network's parameters");
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "access.hpp"
 #include "buffer.hpp"
 #include "dispatch.hpp"
 #include "parallel.hpp"
@@ -65,17 +66,26 @@ public:
     const Kernels<T>& kernels() const { return kernels_of<T>(isa_); }
     const std::vector<Layer>& layers() const { return layers_; }
     const std::vector<std::unique_ptr<Parameter<T>>>& parameters() const { return parameters_; }
+    // Who reads parameters, gradients or what trainers keep beside them holds it to read, who changes any holds it to write;
+    // the functions here leave that to their callers.
+    Access& access() const { return access_; }
     std::size_t state_size() const;  // numbers of all parameters and buffers
     bool is_finite() const;          // whether all of them are
 
     void set_lr_multiplier(const std::string& layer, double multiplier);  // for the parameters of the layer of this name
     void allocate_gradients();
+    // A copy where the parameters that have a matrix in `values` have that one's numbers.
+    std::unique_ptr<Network> with_values(const std::vector<PanelMatrix<T>>& values) const;
+    // Throws OutOfMemory where a network of so many numbers could not be held.
+    static void check_size(std::size_t numbers);
 
     // Row-major copies in and out.
     void read(const Parameter<T>& parameter, const PanelMatrix<T>& from, T* out) const;
     void write(const Parameter<T>& parameter, const T* values, const PanelMatrix<T>& to) const;
 
 private:
+    Network(const Network& shape, bool)
+        : n_in_(shape.n_in_), n_out_(shape.n_out_), seed_(shape.seed_), isa_(shape.isa_), layers_(shape.layers_) {}
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
     void initialize(Parameter<T>& weight, Init init);
 
@@ -84,6 +94,7 @@ private:
     const Isa& isa_;
     std::vector<Layer> layers_;
     std::vector<std::unique_ptr<Parameter<T>>> parameters_;
+    mutable Access access_;
     std::vector<std::size_t> open_;  // sizes at the open residual branches
 };
 

@@ -4,28 +4,22 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
+#include <utility>
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
+#if defined(__linux__)
 #include <sched.h>
 #endif
 
+#include "forks.hpp"
+
 namespace steepest {
 namespace {
-
-void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 using Clock = std::chrono::steady_clock;
 
@@ -102,6 +96,7 @@ public:
         function_ = function;
         context_ = context;
         barrier_ = &barrier;
+        failed_ = false;
         members_ = threads;
         finished_.store(0, std::memory_order_relaxed);
         generation_.fetch_add(1);
@@ -109,23 +104,36 @@ public:
             const std::lock_guard<std::mutex> lock(mutex_);
             wake_.notify_all();
         }
-        function(context, Share{0, threads, &barrier});
+        take_part(Share{0, threads, &barrier});
         const double waited = spin_until([&] { return finished_.load(std::memory_order_acquire) == hired_; });
         contention_.record(seconds_since(start), barrier.waited() + waited);
+        const std::exception_ptr failure = std::exchange(failure_, nullptr);
         busy_.store(false, std::memory_order_release);
+        if (failure) std::rethrow_exception(failure);
     }
 
     // Whether one thread alone is faster at the moment.
     bool rests() const { return contention_.alone(); }
 
 private:
+    // Never throws. Of what several members throw, the first is kept: others see their team abandoned.
+    void take_part(Share share) {
+        try {
+            function_(context_, share);
+        } catch (const Abandoned&) {
+        } catch (...) {
+            if (!failed_.exchange(true)) failure_ = std::current_exception();
+            barrier_->abandon();
+        }
+    }
+
     // Has at least `workers` workers, or as many as the system grants; returns how many of them to use.
     std::size_t hire(std::size_t workers) {
         try {
             for (; hired_ < workers; ++hired_) {
                 std::thread(&Team::work, this, hired_ + 1, generation_.load()).detach();
             }
-        } catch (const std::system_error&) {  // the result is the same with fewer
+        } catch (const std::exception&) {  // no more threads, or no memory: the result is the same with fewer
         }
         return std::min(workers, hired_);
     }
@@ -141,7 +149,7 @@ private:
                 --sleepers_;
             }
             ++seen;
-            if (index < members_) function_(context_, Share{index, members_, barrier_});
+            if (index < members_) take_part(Share{index, members_, barrier_});
             finished_.fetch_add(1, std::memory_order_release);
         }
     }
@@ -155,25 +163,19 @@ private:
     void* context_ = nullptr;
     Barrier* barrier_ = nullptr;
     std::size_t members_ = 0, hired_ = 0;
+    std::atomic<bool> failed_{false};  // whether a member of this region has thrown
+    std::exception_ptr failure_;       // what; written by one member before it finishes, read when all have
     std::mutex mutex_;
     std::condition_variable wake_;
 };
 
 // Never destroyed: its threads are detached and may still sleep in it when the process ends. A forked child has none
 // of the threads and starts a team of its own.
-Team* the_team = nullptr;
-
-Team& team() {
-    static const bool once = [] {
-        the_team = new Team;
-#if defined(__unix__) || defined(__APPLE__)
-        pthread_atfork(nullptr, nullptr, [] { the_team = new Team; });
-#endif
-        return true;
-    }();
-    static_cast<void>(once);
-    return *the_team;
-}
+struct ProcessTeam final : Forked {
+    Team* team = new Team;
+    void after_fork() override { team = new Team; }
+};
+ProcessTeam& process = *new ProcessTeam;
 
 // Processors that the control group grants, rounded up; 0 where it sets no limit.
 std::size_t quota() {
@@ -208,10 +210,7 @@ std::size_t default_threads() {
     return n;
 }
 
-std::atomic<std::size_t>& num_threads() {
-    static std::atomic<std::size_t> n{default_threads()};
-    return n;
-}
+std::atomic<std::size_t> num_threads{0};  // 0: not asked for yet
 
 }  // namespace
 
@@ -239,7 +238,9 @@ void Barrier::wait(bool leads) {
     const std::size_t arrived = arrivals_.fetch_add(1, std::memory_order_acq_rel) + 1;
     const std::size_t all = (arrived + members_ - 1) / members_ * members_;  // when this meeting is complete
     if (arrived == all) return;
-    const double waited = spin_until([&] { return arrivals_.load(std::memory_order_acquire) >= all; });
+    const double waited = spin_until(
+        [&] { return arrivals_.load(std::memory_order_acquire) >= all || abandoned_.load(std::memory_order_relaxed); });
+    if (arrivals_.load(std::memory_order_acquire) < all) throw Abandoned{};
     if (leads) waited_ += waited;
 }
 
@@ -248,17 +249,17 @@ void set_num_threads(std::size_t n) {
         throw std::invalid_argument("n is " + std::to_string(n) + ", expected a number from 1 to " +
                                     std::to_string(kMostThreads));
     }
-    num_threads() = n;
+    num_threads = n;
 }
 
-std::size_t get_num_threads() { return num_threads(); }
+std::size_t get_num_threads() { return kept_once(num_threads, default_threads); }
 
 std::size_t threads_worth(double work) {
-    return work < kWorthWaking || get_num_threads() == 1 || team().rests() ? 1 : get_num_threads();
+    return work < kWorthWaking || get_num_threads() == 1 || process.team->rests() ? 1 : get_num_threads();
 }
 
 void detail::run_team(std::size_t threads, void (*function)(void*, Share), void* context) {
-    team().run(threads, function, context);
+    process.team->run(threads, function, context);
 }
 
 }  // namespace steepest

@@ -9,19 +9,33 @@
 
 namespace steepest {
 
+// Within a loop that waits: lets the processor's other thread work.
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
 struct Range {
     std::size_t begin, end;
 };
+
+// What ends the other members of a team where one has thrown.
+struct Abandoned {};
 
 // Where the members of a team wait for each other. What one thread waits for shares no cache line with what another writes.
 class Barrier {
 public:
     explicit Barrier(std::size_t members) : members_(members) {}
     void wait(bool leads);
-    double waited() const { return waited_; }  // seconds that the leader lost here in long waits
+    void abandon() { abandoned_.store(true); }  // by a member that will not come any more: all that wait throw Abandoned
+    double waited() const { return waited_; }   // seconds that the leader lost here in long waits
 
 private:
     const std::size_t members_;
+    std::atomic<bool> abandoned_{false};
     double waited_ = 0;
     alignas(kCacheLineBytes) std::atomic<std::size_t> arrivals_{0};  // at all meetings
 };
@@ -65,8 +79,9 @@ namespace detail {
 void run_team(std::size_t threads, void (*function)(void*, Share), void* context);
 }
 
-// Runs f(Share) on up to `threads` members, the caller first among them, and returns when all are done. f must not
-// throw. A call that finds the team at work for another thread runs alone: the result is the same, whatever the count.
+// Runs f(Share) on up to `threads` members, the caller first among them, and returns when all are done. What a
+// member throws ends the others at their next meeting, and is thrown again here. A call that finds the team at work for another
+// thread runs alone: the result is the same, whatever the count.
 template <class F>
 void run_team(std::size_t threads, F& f) {
     const FlushSubnormals flush;

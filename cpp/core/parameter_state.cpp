@@ -7,9 +7,18 @@ namespace steepest {
 
 template <class T>
 ParameterState<T>::ParameterState(Network<T>& network, const Optimizer& optimizer, bool averages, bool sums)
-    : rates(network.parameters().size(), 1.0), network_(network), slots1_(beside_parameters(optimizer.uses_slot1())),
-      slots2_(beside_parameters(optimizer.uses_slot2())), averages_(beside_parameters(averages)),
-      sums_(beside_parameters(sums)) {}
+    : rates(
+          (check_size(network, optimizer.uses_slot1() + optimizer.uses_slot2() + averages + sums), network.parameters().size()),
+          1.0),
+      network_(network), slots1_(beside_parameters(optimizer.uses_slot1())), slots2_(beside_parameters(optimizer.uses_slot2())),
+      averages_(beside_parameters(averages)), sums_(beside_parameters(sums)) {}
+
+// Throws OutOfMemory where a network could not be held with so many matrices beside each of its own.
+template <class T>
+void ParameterState<T>::check_size(const Network<T>& network, int kinds) {
+    const std::size_t bytes = capped_product(network.state_size(), sizeof(T) * static_cast<std::size_t>(1 + kinds));
+    check_memory(bytes, "the network with what its optimizer keeps");
+}
 
 template <class T>
 typename ParameterState<T>::Matrices ParameterState<T>::beside_parameters(bool wanted) const {
@@ -85,14 +94,6 @@ void ParameterState<T>::average(double ema, std::uint64_t n_averaged, Share shar
         }
         for (std::size_t k = part.begin; k < part.end; ++k) averages[k] += rate * (weights[k] - averages[k]);
     });
-}
-
-template <class T>
-void ParameterState<T>::swap_averages() {
-    for (std::size_t i = 0; i < averages_.size(); ++i) {
-        const Buffer<T>& averages = averages_[i].buffer();
-        std::swap_ranges(averages.data(), averages.data() + averages.size(), network_.parameters()[i]->value.buffer().data());
-    }
 }
 
 template <class T>

@@ -37,10 +37,10 @@ public:
     // The averages keep `ema` of themselves and take in the weights; n_averaged: steps that they have seen.
     void average(double ema, std::uint64_t n_averaged, Share share);
 
-    void swap_averages();                           // with the weights
     void scaled_sums(double scale, T* flat) const;  // (numbers of all trained parameters), row-major
 
 private:
+    static void check_size(const Network<T>& network, int kinds);
     Matrices beside_parameters(bool wanted) const;
     // f(parameter's index, range of numbers) for this member's share of the panels of all trained parameters. The numbers
     // lie there in the parameter and in whatever stands beside it.

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <new>
 #include <stdexcept>
+
+#include "host.hpp"
 
 namespace steepest {
 namespace {
@@ -57,10 +61,38 @@ auto inference(const Network<T>& network, Plan<T>& plan, const ArrayView& x, Row
     return Pass{network.kernels(), x, rows, plan.input(), work, plan.output(), n_out, out + rows.first * n_out};
 }
 
+// For the first member, which is the caller: looks at the host, and keeps what that throws until the team has parted.
+class Interruption {
+public:
+    void look() {
+        if (!poll_.is_due()) return;
+        try {
+            host().poll();
+        } catch (...) {
+            failure_ = std::current_exception();
+            stops_ = true;
+        }
+    }
+    bool stops() const { return stops_.load(std::memory_order_relaxed); }
+    void rethrow() const {
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+private:
+    Poll poll_;
+    std::atomic<bool> stops_{false};
+    std::exception_ptr failure_;
+};
+
 }  // namespace
 
 template <class T>
 std::unique_ptr<Plan<T>> Predictor<T>::borrow(std::size_t rows) {
+    if (std::unique_ptr<Plan<T>> last{last_.exchange(nullptr)}) {
+        if (last->capacity() >= rows) return last;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        idle_.push_back(std::move(last));
+    }
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         for (auto& plan : idle_) {
@@ -78,8 +110,17 @@ std::unique_ptr<Plan<T>> Predictor<T>::borrow(std::size_t rows) {
 
 template <class T>
 void Predictor<T>::give_back(std::unique_ptr<Plan<T>> plan) {
+    std::unique_ptr<Plan<T>> before{last_.exchange(plan.release())};
+    if (!before) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    idle_.push_back(std::move(plan));
+    idle_.push_back(std::move(before));
+}
+
+// What the threads of the parent had borrowed or were putting back is lost.
+template <class T>
+void Predictor<T>::after_fork() {
+    new (&mutex_) std::mutex;
+    new (&idle_) std::vector<std::unique_ptr<Plan<T>>>;
 }
 
 template <class T>
@@ -91,6 +132,7 @@ void Predictor<T>::predict(const ArrayView& x, T* out) {
         return;
     }
     std::unique_ptr<Plan<T>> plan = borrow(x.rows);
+    const ReadAccess reading(network_.access());
     run_pass(*plan, inference(network_, *plan, x, {nullptr, 0, x.rows}, out));
     give_back(std::move(plan));
 }
@@ -103,17 +145,23 @@ void Predictor<T>::predict_blocks(const ArrayView& x, T* out) {
     const std::size_t threads = threads_worth(plans.front()->work(x.rows));
     while (plans.size() < threads) plans.push_back(borrow(kPredictRows));
     std::atomic<bool> good{true};
+    Interruption interruption;
     auto member = [&](Share share) {
         const Range own = share.split(x.rows);
         const std::size_t count = own.end - own.begin, blocks = (count + kPredictRows - 1) / kPredictRows;
-        for (std::size_t block = 0; block < blocks && good; ++block) {
+        for (std::size_t block = 0; block < blocks && good && !interruption.stops(); ++block) {
+            if (share.leads()) interruption.look();
             const Range part = Share{block, blocks, nullptr}.split(count);
             const Rows rows{nullptr, own.begin + part.begin, part.end - part.begin};
             inference(network_, *plans[share.index], x, rows, out).run({0, 1, nullptr}, good);
         }
     };
-    run_team(threads, member);
+    {
+        const LongRead reading(network_.access());
+        run_team(threads, member);
+    }
     for (std::unique_ptr<Plan<T>>& plan : plans) give_back(std::move(plan));
+    interruption.rethrow();
     if (!good) throw_invalid<T>(x, {nullptr, 0, x.rows});
 }
 
@@ -121,6 +169,7 @@ template <class T>
 void Differentiator<T>::forward(const ArrayView& x, T* out) {
     check_shape(x, kAnyRows, network_.n_in());
     if (x.rows == 0) throw std::invalid_argument(x.name + " has 0 rows, expected at least 1");
+    const WriteAccess writing(network_.access(), Claim::exclude);
     if (!plan_ || plan_->capacity() < x.rows) plan_ = std::make_unique<Plan<T>>(make_plan(network_, x.rows, Mode::gradients));
     rows_ = 0;  // until all went well
     const PassArgs<T> pass{x.rows, network_.seed(), passes_};
@@ -137,6 +186,7 @@ void Differentiator<T>::forward(const ArrayView& x, T* out) {
 
 template <class T>
 void Differentiator<T>::backward(const ArrayView& dy, T* dx) {
+    const WriteAccess writing(network_.access(), Claim::exclude);
     if (rows_ == 0) throw std::invalid_argument("backward needs a forward pass before it");
     check_shape(dy, rows_, network_.n_out());
     const PassArgs<T> pass{rows_, network_.seed(), passes_ - 1};

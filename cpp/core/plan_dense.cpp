@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "plan_builder.hpp"
+#include "plan_layers.hpp"
 
 namespace steepest::detail {
 namespace {
@@ -138,6 +139,22 @@ void PlanBuilder<T>::add_dense_gradients(const Layer& layer, const Value& x, con
     prepend_layerwise({{whole_input_gradient, Makes::input_gradient}, {whole_weight_gradient, Makes::parameter_gradient}},
                       this_turn());
 }
+
+}  // namespace steepest::detail
+
+namespace steepest {
+
+template <class T>
+void prepare_thread(const Kernels<T>& kernels) {
+    detail::scratch<T>(kernels.scratch);
+}
+
+template void prepare_thread<float>(const Kernels<float>&);
+template void prepare_thread<double>(const Kernels<double>&);
+
+}  // namespace steepest
+
+namespace steepest::detail {
 
 template void PlanBuilder<float>::add_dense(const Layer&, const Layer*);
 template void PlanBuilder<double>::add_dense(const Layer&, const Layer*);

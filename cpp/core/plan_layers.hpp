@@ -13,4 +13,8 @@ namespace steepest {
 template <class T>
 Plan<T> make_plan(Network<T>& network, std::size_t capacity, Mode mode, const std::vector<Slots<T>>& slots = {});
 
+// Takes the memory that a backward pass needs in each thread, so that none is asked for when parameters have begun to move.
+template <class T>
+void prepare_thread(const Kernels<T>& kernels);
+
 }  // namespace steepest

@@ -70,6 +70,7 @@ double Random::log_gamma(double shape) {
 
 double Random::beta(double alpha) {
     const double a = log_gamma(alpha), b = log_gamma(alpha);
+    if (!std::isfinite(a) && a == b) return uniform() < 0.5 ? 1 : 0;  // alpha is next to nothing: all is at one of the ends
     return 1 / (1 + std::exp(b - a));
 }
 

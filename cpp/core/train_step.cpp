@@ -40,7 +40,12 @@ TrainStep<T>::TrainStep(Network<T>& network, LossSpec loss, const Optimizer& opt
 
 template <class T>
 Batch<T>& TrainStep<T>::batch_for(std::size_t rows) {
+    if (thread_ != this_thread()) {
+        prepare_thread(network_.kernels());
+        thread_ = this_thread();
+    }
     if (!has_room(batch_, rows)) {
+        const WriteAccess access(network_.access(), Claim::exclude);  // its plan may be the first to want gradients
         batch_.reset();  // its memory first: two plans of a wide network need not fit side by side
         const Mode mode = stores_ ? Mode::store : Mode::train;
         batch_ = std::make_unique<Batch<T>>(network_, loss_, rows, mode, state_.slots());
@@ -56,13 +61,21 @@ void TrainStep<T>::store_gradients() {
 }
 
 template <class T>
+void TrainStep<T>::set_schedule(Schedule schedule) {
+    const WriteAccess access(network_.access(), Claim::set);
+    schedule_ = schedule ? std::make_shared<const Schedule>(std::move(schedule)) : nullptr;
+}
+
+template <class T>
 void TrainStep<T>::take_scheduled_rate() {
     if (!schedule_) return;
-    const double rate = progress_.learning_rate = schedule_(progress_.n_steps);
+    const std::shared_ptr<const Schedule> schedule = schedule_;
+    const double rate = (*schedule)(progress_.n_steps);
     if (!std::isfinite(rate) || rate < 0) {
         throw std::invalid_argument("the schedule gave a learning rate of " + number_text(rate) + " at step " +
                                     std::to_string(progress_.n_steps) + ", expected a finite number of at least 0");
     }
+    progress_.learning_rate = rate;
 }
 
 // Of this batch among all, the key of its random numbers.
@@ -83,7 +96,9 @@ template <class T>
 // A small network takes this in half a microsecond. One team does all of it, unless the loss is the caller's own.
 template <class T>
 LossSum TrainStep<T>::run(Batch<T>& batch, const Data& data, Rows rows, bool may_step) {
+    WriteAccess access(network_.access(), first_claim());
     take_scheduled_rate();
+    if (!loss_.custom) access.exclude_readers();
     const Updates<T> updates = make_updates<T>(optimizer_, progress_.learning_rate, progress_.n_steps, 1);
     const PassArgs<T> pass{rows.count, seed_, pass_index(), stores_ ? nullptr : &updates, state_.rates.data()};
     if (stores_) stored_.prepare(get_num_threads());
@@ -107,7 +122,7 @@ LossSum TrainStep<T>::run(Batch<T>& batch, const Data& data, Rows rows, bool may
         if (std::isfinite(own.loss)) descend(step, own, share);
     });
     if (sum.weight == 0) return sum;
-    if (loss_.custom) apply_custom_loss(step, sum);
+    if (loss_.custom) apply_custom_loss(step, sum, access);
     check_finite(sum.loss / sum.weight);
     if (layerwise_.by_layer()) check_finite(layerwise_.end_step(sum.weight));
     count_batch(sum.weight, completes);
@@ -129,7 +144,7 @@ LossSum TrainStep<T>::measure_loss(const StepArgs& step, double weights, Share s
 // Fills the output's gradient and the sum by the caller's own loss, outside of any team, for it may take its time; and
 // descends if the loss is finite. Kept out of the plain step, which small networks take in half a microsecond.
 template <class T>
-[[gnu::noinline]] void TrainStep<T>::apply_custom_loss(const StepArgs& step, LossSum& sum) {
+[[gnu::noinline]] void TrainStep<T>::apply_custom_loss(const StepArgs& step, LossSum& sum, WriteAccess& access) {
     const Kernels<T>& kernels = network_.kernels();
     Plan<T>& plan = step.batch.plan;
     const std::size_t rows = step.rows.count, n_out = network_.n_out(), size = rows * n_out;
@@ -145,6 +160,7 @@ template <class T>
     for (std::size_t row = 0; row < rows; ++row) {
         gather_row<T>(kernels, custom_gradient_.data() + row * n_out, n_out, row, plan.output_gradient());
     }
+    access.exclude_readers();
     auto member = [&](Share share) { descend(step, sum, share); };
     plan.run_team(rows, member);
 }
@@ -220,8 +236,9 @@ void TrainStep<T>::average(Share share) {
 // A step without a batch, by the gradients that prepare(share) leaves in the network.
 template <class T>
 template <class F>
-void TrainStep<T>::step_by_gradients(double scale, F prepare) {
+void TrainStep<T>::step_by_gradients(WriteAccess& access, double scale, F prepare) {
     take_scheduled_rate();
+    access.exclude_readers();
     stored_.prepare(get_num_threads());
     network_.allocate_gradients();
     auto member = [&](Share share) {
@@ -234,19 +251,30 @@ void TrainStep<T>::step_by_gradients(double scale, F prepare) {
 }
 
 template <class T>
-void TrainStep<T>::apply_gradients() {
-    step_by_gradients(1, [](Share) {});
+void TrainStep<T>::apply_gradients(const std::vector<std::vector<T>>& gradients) {
+    WriteAccess access(network_.access(), first_claim());
+    step_by_gradients(access, 1, [&](Share share) {
+        if (share.leads()) {
+            std::size_t next = 0;
+            for (const auto& p : network_.parameters()) {
+                if (p->trained) network_.write(*p, gradients[next++].data(), p->gradient);
+            }
+        }
+        share.sync();
+    });
 }
 
 template <class T>
 void TrainStep<T>::finish_group() {
-    step_by_gradients(progress_.group.mean_factor(), [this](Share share) { state_.copy_sums_to_gradients(share); });
+    WriteAccess access(network_.access(), first_claim());
+    step_by_gradients(access, progress_.group.mean_factor(), [this](Share share) { state_.copy_sums_to_gradients(share); });
     progress_.group = {};
 }
 
 template <class T>
 void TrainStep<T>::mean_gradient(T* flat) {
     if (progress_.group.batches == 0) throw std::invalid_argument("mean_gradient needs a batch before it");
+    const WriteAccess access(network_.access(), Claim::exclude);
     state_.scaled_sums(progress_.group.mean_factor(), flat);
     progress_.group = {};
 }
@@ -268,9 +296,16 @@ template <class T>
 }
 
 template <class T>
+void TrainStep<T>::forget_average() {
+    const WriteAccess access(network_.access(), Claim::set);
+    progress_.n_averaged = 0;
+}
+
+template <class T>
 void TrainStep<T>::reset() {
+    const WriteAccess access(network_.access(), Claim::exclude);
     state_.clear_slots();
-    forget_average();
+    progress_.n_averaged = 0;
     progress_.group = {};
 }
 

@@ -1,5 +1,6 @@
 // One batch: forward, loss, backward, and what the optimizer makes of it. All that training changes in a network, it changes
-// here, between the call of a function of TrainStep and its return.
+// here, between the call of a function of TrainStep and its return, and while it holds the network to write. One thread at a
+// time uses a trainer; others may read at any time, with the network's access, what its trainers keep.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +63,7 @@ public:
               UpdateOrder order);
     TrainStep(const TrainStep&) = delete;
 
-    void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }   // empty: the learning rate stays
+    void set_schedule(Schedule schedule);                                       // empty: the learning rate stays
     void set_custom_loss(CustomLoss loss) { custom_loss_ = std::move(loss); }   // for LossSpec::custom
     void set_equalizes_rates(bool equalizes) { equalizes_rates_ = equalizes; }  // the next batch sets the rates first
     bool equalizes_rates() const { return equalizes_rates_; }
@@ -73,13 +74,14 @@ public:
     // One batch, whose shapes were checked. Without `may_step` its gradient is only added to those before, even where enough
     // of them wait. Returns the sums of loss and weight of its rows; rows that weigh nothing change nothing.
     LossSum run(Batch<T>& batch, const Data& data, Rows rows, bool may_step);
-    void store_gradients();       // from now on, for batches that may not step
-    void apply_gradients();       // one optimizer step by the gradients that the network's parameters hold
+    void store_gradients();  // from now on, for batches that may not step
+    // One optimizer step by these gradients: of each trained parameter, row-major.
+    void apply_gradients(const std::vector<std::vector<T>>& gradients);
     void finish_group();          // one by the gradients that wait, fewer batches than there might be
     void mean_gradient(T* flat);  // of those that wait, and do so no longer; (numbers of all trained parameters)
 
     void reset();  // slots to zero; the average of the weights, and gradients that wait, are forgotten
-    void forget_average() { progress_.n_averaged = 0; }
+    void forget_average();
 
     Progress& progress() { return progress_; }
     const Progress& progress() const { return progress_; }
@@ -100,11 +102,13 @@ private:
         bool completes;  // whether the optimizer's step follows on this batch
     };
 
+    // What a step claims first: where it asks code of the caller's, that may read the network, and so may others.
+    Claim first_claim() const { return schedule_ || loss_.custom ? Claim::reserve : Claim::exclude; }
     void take_scheduled_rate();
     std::uint32_t pass_index() const;
     const Mix* draw_mix(std::size_t rows);
     LossSum measure_loss(const StepArgs& step, double weights, Share share);
-    void apply_custom_loss(const StepArgs& step, LossSum& sum);
+    void apply_custom_loss(const StepArgs& step, LossSum& sum, WriteAccess& access);
     void descend(const StepArgs& step, LossSum sum, Share share);
     void use_stored_gradients(bool completes, double weights, Share share);
     void check_finite(double mean_loss) const;
@@ -112,7 +116,7 @@ private:
     void count_step();
 
     template <class F>
-    void step_by_gradients(double scale, F prepare);
+    void step_by_gradients(WriteAccess& access, double scale, F prepare);
     void update_stored(double scale, Share share);
     void average(Share share);
     void equalize_rates(Batch<T>& batch, const Data& data, Rows rows);
@@ -130,9 +134,10 @@ private:
     bool stores_;  // whether gradients are written out, instead of used on the spot
     bool equalizes_rates_ = false;
     std::unique_ptr<Batch<T>> batch_;
+    std::uintptr_t thread_ = 0;  // that is prepared for a step
     StoredUpdate<T> stored_;
     Layerwise<T> layerwise_;
-    Schedule schedule_;
+    std::shared_ptr<const Schedule> schedule_;  // shared with a step that asks it: it may set another one meanwhile
     CustomLoss custom_loss_;
     std::vector<std::size_t> partner_;  // (rows): what mix_ points to
     Mix mix_;

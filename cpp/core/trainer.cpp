@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "host.hpp"
 #include "random.hpp"
 
 namespace steepest {
@@ -35,10 +36,18 @@ void Trainer<T>::check_shapes(const Data& data) const {
     Targets<T>::check_shapes(data.y, data.weights, data.x.rows, network_.n_out(), loss());
 }
 
+// Where layers take turns: their costs are sums from here on.
+template <class T>
+void Trainer<T>::begin_costs() {
+    if (!step_.layerwise().by_layer()) return;
+    const WriteAccess access(network_.access(), Claim::exclude);
+    step_.layerwise().begin();
+}
+
 template <class T>
 double Trainer<T>::step(const Data& data) {
     check_shapes(data);
-    step_.layerwise().begin();
+    begin_costs();
     const LossSum sum = step_.run(step_.batch_for(data.x.rows), data, {nullptr, 0, data.x.rows}, true);
     check_positive(sum.weight, data.weights.name);
     return sum.loss / sum.weight;
@@ -58,11 +67,10 @@ double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuf
     check_shapes(data);
     if (batch_size == 0) throw std::invalid_argument("batch_size is 0, expected at least 1");
     const std::size_t n = data.x.rows;
-    step_.layerwise().begin();
+    begin_costs();
     if (shuffled) order(n);
     Batch<T>& batch = step_.batch_for(std::min(batch_size, n));
-    const auto clock = [] { return std::chrono::steady_clock::now(); };
-    auto last_report = clock();
+    Poll poll;
     double loss_sum = 0, weight_sum = 0, work = 0;
     for (std::size_t first = 0; first < n; first += batch_size) {
         const Rows rows{shuffled ? order_.data() : nullptr, first, std::min(batch_size, n - first)};
@@ -72,10 +80,7 @@ double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuf
         work += batch.plan.work(rows.count) + kStepWork;
         if (!on_progress || work < kWorkPerClock) continue;
         work = 0;
-        if (const auto now = clock(); now - last_report >= kProgressInterval) {
-            on_progress(first + rows.count, weight_sum > 0 ? loss_sum / weight_sum : 0);
-            last_report = now;
-        }
+        if (poll.is_due()) on_progress(first + rows.count, weight_sum > 0 ? loss_sum / weight_sum : 0);
     }
     end_epoch();
     return weight_sum > 0 ? loss_sum / weight_sum : 0;
@@ -84,6 +89,7 @@ double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuf
 template <class T>
 void Trainer<T>::end_epoch() {
     if (progress().group.batches > 0) step_.finish_group();
+    const WriteAccess access(network_.access(), Claim::exclude);
     set_epoch(progress().epoch + 1);
 }
 
@@ -95,51 +101,56 @@ const std::vector<std::size_t>& Trainer<T>::order(std::size_t n) {
 
 template <class T>
 template <class F>
-void Trainer<T>::each_block(const Data& data, F work) {
-    const std::size_t block = std::min(kReadRows, data.x.rows);
+void Trainer<T>::each_block(Batch<T>& batch, const Data& data, F work) {
+    Poll poll;
+    for (std::size_t first = 0; first < data.x.rows; first += batch.plan.capacity()) {
+        const Rows rows{nullptr, first, std::min(batch.plan.capacity(), data.x.rows - first)};
+        with_batch(network_.kernels(), batch, data, rows, [&](Share share) { work(rows, share); });
+        poll.look();
+    }
+}
+
+template <class T>
+Batch<T>& Trainer<T>::evaluation_batch(std::size_t rows) {
+    const std::size_t block = std::min(kReadRows, rows);
     if (!has_room(evaluation_, block)) {
         evaluation_.reset();  // its memory first: two plans of a wide network need not fit side by side
         evaluation_ = std::make_unique<Batch<T>>(network_, loss(), block, Mode::infer);
     }
-    Batch<T>& batch = *evaluation_;
-    for (std::size_t first = 0; first < data.x.rows; first += batch.plan.capacity()) {
-        const Rows rows{nullptr, first, std::min(batch.plan.capacity(), data.x.rows - first)};
-        with_batch(network_.kernels(), batch, data, rows, [&](Share share) { work(batch, rows, share); });
-    }
+    return *evaluation_;
 }
 
 template <class T>
 void Trainer<T>::check(const Data& data) {
     check_shapes(data);
     double weights = 0;
-    each_block(data, [&](Batch<T>& batch, Rows rows, Share share) {
+    Batch<T>& batch = evaluation_batch(data.x.rows);
+    each_block(batch, data, [&](Rows rows, Share share) {
         if (share.leads()) weights += batch.targets.weight_sum(rows.count);
     });
     check_positive(weights, data.weights.name);
 }
 
-// While it lives, the network has the averaged weights, if there are such.
-template <class T>
-class Trainer<T>::AveragedWeights {
-public:
-    explicit AveragedWeights(Trainer& trainer) : state_(trainer.step_.state()), swaps_(trainer.progress().n_averaged > 0) {
-        swap();
-    }
-    ~AveragedWeights() { swap(); }
-    AveragedWeights(const AveragedWeights&) = delete;
-
-private:
-    void swap() {
-        if (swaps_) state_.swap_averages();
-    }
-
-    ParameterState<T>& state_;
-    const bool swaps_;
-};
-
 template <class T>
 void Trainer<T>::measure(Evaluation& evaluation, const Data& data) {
     check_shapes(data);
+    std::unique_ptr<Network<T>> averaged;
+    {
+        const ReadAccess reading(network_.access());
+        if (progress().n_averaged > 0) averaged = network_.with_values(step_.state().averages());
+    }
+    if (averaged) {
+        Batch<T> batch(*averaged, loss(), std::min(kReadRows, data.x.rows), Mode::infer);
+        return measure_by(batch, evaluation, data);
+    }
+    Batch<T>& batch = evaluation_batch(data.x.rows);
+    const LongRead reading(network_.access());
+    measure_by(batch, evaluation, data);
+}
+
+// Of the network that the batch's plan is for.
+template <class T>
+void Trainer<T>::measure_by(Batch<T>& batch, Evaluation& evaluation, const Data& data) {
     const std::size_t n_out = network_.n_out(), panel = network_.kernels().panel;
     std::vector<double> y_row(n_out), t_row(n_out);
     const auto read = [&](Matrix<const T> from, std::size_t row, std::vector<double>& to) {
@@ -148,8 +159,7 @@ void Trainer<T>::measure(Evaluation& evaluation, const Data& data) {
         }
         return to.data();
     };
-    const AveragedWeights averaged(*this);
-    each_block(data, [&](Batch<T>& batch, Rows rows, Share share) {
+    each_block(batch, data, [&](Rows rows, Share share) {
         const Matrix<T> output = batch.plan.output();
         const Matrix<const T> y{output.data, output.stride};
         Targets<T>& targets = batch.targets;

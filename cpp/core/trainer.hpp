@@ -1,7 +1,6 @@
 // Training: steps, epochs and evaluation of one network by one optimizer on one loss.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,9 +11,6 @@
 #include "train_step.hpp"
 
 namespace steepest {
-
-// Between two reports on an epoch's progress: short for a person who waits or presses Ctrl-C, long beside a step.
-constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 
 // What is measured of rows that come in one or more parts.
 struct Evaluation {
@@ -37,14 +33,14 @@ public:
     double step(const Data& data);           // all rows as one batch; returns their loss before it
     double differentiate(const Data& data);  // as `step`, but the gradient is only added to those before
     void check(const Data& data);            // reads everything that an epoch would read
-    // One pass over the rows. `on_progress` is called every kProgressInterval or so with the rows done and their mean loss.
+    // One pass over the rows. `on_progress` is called every kPollInterval or so with the rows done and their mean loss.
     using OnProgress = std::function<void(std::size_t, double)>;
     double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress);
     void end_epoch();                                      // `run_epoch` ends with it, and so do epochs of steps
     const std::vector<std::size_t>& order(std::size_t n);  // in which this epoch visits n rows
     // Measures rows, of the averaged weights where there are such.
     void measure(Evaluation& evaluation, const Data& data);
-    void apply() { step_.apply_gradients(); }  // one optimizer step by the gradients that the network's parameters hold
+    void apply(const std::vector<std::vector<T>>& gradients) { step_.apply_gradients(gradients); }  // see TrainStep
     void mean_gradient(T* flat) { step_.mean_gradient(flat); }  // of all calls of `differentiate` since the last
     void reset() { step_.reset(); }
     void forget_average() { step_.forget_average(); }
@@ -56,6 +52,7 @@ public:
     bool equalizes_rates() const { return step_.equalizes_rates(); }
 
     const Progress& progress() const { return step_.progress(); }
+    // For those that write this; the caller holds the network to write, or has the trainer to itself.
     void set_progress(const Progress& progress) { step_.progress() = progress; }
     void set_learning_rate(double rate) { step_.progress().learning_rate = rate; }
     void set_epoch(std::uint32_t epoch) { step_.progress().epoch = epoch; }
@@ -68,12 +65,13 @@ public:
     const TrainerOptions& options() const { return step_.options(); }
 
 private:
-    class AveragedWeights;
-
     void check_shapes(const Data& data) const;
+    void begin_costs();
     // work(batch, rows, share) on one block of rows after the other.
     template <class F>
-    void each_block(const Data& data, F work);
+    void each_block(Batch<T>& batch, const Data& data, F work);
+    Batch<T>& evaluation_batch(std::size_t rows);
+    void measure_by(Batch<T>& batch, Evaluation& evaluation, const Data& data);
 
     Network<T>& network_;
     const std::uint64_t seed_;

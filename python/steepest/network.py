@@ -67,6 +67,11 @@ class Network:
     Parameters are named after the place of their layer, "0.weight", inside a residual block "2.1.weight". A dense
     layer computes ``x @ weight + bias`` with weight of shape (n_in, n_out).
 
+    Threads may share a network. Those that only read it (`predict`, `parameters`, `copy`, `save` and the like) run at
+    once; a step of a trainer, `forward`, `backward`, `set_parameters` and whatever else changes it wait for each other
+    and for the readers before them. What is read is of one moment. A call that would wait for itself, such as one from
+    within a loss of your own that changes the network that is training, raises RuntimeError.
+
     While the network computes, numbers below the smallest normal one (1.2e-38 in float32) count as zero; outside its
     calls nothing changes.
 
@@ -93,6 +98,7 @@ class Network:
                     raise ValueError(f"init of layer {node.name} has the shape {shape}: expected {node[2:]}")
                 given[f"{node.name}.weight"] = node.layer.init
         self._core = CoreNetwork(n_in, _dtype_name(dtype), self._seed)
+        self._core.check_size(min(self.n_parameters, 2**62))
         add_layers(self._core, self._layers)
         if given:
             self._core.set_parameters(given)
@@ -101,7 +107,9 @@ class Network:
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute the outputs in inference mode: no dropout, running statistics in batch normalization.
 
-        Many threads may call this at once.
+        Any number of threads may call this at any time, while others train the network too. All rows of a call see the
+        weights as they stand between two steps, of one moment: a step that comes meanwhile waits until the call has
+        returned, so where many rows are predicted beside a fit, calls of some thousand rows let it go on in between.
 
         Parameters
         ----------
@@ -226,10 +234,9 @@ class Network:
         if not isinstance(other, Network):
             raise TypeError(f"other is {other!r}: expected a steepest.Network")
         tau = number("tau", tau, ge=0, le=1)
-        own, new = self.parameters, other._tensors()
         if _shapes(self._layers, self.n_in, buffers=True) != _shapes(other._layers, other.n_in, buffers=True):
             raise ValueError(f"other is {other!r}: expected the architecture of {self!r}")
-        self.set_parameters(new | {name: value + tau * (new[name] - value) for name, value in own.items()})
+        self._core.blend(other._tensors(), tau)
 
     @property
     def lr_multipliers(self) -> dict[str, float]:
@@ -403,7 +410,7 @@ class Network:
         return architecture | ({"lr_multipliers": self.lr_multipliers} if self._lr_multipliers else {})
 
     def _tensors(self) -> dict[str, NDArray[Any]]:
-        return self.parameters | self.buffers
+        return self._core.tensors()
 
     def _metadata(self) -> dict[str, Any]:
         return {

@@ -25,7 +25,10 @@ FLOORS = (
     ("cli", "demo", "__main__"),
 )
 CORE_FLOORS = (
-    ("buffer", "dispatch", "parallel", "random", "optimizer", "metrics", "array_view", "top_k"),
+    (
+        "access", "forks", "host", "memory",
+        "buffer", "dispatch", "parallel", "random", "optimizer", "metrics", "array_view", "top_k",
+    ),
     ("adaptive_team", "network", "targets"),
     ("plan", "plan_builder", "plan_dense", "plan_layers", "stored_update"),
     ("passes", "layerwise", "batch"),

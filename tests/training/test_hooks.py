@@ -272,6 +272,6 @@ def test_plain_fits_are_not_run_batch_by_batch(callback: st.Callback) -> None:
 
 
 def test_the_interval_of_progress_is_the_cores() -> None:
-    header = Path(__file__).resolve().parents[2] / "cpp" / "core" / "trainer.hpp"
-    found = re.search(r"kProgressInterval = std::chrono::milliseconds\((\d+)\)", header.read_text())
+    header = Path(__file__).resolve().parents[2] / "cpp" / "core" / "host.hpp"
+    found = re.search(r"kPollInterval = std::chrono::milliseconds\((\d+)\)", header.read_text())
     assert found and int(found[1]) == 1000 * _rows.PROGRESS_INTERVAL

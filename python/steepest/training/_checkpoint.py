@@ -25,7 +25,12 @@ T = TypeVar("T")
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], network: Network, options: Mapping[str, Any], optimizer: Optimizer, state: State
+    path: str | os.PathLike[str],
+    network: Network,
+    options: Mapping[str, Any],
+    optimizer: Optimizer,
+    tensors: State,
+    state: State,
 ) -> None:
     """Write a network, the trainer's options, its optimizer as of now, and its state.
 
@@ -39,13 +44,14 @@ def write_checkpoint(
         The arguments of the trainer with the names of `OPTIONS`.
     optimizer : Optimizer
         The optimizer, with the learning rate or schedule of the moment.
+    tensors : dict of str to array
+        The network's tensors, of the same moment as the state.
     state : dict of str to array
-        The state, as of `core_state`.
+        The state, as of `with_measured_rates`.
     """
     metadata = network._metadata() | {"trainer": dict(options) | {"optimizer": optimizer.to_dict()}}
-    write_model(
-        path, network._tensors() | {f"{TRAINER_PREFIX}{name}": array for name, array in state.items()}, metadata
-    )
+    state = {f"{TRAINER_PREFIX}{name}": array for name, array in state.items()}
+    write_model(path, tensors | state, metadata)
 
 
 def read_checkpoint(path: str | os.PathLike[str], make: Callable[[Network, dict[str, Any], State], T]) -> T:
@@ -78,11 +84,13 @@ def read_checkpoint(path: str | os.PathLike[str], make: Callable[[Network, dict[
         raise ValueError(f"{path}: {error}") from error
 
 
-def core_state(core: CoreTrainer, layers: list[str], rule: object) -> State:
-    """Return all that training changes besides the network; the layers' rates too, if "equal_effect" has measured them.
+def with_measured_rates(state: State, core: CoreTrainer, layers: list[str], rule: object) -> State:
+    """Add the layers' rates to a state of `core`, if "equal_effect" has measured them.
 
     Parameters
     ----------
+    state : dict of str to array
+        What the core gave; it is changed.
     core : _core.Trainer
         The trainer.
     layers : list of str
@@ -90,7 +98,6 @@ def core_state(core: CoreTrainer, layers: list[str], rule: object) -> State:
     rule : object
         The trainer's layer_rates.
     """
-    state = core.state()
     if rule == "equal_effect" and not core.equalizes_rates:
         rates = core.layer_rates
         state["layer_rates"] = np.array([rates[name] for name in layers])
@@ -98,7 +105,7 @@ def core_state(core: CoreTrainer, layers: list[str], rule: object) -> State:
 
 
 def restore_core(core: CoreTrainer, layers: list[str], state: State) -> None:
-    """Give a trainer the state that `core_state` returned.
+    """Give a trainer the state that `with_measured_rates` returned.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from ..metrics import Metric, check_metrics
 from ..network import Network, bind
 from ..optimizers import Adam, Optimizer
 from ..schedules import LearningRate, constant
-from ._checkpoint import OPTIONS, core_state, read_checkpoint, restore_core, write_checkpoint
+from ._checkpoint import OPTIONS, State, read_checkpoint, restore_core, with_measured_rates, write_checkpoint
 from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
 from ._loop import LARGEST_COPY, measure, run_epochs
 from ._options import check_combinations, make_core
@@ -465,7 +465,8 @@ class Trainer:
             If the file cannot be written.
         """
         self._check_saveable()
-        write_checkpoint(path, self.network, self._options(), self._optimizer_now(), self._state())
+        tensors, state = self._core.snapshot()  # of one moment, even while another thread trains
+        write_checkpoint(path, self.network, self._options(), self._optimizer_now(), tensors, self._with_rates(state))
 
     @classmethod
     def resume(cls: type[T], path: str | os.PathLike[str]) -> T:
@@ -499,7 +500,8 @@ class Trainer:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by network, settings and state."""
         options = self._options() | {"optimizer": self._optimizer_now()}
-        return type(self)._from_parts, (self.network, options, self._state())
+        tensors, state = self._core.snapshot()  # the network may be written at a later moment than these
+        return type(self)._from_parts, (self.network, options, self._with_rates(state), tensors)
 
     def __repr__(self) -> str:
         """Return the call that makes this trainer."""
@@ -514,16 +516,20 @@ class Trainer:
         return "".join(f", {name}={value!r}" for name, value in values.items() if value != defaults[name])
 
     @classmethod
-    def _from_parts(cls: type[T], network: Network, options: dict[str, Any], state: dict[str, NDArray[Any]]) -> T:
+    def _from_parts(
+        cls: type[T], network: Network, options: dict[str, Any], state: State, tensors: State | None = None
+    ) -> T:
         trainer = cls(network, **options)
+        if tensors is not None:
+            network.set_parameters(tensors)
         restore_core(trainer._core, network._trained_layers(), state)
         return trainer
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS}
 
-    def _state(self) -> dict[str, NDArray[Any]]:
-        return core_state(self._core, self.network._trained_layers(), self.layer_rates)
+    def _with_rates(self, state: State) -> State:
+        return with_measured_rates(state, self._core, self.network._trained_layers(), self.layer_rates)
 
     def _optimizer_now(self) -> Optimizer:
         """Return the optimizer with the learning rate or schedule of the moment."""
@@ -531,12 +537,12 @@ class Trainer:
 
     def _use(self, rate: LearningRate) -> None:
         """Take a learning rate or a schedule from now on."""
-        self._lr = rate.lr if isinstance(rate, constant) else rate
-        if callable(self._lr):
-            self._core.schedule = self._lr
+        self._lr = lr = rate.lr if isinstance(rate, constant) else rate  # another thread may set another one meanwhile
+        if callable(lr):
+            self._core.schedule = lr
         else:
             self._core.schedule = None
-            self._core.learning_rate = self._lr
+            self._core.learning_rate = lr
 
     def _evaluated_state(self) -> NDArray[Any]:
         """Return the parameters and running statistics that `evaluate` goes by."""
@@ -548,4 +554,5 @@ class Trainer:
         self._core.forget_average()
 
     def _rate(self, step: int) -> float:
-        return float(self._lr(step)) if callable(self._lr) else self._lr
+        lr = self._lr  # read once: another thread may set it
+        return float(lr(step)) if callable(lr) else lr

@@ -1,0 +1,122 @@
+"""Sizes that no machine has, and memory that ends in the middle."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import steepest as st
+from helpers import normal, succeeds
+
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory")
+
+HUGE = [2**40, 2**53, 2**60, 2**61, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
+
+
+@pytest.mark.parametrize("n_in", HUGE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "layer", [st.BatchNorm(), st.LayerNorm(), st.Dense(3), st.Dense(2**31)], ids=lambda layer: type(layer).__name__
+)
+def test_r09_inputs_that_overflow_are_refused_by_name(layer: Any, dtype: str, n_in: int) -> None:
+    with pytest.raises((ValueError, MemoryError), match=r"n_in is|layer 0|network's parameters would take \d+ bytes"):
+        st.Network(n_in, [layer], dtype=dtype)
+
+
+@pytest.mark.parametrize("n_in", HUGE)
+def test_r09_layers_without_parameters(n_in: int) -> None:
+    """There is nothing to allocate: refused at once, or where rows are to be computed."""
+    try:
+        net = st.Network(n_in, [st.Dropout(0.5), st.Residual([st.Activation("relu")])])
+    except ValueError as error:
+        assert "n_in is" in str(error)
+        return
+    with pytest.raises((ValueError, MemoryError)):
+        net.predict(np.broadcast_to(np.ones(1, "float32"), (1, n_in)))
+
+
+@pytest.mark.parametrize("n_out", HUGE)
+def test_r09_a_later_layer_that_overflows(n_out: int) -> None:
+    with pytest.raises((ValueError, MemoryError), match=r"layer 1|n_out is|would take \d+ bytes"):
+        st.Network(8, [st.Dense(4), st.Dense(n_out), st.BatchNorm()])
+
+
+@pytest.mark.parametrize("rows", [2**40, 2**55, 2**58])
+def test_r09_more_rows_than_memory(rows: int) -> None:
+    net = st.Network(2, [st.Dense(3)])
+    x = np.lib.stride_tricks.as_strided(np.ones((1, 2), "float32"), (rows, 2), (0, 4))
+    y = np.lib.stride_tricks.as_strided(np.ones((1, 3), "float32"), (rows, 3), (0, 4))
+    before = net._core.state()
+    for work in (lambda: net.forward(x), lambda: net.predict(x), lambda: st.Trainer(net, "mse").step(x, y)):
+        with pytest.raises((MemoryError, ValueError)):
+            work()
+    assert np.array_equal(net._core.state(), before)
+
+
+def test_r29_networks_beyond_the_machine_say_their_bytes() -> None:
+    with pytest.raises(MemoryError, match=r"the network's parameters would take 40\d{11} bytes: this machine has \d+"):
+        st.Network(100, [st.Dense(10**10), st.Dense(1)])
+    with pytest.raises(MemoryError, match=r"would take \d+ bytes"):
+        st.Network(10_000, [st.Dense(10_000) for _ in range(100_000)])  # each by itself is small
+
+
+def virtual_size() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_ends(threads: int, kind: str) -> None:
+    """With any number of bytes left, work succeeds or raises MemoryError, and changes nothing then."""
+    import resource
+
+    st.set_num_threads(threads)
+    layers = [st.Dense(96, "relu"), st.BatchNorm(), st.Residual([st.Dense(96, "relu"), st.Dense(96)]), st.Dense(3)]
+    x, y = normal(0, (3000, 64)), normal(1, (3000, 3))
+    net = st.Network(64, layers)
+    optimizer = st.SGD(1e-3, momentum=0.9, clip_norm=1.0) if kind == "clip" else st.Adam(1e-3)
+    trainer = st.Trainer(net, "mse", optimizer, ema=0.9 if kind == "ema" else None)
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    refused = 0
+
+    def limited(work: Callable[[], Any], left: int) -> bool:
+        try:
+            resource.setrlimit(resource.RLIMIT_AS, (virtual_size() + left, hard))
+            work()
+        except MemoryError:
+            return False
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        return True
+
+    def state() -> list[Any]:
+        tensors, kept = trainer._core.snapshot()
+        return [a.tobytes() for a in (*tensors.values(), *kept.values())]
+
+    for i in range(60):
+        rows, left = 500 + 41 * i, i * 40_000
+        works = {
+            "step": lambda: trainer.step(x[:rows], y[:rows]),  # noqa: B023
+            "predict": lambda: net.predict(x[:rows]),  # noqa: B023
+            "forward": lambda: net.forward(x[:rows]),  # noqa: B023
+            "evaluate": lambda: trainer.evaluate(x[:rows], y[:rows]),  # noqa: B023
+            "new": lambda: st.Trainer(st.Network(64, layers), "mse").step(x[:rows], y[:rows]),  # noqa: B023
+        }
+        for name, work in works.items():
+            before = state()
+            if not limited(work, left):
+                refused += 1
+                assert state() == before, (name, i)
+    assert refused > 0
+    assert np.isfinite(net.predict(x)).all()
+
+
+@linux_only
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("kind", ["adam", "clip", "ema"])
+def test_r10_no_memory_in_the_middle(threads: int, kind: str) -> None:
+    succeeds(memory_ends, threads, kind)
