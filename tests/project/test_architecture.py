@@ -26,8 +26,18 @@ FLOORS = (
 )
 CORE_FLOORS = (
     (
-        "access", "forks", "host", "memory",
-        "buffer", "dispatch", "parallel", "random", "optimizer", "metrics", "array_view", "top_k",
+        "access",
+        "forks",
+        "host",
+        "memory",
+        "buffer",
+        "dispatch",
+        "parallel",
+        "random",
+        "optimizer",
+        "metrics",
+        "array_view",
+        "top_k",
     ),
     ("adaptive_team", "network", "targets"),
     ("plan", "plan_builder", "plan_dense", "plan_layers", "stored_update"),

@@ -393,7 +393,7 @@ def trainer(optimizer: Any = None, **options: Any) -> st.Trainer:
 def test_a_damaged_checkpoint_is_refused() -> None:
     made = trainer(layer_rates="equal_effect")
     made.step(*batch(0))
-    rebuild, (net, options, state) = made.__reduce__()[:2]
+    rebuild, (net, options, state, _) = made.__reduce__()[:2]
     for rates in (np.ones(2), np.array([1.0, -1.0, 1.0])):
         with pytest.raises(ValueError, match="argument|layer_rates"):
             rebuild(net, options, state | {"layer_rates": rates})
