@@ -4,11 +4,9 @@ An exception would not do: it shows a traceback where it comes before `main` can
 within a destructor or another package's import. In all other programs Ctrl-C stays what the program makes of it.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # that of the library loads for milliseconds
 import os
-import signal
 import sys
-from contextlib import suppress
-from types import FrameType
 
 INTERRUPTED = 130  # the exit code; what shells say after Ctrl-C
 
@@ -21,8 +19,7 @@ _SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
 def end_command_at_once() -> None:
     """Let Ctrl-C end the process with one line and `INTERRUPTED`, if it is the command and nobody has decided yet."""
     if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        with suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _end)
 
 
 def _is_command() -> bool:
@@ -40,10 +37,13 @@ def _is_command() -> bool:
         return False
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, frame: object) -> None:
     for path in unfinished.copy():
-        with suppress(OSError):
+        try:
             os.unlink(path)
-    with suppress(OSError):  # nobody to tell
+        except OSError:  # not there yet, or no more
+            continue
+    try:
         os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}steepest: interrupted\n".encode())
-    os._exit(INTERRUPTED)
+    finally:
+        os._exit(INTERRUPTED)
