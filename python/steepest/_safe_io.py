@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ._ctrl_c import unfinished
+
 StrPath = str | os.PathLike[str]
 
 GZIP = b"\x1f\x8b"
@@ -47,6 +49,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
+    unfinished.add(temporary)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -59,6 +62,8 @@ def write_atomically(path: StrPath, data: bytes) -> None:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    finally:
+        unfinished.discard(temporary)
 
 
 @contextmanager
