@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from time import thread_time as clock  # what others' work on the processor takes away from ours is not in it
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,6 +16,7 @@ from .._core import DivergedError
 from .._extras import require
 from .._validation import Spec, integer
 from ..callbacks import Callback, FitState
+from ..callbacks.base import Rows
 from ..layers import Activation, Dense, Layer, iter_nodes
 from ..network import Network
 from ._cost import Cost, InferenceTwin, length, rms
@@ -180,14 +182,18 @@ class Recorder(Spec, Callback):
         network = fit.trainer.network
         x, y, weight = fit.data
         chosen = sample_rows(len(x), self.rows)
-        self._sample = x[chosen], y[chosen], None if weight is None else weight[chosen]
-        if weight is not None and not np.any(self._sample[2]):
-            self._sample = (*self._sample[:2], None)
-        self._cost, self._path_step = Cost.of(fit.trainer), self.path_every
-        self._twin, self._layers = InferenceTwin(network, network.dtype), LayerOutputs(network)
-        self._places = _parameter_places(network)
+        if weight is not None:
+            weight = weight[chosen] if np.any(weight[chosen]) else None
+        self._watch(network, network.dtype, Cost.of(fit.trainer), (x[chosen], y[chosen], weight))
+        self._path_step = self.path_every
         self.seconds = clock() - self._began
         self._record(0)
+
+    def _watch(self, network: Network, dtype: str, cost: Cost, sample: Rows) -> None:
+        """Make ready for records of this network, measured by this cost on these rows."""
+        self._network, self._cost, self._sample = network, cost, sample
+        self._twin, self._layers = InferenceTwin(network, dtype), LayerOutputs(network)
+        self._places = _parameter_places(network)
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Record, if it is time."""
@@ -212,7 +218,10 @@ class Recorder(Spec, Callback):
     def on_train_end(self, fit: FitState) -> None:
         """Note whether the fit diverged."""
         self.diverged = isinstance(sys.exc_info()[1], DivergedError)
-        del self._twin, self._layers
+        self._let_go()
+
+    def _let_go(self) -> None:
+        del self._twin, self._layers, self._network
 
     @property
     def moved_on(self) -> bool:
@@ -319,9 +328,8 @@ class Recorder(Spec, Callback):
 
     def _record(self, epoch: int, last: bool = False) -> None:
         start = clock()
-        assert self.fit is not None
         x, y, weight = self._sample
-        state = self.fit.trainer.network._core.state()
+        state = self._network._core.state()
         try:
             cost, gradients = self._twin.gradients(self._cost, x, y, weight)
         except DivergedError:  # a cost beyond the dtype
@@ -383,6 +391,51 @@ class Recorder(Spec, Callback):
         if is_due():
             self._path.append(state.astype(np.float32))
             self.path_epochs.append(epoch)
+
+
+def kept_states(recorder: Recorder) -> list[tuple[int, Array]]:
+    """Return the epochs done at each point of the path, and weights and running statistics then, flat."""
+    return list(zip(recorder.path_epochs, recorder._path, strict=True))
+
+
+def network_at(network: Network, state: Array) -> Network:
+    """Return a copy of a network in a state of `kept_states`."""
+    copy = network.copy()
+    copy._core.restore(state.astype(network.dtype))
+    return copy
+
+
+def replay(recorder: Recorder, states: Sequence[tuple[int, Array]], cost: Cost, x: Array, y: Array) -> Recorder:
+    """Return the record of a training, measured anew on other rows by another cost, in float64.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        The recorder of the training.
+    states : sequence of (int, array)
+        Epochs done, and the state of the network then: such as `kept_states` returns.
+    cost : Cost
+        The cost.
+    x, y : arrays of shape (n, n_in) and (n,) or (n, n_out)
+        Rows and targets.
+
+    Returns
+    -------
+    Recorder
+        With a record, and a point of the path, of each of these moments.
+    """
+    assert recorder.fit is not None
+    network, other = recorder.fit.trainer.network.copy(), Recorder(every=1, rows=len(x), bins=0, path_every=0)
+    other._path_step = 0
+    other._watch(network, "float64", cost, (x, y, None))
+    for epoch, state in states:
+        network._core.restore(state.astype(network.dtype))
+        other._record(epoch)
+        other._path.append(state)
+        other.path_epochs.append(epoch)
+    other._let_go()
+    other.fit, other.diverged = recorder.fit, recorder.diverged
+    return other
 
 
 def _round_up(least: float) -> int:

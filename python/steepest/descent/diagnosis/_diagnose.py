@@ -79,7 +79,11 @@ def diagnose(
     rate_too_high, rate_too_low, majority_only, overfitting, and, where none of these was found, underfitting. Each
     threshold stands beside its check, with the reason for it.
     """
-    evidence = _gather(subject, x, y, loss, history)
+    return examine(_gather(subject, x, y, loss, history))
+
+
+def examine(evidence: Evidence) -> Diagnosis:
+    """Return all findings about this evidence."""
     findings = find_in_data(evidence)
     if not any(finding.code in HOPELESS and finding.severity == "error" for finding in findings):
         if evidence.finite:
@@ -117,4 +121,6 @@ def _gather(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
     cost = Cost.of(loss)
     if not isinstance(cost.loss, str):
         raise ValueError(f"loss is the function {cost.loss.name}: expected one with rules: {', '.join(LOSSES)}")
-    return Evidence(network, cost, x, y, {} if history is None else history, recorder)
+    return Evidence(
+        network, cost, x, y, {} if history is None else history, recorder, recorder is not None and recorder.moved_on
+    )
