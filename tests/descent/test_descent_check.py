@@ -139,6 +139,62 @@ def test_entries_are_drawn_by_the_seed() -> None:
     assert len(places(entries=150)) == net.n_parameters
 
 
+def log_cosh(y: Any, prediction: Any) -> tuple[Any, Any]:
+    d = prediction - y.reshape(prediction.shape)
+    return np.log(np.cosh(d)).mean(axis=1), np.tanh(d) / d.size
+
+
+def variance(y: Any, prediction: Any) -> tuple[Any, Any]:
+    """The spread of the errors: a loss of all rows together."""
+    d = prediction - y.reshape(prediction.shape)
+    d = d - d.mean(axis=0)
+    return float(np.mean(d**2)), 2 * d / d.size
+
+
+def too_steep(y: Any, prediction: Any) -> tuple[Any, Any]:
+    loss, gradient = log_cosh(y, prediction)
+    return loss, 1.01 * gradient
+
+
+@pytest.mark.parametrize("given", ["function", "trainer"])
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("loss", [log_cosh, variance])
+def test_r25_a_loss_of_ones_own_is_checked(loss: Any, kind: str, given: str) -> None:
+    net = make(LAYERS[kind], "float32")
+    x, y = normal(6, (9, 3)), targets_for("mse", 7, 9, net.n_out)
+    found = descent.check(net, x, y, loss if given == "function" else st.Trainer(net, loss))
+    assert found.ok and len(found.entries) == net.n_parameters, found
+    if loss is log_cosh:
+        assert descent.check(net, x, y, loss, sample_weight=np.linspace(0, 1, 9)).ok
+
+
+def test_r25_a_wrong_gradient_of_a_loss_is_found() -> None:
+    net = make([st.Dense(5, "tanh"), st.Dense(2)])
+    x, y = normal(6, (9, 3)), targets_for("mse", 7, 9, 2)
+    found = descent.check(net, x, y, st.Trainer(net, too_steep))
+    assert not found.ok and found.wrong_layers == ("1", "0")
+    assert found.error == pytest.approx(0.01, rel=0.05)
+
+
+def test_r25_every_view_takes_a_loss_of_ones_own() -> None:
+    """As `Trainer.evaluate` measures it, of all rows at once."""
+    net = make([st.Dense(5, "tanh"), st.Dense(2)])
+    x, y = normal(6, (5000, 3)), targets_for("mse", 7, 5000, 2)
+    trainer = st.Trainer(net, variance)
+    cost = trainer.evaluate(x, y)["loss"]
+    found = descent.contributions(net, x, y, trainer)
+    assert found.cost == pytest.approx(cost, rel=1e-12)
+    slope = descent.slope(net, x, y, variance, "0.weight", (1, 2), values=3, span=1e-4)
+    assert slope.cost == pytest.approx(cost, rel=1e-12)
+    assert slope.tangent == pytest.approx(float(np.diff(slope.costs[[0, 2]])[0]) / 2e-4, rel=1e-6)
+    assert descent.surface(net, x[:50], y[:50], trainer, steps=3).cost == trainer.evaluate(x[:50], y[:50])["loss"]
+    recorder = descent.Recorder(every=1, rows=5000)
+    trainer.fit(x, y, epochs=1, callbacks=[recorder])
+    assert recorder.costs[0] == pytest.approx(cost, rel=1e-12)
+    with pytest.raises(ValueError, match="loss is the function variance: expected one with rules: mse, mae"):
+        descent.diagnose(recorder)
+
+
 def test_what_is_refused() -> None:
     net = make([st.Dense(2)])
     x, y = normal(6, (4, 3)), targets_for("mse", 7, 4, 2)

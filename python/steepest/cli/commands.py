@@ -206,7 +206,7 @@ def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -
     n = len(estimator.networks_)
     which = "The network" if n == 1 else f"The first of {n} networks"
     source = f"{which} was read from {model.name}, and is shown on the {len(truth):,} rows of {table.name}."
-    return table_page(subject, encoder, source, numbers, "on these rows")
+    return table_page(subject, encoder, source, numbers, "on these rows" + f", {n} networks together" * (n > 1))
 
 
 def _page_of_training(
@@ -232,11 +232,18 @@ def _page_of_training(
     encoder, found = encoder_with_target(estimator, table), estimator.recipe_
     assert recorder.fit is not None and recorder.fit.data is not None  # arrays have been trained on
     x, y, _ = recorder.fit.data
-    subject = table_subject(estimator.network_, encoder, x, y, estimator.history_, recorder)
+    chosen = found["held_out_rows"]
+    subject = table_subject(
+        estimator.network_, encoder, x, y, estimator.history_, recorder,
+        kept_best=chosen > 0, temperature=found.get("temperature", 1.0),
+    )  # fmt: skip
+    others = (
+        f"{chosen:,} others chose the best epoch" if chosen else "none chose an epoch, so the last one's weights count"
+    )
     source = (
         f"{table.name} has {len(job.truth):,} rows and {len(encoder.columns):,} columns besides {target}; "
         f"they became {encoder.n_features:,} inputs. The network trained on {found['training_rows']:,} rows; "
-        f"{found['held_out_rows']:,} others chose the best epoch, and {len(job.held_out):,} were held out to measure."
+        f"{others}, and {len(job.held_out):,} were held out to measure."
     )
     return table_page(subject, encoder, source, numbers, "on rows held out")
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._validation import choice
 from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
+from ..losses import CustomLoss
 from ..network import Network
 from ..optimizers import SGD
 from ..training import LOSSES, Trainer
@@ -26,28 +27,31 @@ class Cost:
 
     Attributes
     ----------
-    loss : str
-        One of `steepest.training.LOSSES`.
+    loss : str or CustomLoss
+        One of `steepest.training.LOSSES`, or a function of the user's own.
     quantile : float, default=0.5
         Of the loss "quantile".
     delta : float, default=1.0
         Of the loss "huber".
     """
 
-    loss: str
+    loss: str | CustomLoss
     quantile: float = 0.5
     delta: float = 1.0
 
     @classmethod
     def of(cls, loss: object) -> Cost:
-        """Return the cost that a name or a trainer stands for; a ValueError if it is none of the losses by name."""
+        """Return the cost that a name, a function or a trainer stands for; a ValueError if it is none of these."""
         if isinstance(loss, Trainer):
-            return cls(choice("loss", loss.loss, LOSSES), loss.quantile, loss.delta)
-        return loss if isinstance(loss, cls) else cls(choice("loss", loss, LOSSES))
+            return cls(loss._custom_loss or choice("loss", loss.loss, LOSSES), loss.quantile, loss.delta)
+        if isinstance(loss, cls):
+            return loss
+        return cls(CustomLoss(loss) if callable(loss) else choice("loss", loss, LOSSES))
 
     def trainer(self, network: Network) -> Trainer:
         """Return a trainer by this loss whose steps leave the weights as they are."""
-        return Trainer(network, self.loss, SGD(0.0), quantile=self.quantile, delta=self.delta)
+        loss: Any = self.loss  # a CustomLoss too, which is no part of the public signature
+        return Trainer(network, loss, SGD(0.0), quantile=self.quantile, delta=self.delta)
 
     def __call__(self, network: Network, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean loss in inference mode, as `Trainer.evaluate` does."""
@@ -125,16 +129,21 @@ class InferenceTwin:
             self._trainers[cost] = cost.trainer(self._network)
         trainer = self._trainers[cost]
         trainer._core.check(x, y, weight, "")
+        # A user's function may compare rows with each other, so it is asked about all of them at once, as by
+        # `evaluate`; and it may give one number for them where they have no weights.
+        custom = isinstance(cost.loss, CustomLoss)
+        chunk = n if custom else CHUNK
         state, normalizers = self._inference_weights()
         self._network._core.restore(state)
         whole, total = float(weight.sum()), 0.0
         gradient = np.zeros(len(state))
-        for first in range(0, n, CHUNK):
-            rows = slice(first, first + CHUNK)
+        for first in range(0, n, chunk):
+            rows = slice(first, first + chunk)
             share = float(weight[rows].sum()) / whole
             if not share:
                 continue
-            loss, part = batch_gradient(trainer, x[rows], y[rows], weight[rows])
+            shares = None if custom and sample_weight is None else weight[rows]
+            loss, part = batch_gradient(trainer, x[rows], y[rows], shares)
             total += share * loss
             with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
                 gradient += share * part.astype(np.float64, copy=False)

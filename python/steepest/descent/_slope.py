@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._extras import axes_or_new
 from .._validation import integer, number
 from ..layers import Activation, Dense, Layer, LayerNorm
+from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, InferenceTwin, rms
@@ -108,7 +109,7 @@ def slope(
     net: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Trainer,
+    loss: str | LossFunction | Trainer,
     name: str,
     index: int | Sequence[int],
     *,
@@ -126,8 +127,8 @@ def slope(
         Rows, n >= 1.
     y : array of shape (n,) or (n, n_out)
         Their targets, as for `Trainer`.
-    loss : str or Trainer
-        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    loss : str, callable or Trainer
+        The loss by name, a function as `Trainer` takes it, or a trainer whose loss it is, with its quantile or delta.
     name : str
         A parameter, such as "0.weight".
     index : int or sequence of int
