@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ._arrays import reason_of
 from ._ctrl_c import unfinished
 
 StrPath = str | os.PathLike[str]
@@ -88,7 +89,7 @@ def refusing(path: StrPath, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {error or type(error).__name__}") from error
+        raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {reason_of(error)}") from error
 
 
 def describe(start: bytes) -> str:

@@ -14,9 +14,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from .._arrays import is_frame
+from .._arrays import check_input, is_frame, reason_of
 from ..network import Network, dense_names
-from ._errors import located, refuse_masked, refuse_too_large, warn_caller
+from ._errors import located, refuse_too_large, warn_caller
 from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
 from ._model import K, Model
 from ._networks import new_networks, sklearn_networks
@@ -159,8 +159,9 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             x, y = read_rows(self, x, y, as_table=as_table, numeric=self._numeric, reset=False)
             task.check_same(y)
             return Rows(x, task.encode(y), read_weight(weight, y))
-        except ValueError as error:
-            raise ValueError(f"eval_set: {error}") from None
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"eval_set: {reason_of(error)}") from None
 
     def _publish(self, model: Model[K], result: FitResult, target_name: str | None) -> None:
         """Take in what a fit has found: the one place that sets attributes, beside the names and number of features."""
@@ -277,10 +278,10 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
                 _check_feature_names(moment, x, reset=False)
             return model.task, model.outputs(x)
         given = x
-        refuse_masked(X=x)
+        check_input("X", x)
         try:
             x = validate_data(moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
-        except ValueError as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise located(error, X=given) from None
         return model.task, model.outputs(x)
 
