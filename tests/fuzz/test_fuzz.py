@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from call_targets import CALLS
 from file_targets import FILES
 
