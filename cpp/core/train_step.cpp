@@ -64,11 +64,13 @@ template <class T>
 void TrainStep<T>::set_schedule(Schedule schedule) {
     const WriteAccess access(network_.access(), Claim::set);
     schedule_ = schedule ? std::make_shared<const Schedule>(std::move(schedule)) : nullptr;
+    scheduled_ = schedule_ != nullptr;
 }
 
+// The schedule is asked within a reservation alone: one that was set after the step had made its claim is for the next step.
 template <class T>
-void TrainStep<T>::take_scheduled_rate() {
-    if (!schedule_) return;
+void TrainStep<T>::take_scheduled_rate(Claim claim) {
+    if (claim != Claim::reserve || !schedule_) return;
     const std::shared_ptr<const Schedule> schedule = schedule_;
     const double rate = (*schedule)(progress_.n_steps);
     if (!std::isfinite(rate) || rate < 0) {
@@ -96,8 +98,9 @@ template <class T>
 // A small network takes this in half a microsecond. One team does all of it, unless the loss is the caller's own.
 template <class T>
 LossSum TrainStep<T>::run(Batch<T>& batch, const Data& data, Rows rows, bool may_step) {
-    WriteAccess access(network_.access(), first_claim());
-    take_scheduled_rate();
+    const Claim claim = first_claim();
+    WriteAccess access(network_.access(), claim);
+    take_scheduled_rate(claim);
     if (!loss_.custom) access.exclude_readers();
     const Updates<T> updates = make_updates<T>(optimizer_, progress_.learning_rate, progress_.n_steps, 1);
     const PassArgs<T> pass{rows.count, seed_, pass_index(), stores_ ? nullptr : &updates, state_.rates.data()};
@@ -236,8 +239,8 @@ void TrainStep<T>::average(Share share) {
 // A step without a batch, by the gradients that prepare(share) leaves in the network.
 template <class T>
 template <class F>
-void TrainStep<T>::step_by_gradients(WriteAccess& access, double scale, F prepare) {
-    take_scheduled_rate();
+void TrainStep<T>::step_by_gradients(WriteAccess& access, Claim claim, double scale, F prepare) {
+    take_scheduled_rate(claim);
     access.exclude_readers();
     stored_.prepare(get_num_threads());
     network_.allocate_gradients();
@@ -252,8 +255,9 @@ void TrainStep<T>::step_by_gradients(WriteAccess& access, double scale, F prepar
 
 template <class T>
 void TrainStep<T>::apply_gradients(const std::vector<std::vector<T>>& gradients) {
-    WriteAccess access(network_.access(), first_claim());
-    step_by_gradients(access, 1, [&](Share share) {
+    const Claim claim = first_claim();
+    WriteAccess access(network_.access(), claim);
+    step_by_gradients(access, claim, 1, [&](Share share) {
         if (share.leads()) {
             std::size_t next = 0;
             for (const auto& p : network_.parameters()) {
@@ -266,8 +270,10 @@ void TrainStep<T>::apply_gradients(const std::vector<std::vector<T>>& gradients)
 
 template <class T>
 void TrainStep<T>::finish_group() {
-    WriteAccess access(network_.access(), first_claim());
-    step_by_gradients(access, progress_.group.mean_factor(), [this](Share share) { state_.copy_sums_to_gradients(share); });
+    const Claim claim = first_claim();
+    WriteAccess access(network_.access(), claim);
+    step_by_gradients(access, claim, progress_.group.mean_factor(),
+                      [this](Share share) { state_.copy_sums_to_gradients(share); });
     progress_.group = {};
 }
 

@@ -3,6 +3,7 @@
 // time uses a trainer; others may read at any time, with the network's access, what its trainers keep.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -103,8 +104,8 @@ private:
     };
 
     // What a step claims first: where it asks code of the caller's, that may read the network, and so may others.
-    Claim first_claim() const { return schedule_ || loss_.custom ? Claim::reserve : Claim::exclude; }
-    void take_scheduled_rate();
+    Claim first_claim() const { return scheduled_ || loss_.custom ? Claim::reserve : Claim::exclude; }
+    void take_scheduled_rate(Claim claim);
     std::uint32_t pass_index() const;
     const Mix* draw_mix(std::size_t rows);
     LossSum measure_loss(const StepArgs& step, double weights, Share share);
@@ -116,7 +117,7 @@ private:
     void count_step();
 
     template <class F>
-    void step_by_gradients(WriteAccess& access, double scale, F prepare);
+    void step_by_gradients(WriteAccess& access, Claim claim, double scale, F prepare);
     void update_stored(double scale, Share share);
     void average(Share share);
     void equalize_rates(Batch<T>& batch, const Data& data, Rows rows);
@@ -138,6 +139,7 @@ private:
     StoredUpdate<T> stored_;
     Layerwise<T> layerwise_;
     std::shared_ptr<const Schedule> schedule_;  // shared with a step that asks it: it may set another one meanwhile
+    std::atomic<bool> scheduled_{false};        // whether there is one, for who holds no claim yet
     CustomLoss custom_loss_;
     std::vector<std::size_t> partner_;  // (rows): what mix_ points to
     Mix mix_;

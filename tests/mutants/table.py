@@ -197,7 +197,7 @@ PYTHON_FILES = {
         ("* self.scale + self.mean)", "* self.scale - self.mean)", SCALING),
     ],
     "python/steepest/losses.py": [
-        ("gradient = gradient * self.scale", "gradient = gradient / self.scale", LOSS_OF_ONES_OWN + " tests/estimators -k own_loss"),
+        ("gradient = gradient * self.scale", "gradient = gradient / self.scale", "tests/estimators/test_estimator_training.py -k loss"),
         ("gradient * (n * share)[:, None]", "gradient * share[:, None]", LOSS_OF_ONES_OWN),
     ],
 }  # fmt: skip
