@@ -1,8 +1,7 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `bench`, `quality`."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `fuzz`, `mutants`, `bench`, `quality`."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import nox
@@ -34,15 +33,29 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """The tests with the address and undefined-behavior sanitizers in the compiled core."""
-    session.install(".[test]", "-Ccmake.define.STEEPEST_SANITIZE=ON", "-Ccmake.build-type=RelWithDebInfo")
-    # Both are asked for by name, for Python links to neither; its own leaks are not looked for, and a refused
-    # allocation must come back as an error.
-    found = [
-        subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
-        for name in ("libasan.so", "libstdc++.so")
-    ]
-    options = {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1", "LD_PRELOAD": " ".join(found)}
-    session.run("pytest", "-p", "no:cacheprovider", *session.posargs, env=options)
+    session.install(".[test]")
+    session.run("python", "tests/sanitize.py", "address", *session.posargs)
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """The tests of threads with the thread sanitizer in the compiled core."""
+    session.install(".[test]")
+    session.run("python", "tests/sanitize.py", "thread", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Random damage to files and arguments; `nox -s fuzz -- csv --seconds 600` for one target."""
+    session.install(".[test]")
+    session.run("python", "tests/fuzz/run.py", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Whether the tests notice wrong arithmetic; `nox -s mutants -- loss.inl` for one file."""
+    session.install(".[test]", "cmake", "ninja", "pybind11>=3.1")
+    session.run("python", "tests/mutants/run.py", *session.posargs)
 
 
 @nox.session

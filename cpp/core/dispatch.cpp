@@ -5,13 +5,17 @@
 
 #include "forks.hpp"
 
+#if defined(__x86_64__) && !defined(STEEPEST_BASELINE_ALONE)
+#define STEEPEST_HAS_LEVELS
+#endif
+
 namespace steepest {
 
 #define STEEPEST_DECLARE(id)                      \
     extern const Kernels<float> kernels_f32_##id; \
     extern const Kernels<double> kernels_f64_##id;
 STEEPEST_DECLARE(baseline)
-#if defined(__x86_64__)
+#if defined(STEEPEST_HAS_LEVELS)
 STEEPEST_DECLARE(x86_64_v3)
 STEEPEST_DECLARE(x86_64_v4)
 #endif
@@ -21,7 +25,7 @@ namespace {
 
 bool always() { return true; }
 
-#if defined(__x86_64__)
+#if defined(STEEPEST_HAS_LEVELS)
 bool has_v3() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
            __builtin_cpu_supports("bmi2");
@@ -39,7 +43,7 @@ bool has_v4() {
 
 constexpr Isa kIsas[] = {
     {"baseline", always, &kernels_f32_baseline, &kernels_f64_baseline},
-#if defined(__x86_64__)
+#if defined(STEEPEST_HAS_LEVELS)
     {"x86-64-v3", has_v3, &kernels_f32_x86_64_v3, &kernels_f64_x86_64_v3},
     {"x86-64-v4", has_v4, &kernels_f32_x86_64_v4, &kernels_f64_x86_64_v4},
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -80,11 +81,19 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         text = header.get("__metadata__", {}).get(_METADATA_KEY)
         if text is None:
             raise ValueError("a safetensors file, but no model of this package: its metadata has no entry 'steepest'")
-        metadata = json.loads(text, object_pairs_hook=_unique)
+        metadata = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
         if not isinstance(metadata, dict):
             raise ValueError(f"the metadata is a {type(metadata).__name__}: expected an object")
         file.seek(0)
         return load(file.read()), metadata
+
+
+def _finite(number: str) -> float:
+    """Read a number that JSON has a word for; Python reads NaN, Infinity and 1e999 too, which `write_model` refuses."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"a number in the metadata is {number}: expected a finite one")
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

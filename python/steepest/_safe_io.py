@@ -9,6 +9,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ._arrays import reason_of
+from ._ctrl_c import unfinished
+
 StrPath = str | os.PathLike[str]
 
 GZIP = b"\x1f\x8b"
@@ -47,6 +50,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
+    unfinished.add(temporary)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -59,6 +63,8 @@ def write_atomically(path: StrPath, data: bytes) -> None:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    finally:
+        unfinished.discard(temporary)
 
 
 @contextmanager
@@ -83,7 +89,7 @@ def refusing(path: StrPath, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {error or type(error).__name__}") from error
+        raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {reason_of(error)}") from error
 
 
 def describe(start: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._arrays import as_array
 from ._core import Network as CoreNetwork
 from ._validation import Spec, choice, flag, from_dict, integer, number
 
@@ -113,7 +114,7 @@ class Dense(Layer):
         if isinstance(self.init, str):
             choice("init", self.init, INITS)
             return
-        init = np.asarray(self.init)
+        init = as_array("init", self.init)
         if init.ndim != 2 or init.shape[1] != n_out:
             raise ValueError(f"init has the shape {init.shape}: expected (n_in, {n_out}) or the name of an initializer")
         self._set(init=init)

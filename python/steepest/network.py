@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ._arrays import reason_of
 from ._core import Network as CoreNetwork
 from ._core import __version__
 from ._model_file import read_model, write_model
@@ -488,7 +489,7 @@ def from_file(
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the metadata") from error
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:

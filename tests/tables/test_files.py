@@ -283,6 +283,8 @@ HOSTILE = {
     "no model of ours": model_bytes({"a": tensor([1], 0, 4)}, bytes(4)),
     "our entry is no object": model_bytes({"__metadata__": {"steepest": "[]"}}),
     "our entry is no JSON": model_bytes({"__metadata__": {"steepest": "{"}}),
+    "our entry has a number that is none": model_bytes({"__metadata__": {"steepest": '{"a": -Infinity}'}}),
+    "our entry has a number beyond float64": model_bytes({"__metadata__": {"steepest": '{"a": 1e999}'}}),
     "large shape, few bytes": model_bytes(OWN | {"a": tensor([1000, 1000], 0, 4)}, bytes(4)),
     "overlap": model_bytes(OWN | {"a": tensor([2], 0, 8), "b": tensor([2], 4, 12)}, bytes(12)),
     "gap": model_bytes(OWN | {"a": tensor([1], 0, 4), "b": tensor([1], 8, 12)}, bytes(12)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._safe_io import write_atomically
 from ..layers import Dense
 from ..network import Network
 from ..optimizers import SGD
@@ -193,4 +195,6 @@ def draw(path: Path, images: NDArray[Any], labels: NDArray[Any], read: NDArray[A
         wrong = read[place] != labels[place]
         title = f"{read[place]}, is {labels[place]}" if wrong else f"{read[place]}"
         axes.set_title(title, color="red" if wrong else "black")
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(path, picture.getvalue())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._validation import choice
 from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
 from ..losses import CustomLoss
@@ -122,9 +123,9 @@ class InferenceTwin:
         DivergedError
             If the cost is not finite.
         """
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = as_array("x", x), as_array("y", y)
         n = len(x) if x.ndim else 0
-        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        weight = np.ones(n) if sample_weight is None else as_array("sample_weight", sample_weight)
         if cost not in self._trainers:
             self._trainers[cost] = cost.trainer(self._network)
         trainer = self._trainers[cost]
@@ -135,11 +136,11 @@ class InferenceTwin:
         chunk = n if custom else CHUNK
         state, normalizers = self._inference_weights()
         self._network._core.restore(state)
-        whole, total = float(weight.sum()), 0.0
+        whole, total = float(weight.sum(dtype=np.float64)), 0.0
         gradient = np.zeros(len(state))
         for first in range(0, n, chunk):
             rows = slice(first, first + chunk)
-            share = float(weight[rows].sum()) / whole
+            share = float(weight[rows].sum(dtype=np.float64)) / whole
             if not share:
                 continue
             shares = None if custom and sample_weight is None else weight[rows]

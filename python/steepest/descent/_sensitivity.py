@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._validation import integer, number
 from ..network import Network
 from ._cost import rms
@@ -84,8 +85,9 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
     turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     other = float64_copy(net)
-    rows = np.asarray(x, np.float64)
+    rows = as_array("x", x)
     y = other.predict(rows)
+    rows = rows.astype(np.float64)
     if not len(y):
         raise ValueError("x has no rows: expected at least one")
     size, before = rms(y), other.parameters

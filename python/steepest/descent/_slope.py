@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._extras import axes_or_new
 from .._validation import integer, number
 from ..layers import Activation, Dense, Layer, LayerNorm
@@ -178,7 +179,7 @@ def slope(
     shifts = np.arange(-half, half + 1) / half * number("span", span, gt=0)
     here, gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)
 
-    rows, y = np.asarray(x, np.float64), np.asarray(y)
+    rows, y = as_array("x", x).astype(np.float64), as_array("y", y)
     path, key = name.rsplit(".", 1)
     outputs_along = _build_outputs_along(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)

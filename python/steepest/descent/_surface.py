@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._extras import axes_or_new
 from .._validation import choice, integer, number
 from ..losses import LossFunction
@@ -172,7 +173,7 @@ def surface(
     span, steps = number("span", span, gt=0), integer("steps", steps, ge=3)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     cost = Cost.of(loss)
-    x, y = np.asarray(x, np.float64), np.asarray(y)
+    x, y = as_array("x", x), as_array("y", y)
     parameters = net.parameters
     center, shapes = flatten(parameters), shapes_of(net)
     walked = None if path is None else _path_rows(path, len(center))

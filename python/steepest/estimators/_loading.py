@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import reason_of
 from .._safe_io import StrPath
 from .._validation import choice, flag, integer, text
 from ..history import History
@@ -62,7 +63,7 @@ def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the description of the estimator") from error
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def _from_json(data: Json, tensors: Tensors) -> Estimator:

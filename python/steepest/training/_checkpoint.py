@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import reason_of
 from .._core import Trainer as CoreTrainer
 from .._model_file import read_model, write_model
 from ..network import TRAINER_PREFIX, Network, from_file
@@ -81,7 +82,7 @@ def read_checkpoint(path: str | os.PathLike[str], make: Callable[[Network, dict[
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the metadata") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def with_measured_rates(state: State, core: CoreTrainer, layers: list[str], rule: object) -> State:

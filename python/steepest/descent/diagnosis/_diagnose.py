@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..._arrays import as_array
 from ...network import Network
 from ...training import LOSSES, Trainer
 from .._cost import Cost
@@ -113,7 +114,7 @@ def _gather(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
     for name, value in (("x", x), ("y", y), ("loss", loss)):
         if value is None:
             raise ValueError(f"{name} is missing: expected diagnose(network, x, y, loss), or a Recorder")
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = as_array("x", x), as_array("y", y)
     if x.ndim != 2 or x.shape[1] != network.n_in or not len(x):
         raise ValueError(f"x has the shape {x.shape}: expected (n, {network.n_in}), n >= 1")
     if y.ndim not in (1, 2) or len(y) != len(x):

@@ -1,0 +1,76 @@
+"""The tests with a sanitizer in the compiled core: `python tests/sanitize.py address [arguments of pytest]`, or thread.
+
+address finds reads and writes out of bounds and undefined behavior; thread, what two threads do to the same memory with
+no lock between. The core is built anew in a temporary folder; where the compiler has no such library, as Clang and the
+GCC of some systems have not, that is said, and nothing is done.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LIBRARIES = {"address": ("libasan.so", "libstdc++.so"), "thread": ("libtsan.so",)}
+OPTIONS = {
+    # Python's own leaks are not looked for, and a refused allocation must come back as an error.
+    "address": {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1"},
+    # The exit status is what tells of a race; a child that was forked beside threads may start some of its own.
+    "thread": {"TSAN_OPTIONS": f"suppressions={ROOT / 'tests' / 'sanitizers.supp'}:exitcode=66:die_after_fork=0"},
+}
+TESTS = {
+    "address": ["tests"],
+    "thread": [f"tests/core/test_{name}.py" for name in ("threads", "thread_rule", "signals")],
+}
+# What cannot hold beside a sanitizer.
+LEFT_OUT = {
+    "address": {
+        "tests/core/test_memory.py": "measures memory, of which the sanitizer takes as much again",
+        "tests/core/test_limits.py::test_r10_no_memory_in_the_middle": "the sanitizer itself ends without memory",
+        "tests/core/test_thread_rule.py::test_r06_no_child_hangs": "its allocator's locks do not survive a fork",
+    },
+    "thread": {},
+}
+
+
+def libraries(kind: str) -> list[str]:
+    """Return the paths of what must be loaded first, for Python links to none of it; none where one is missing."""
+    found = []
+    for name in LIBRARIES[kind]:
+        command = [*os.environ.get("CXX", "c++").split(), f"-print-file-name={name}"]
+        path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        if not Path(path).is_absolute():
+            print(f"The compiler has no {name}: the {kind} sanitizer is skipped.")
+            return []
+        found.append(path)
+    return found
+
+
+def main() -> None:
+    kind, *arguments = sys.argv[1:]
+    preload = libraries(kind)
+    if not preload:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        settings = [f"cmake.define.STEEPEST_SANITIZE={kind}", "cmake.build-type=RelWithDebInfo", "install.strip=false"]
+        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"--target={folder}", ROOT]
+        subprocess.run([*install, *(f"-C{setting}" for setting in settings)], check=True)
+        environment = os.environ | OPTIONS[kind] | {"PYTHONPATH": folder, "LD_PRELOAD": ":".join(preload)}
+        left_out = [f"--deselect={name}" for name in LEFT_OUT[kind]]
+        tests = arguments or TESTS[kind]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *left_out, *tests]
+        for name, reason in LEFT_OUT[kind].items():
+            print(f"without {name}: {reason}")
+        commands = [command]
+        if kind == "thread" and not arguments:
+            commands.append([sys.executable, "tests/stress/threads.py", "1"])
+        codes = [subprocess.run(each, cwd=ROOT, env=environment).returncode for each in commands]
+        sys.exit(max(map(abs, codes)))
+
+
+if __name__ == "__main__":
+    main()
