@@ -57,7 +57,8 @@ def _cost_course(subject: Subject, course: TrainingCourse) -> Section:
             (stretches.vain, "where it only went up, or up and down (in vain)"),
         ) if found
     ]  # fmt: skip
-    caption += f" Shaded: {_enumeration(shaded)}." if shaded else ""
+    of = ", of the solid line" if course.other_costs is not None else ""
+    caption += f" Shaded{of}: {_enumeration(shaded)}." if shaded else ""
     content: list[Child | Section] = [paragraph(" ".join(said)), figure(svg, caption, numbers)]
     if course.other_costs is not None:
         content.append(paragraph(_other_rows_text(subject, course, course.other_costs)))
