@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._safe_io import StrPath, describe, refusing, write_atomically
+from ._safe_io import StrPath, describe, open_to_read, refusing, write_atomically
 
 _LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
 _METADATA_KEY = "steepest"
@@ -70,7 +70,7 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """
     from safetensors.numpy import load
 
-    with open(os.fspath(path), "rb") as file, refusing(path, "model"):
+    with open_to_read(path, regular=True) as file, refusing(path, "model"):
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = int.from_bytes(start, "little")

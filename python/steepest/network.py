@@ -356,10 +356,8 @@ class Network:
         ------
         TypeError, ValueError
             If `preprocessing` is not plain JSON values with finite numbers, or has over 16 MiB.
-        ValueError
-            If `path` is a folder or a device.
         OSError
-            If the folder of `path` does not exist or the file cannot be written.
+            If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
         if self._owner is not None:
             warnings.warn(
