@@ -175,10 +175,7 @@ public:
             std::vector<std::pair<const Parameter<T>*, std::vector<T>>> checked;
             for (const auto& [key, value] : values) {
                 const std::string name = py::cast<std::string>(key);
-                const Parameter<T>* found = nullptr;
-                for (const auto& p : network.parameters()) {
-                    if (p->name == name) found = p.get();
-                }
+                const Parameter<T>* found = network.find(name);
                 if (!found) throw py::value_error("the network has no parameter '" + name + "'");
                 checked.emplace_back(found, values_for(network, *found, value, name));
             }

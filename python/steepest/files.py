@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ._extras import import_pyarrow
 from ._model_file import read_model, write_model
-from ._safe_io import GZIP, KNOWN_STARTS, StrPath, describe, refusing, write_atomically
+from ._safe_io import GZIP, KNOWN_STARTS, StrPath, describe, open_to_read, refusing, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow
@@ -115,7 +115,7 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file, refusing(path, "NPZ"):
+    with open_to_read(path) as file, refusing(path, "NPZ"):
         if not zipfile.is_zipfile(file):
             file.seek(0)
             raise ValueError(f"expected a zip archive, found {describe(file.read(8))}")
@@ -229,7 +229,7 @@ def read_table(
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file:
+    with open_to_read(path) as file:
         if file.read(4) != b"PAR1":
             return read_csv(path, header=header, delimiter=delimiter, text=text)
         import_pyarrow()
@@ -242,7 +242,7 @@ def read_table(
 
 def _open(path: StrPath) -> io.BufferedReader | gzip.GzipFile:
     """Open a file for reading, through gzip if its first bytes say so."""
-    with open(path, "rb") as file:
+    with open_to_read(path) as file:
         compressed = file.read(2) == GZIP
     return gzip.open(path, "rb") if compressed else open(path, "rb")
 

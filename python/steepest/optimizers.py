@@ -64,7 +64,9 @@ class Optimizer(Spec):
         return core
 
     def to_dict(self) -> dict[str, Any]:
-        """Return this optimizer as plain JSON values; ValueError where `lr` is a function of the user's own."""
+        """Return this optimizer as plain JSON values; ValueError where it or `lr` is of the user's own."""
+        if type(self) not in _KINDS.values():
+            raise ValueError(f"cannot save the optimizer {self!r}: only those of steepest can be saved")
         data = super().to_dict()
         if isinstance(self.lr, Schedule):
             data["lr"] = self.lr.to_dict()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ._validation import Spec, choice, from_dict, integer, number
 from .metrics import MODES, monitored, sign_of
@@ -49,6 +49,14 @@ class Schedule(Spec):
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step."""
         raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this schedule as plain JSON values; ValueError where it is of a class of the user's own."""
+        if type(self) not in _KINDS.values():
+            raise ValueError(
+                f"cannot save the learning rate {self!r}: only numbers and steepest.schedules can be saved"
+            )
+        return super().to_dict()
 
     def lay_out(self, start: int, steps: int, epoch_steps: int, metrics: Sequence[str]) -> Schedule:
         """Return the schedule for a fit.

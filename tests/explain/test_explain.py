@@ -637,7 +637,7 @@ def test_r24_the_command_animates_any_own_table(rows: int, more: list[str], tmp_
         (["pets.csv", "--target", "kind", "--epochs", "0"], "--epochs is 0"),
         (["pets.csv", "--target", "kind", "--holdout", "1"], "--holdout is 1.0"),
         (["--demo", "--seed", "-1"], "--seed is -1"),
-        (["--demo", "--out", "no/page.html"], "--out: there is no folder no"),
+        (["--demo", "--out", "no/page.html"], "--out no/page.html: there is no folder "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

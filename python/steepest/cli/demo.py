@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._safe_io import write_atomically
+from .._safe_io import check_writable, write_atomically
 from ..layers import Dense
 from ..network import Network
 from ..optimizers import SGD
@@ -58,9 +58,13 @@ def run(folder: Path, *, seed: int, console: Console) -> float:
     ------
     ModuleNotFoundError
         If scikit-learn is not installed.
+    OSError
+        If the folder cannot be made, or nothing can be written there.
     """
     images, labels = load_digits()
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (MODEL_FILE, PICTURE_FILE):
+        check_writable(folder / name)
     x = (images.reshape(len(images), -1) / 16).astype(np.float32)  # pixels are 0 to 16
     train, test = split_rows(np.arange(len(x)), TEST_SHARE, 0, labels)
     # Mixed once and for all, so that NumPy can go through the very same batches.

@@ -196,9 +196,9 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             If there was no fit.
         ValueError
-            If labels are neither text nor numbers nor true and false, or `path` is a folder.
+            If labels are neither text nor numbers nor true and false.
         OSError
-            If the file cannot be written.
+            If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
         moment = self._twin(self.__dict__)
         check_is_fitted(moment)

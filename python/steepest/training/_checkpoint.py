@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .._arrays import reason_of
 from .._core import Trainer as CoreTrainer
 from .._model_file import read_model, write_model
-from ..network import TRAINER_PREFIX, Network, from_file
+from ..network import TRAINER_PREFIX, Network, check_finite, from_file
 from ..optimizers import Optimizer, optimizer_from_json
 from ._layerwise import check_layer_rates, known_rates
 
@@ -52,7 +52,7 @@ def write_checkpoint(
     """
     metadata = network._metadata() | {"trainer": dict(options) | {"optimizer": optimizer.to_dict()}}
     state = {f"{TRAINER_PREFIX}{name}": array for name, array in state.items()}
-    write_model(path, tensors | state, metadata)
+    write_model(path, check_finite(tensors) | state, metadata)
 
 
 def read_checkpoint(path: str | os.PathLike[str], make: Callable[[Network, dict[str, Any], State], T]) -> T:
