@@ -50,9 +50,7 @@ template <class... Args>
     throw py::error_already_set();
 }
 
-inline bool is_exactly_an_array(py::handle source) {
-    return Py_TYPE(source.ptr()) == py::detail::npy_api::get().PyArray_Type_;
-}
+inline bool is_exactly_an_array(py::handle source) { return Py_TYPE(source.ptr()) == py::detail::npy_api::get().PyArray_Type_; }
 
 // ValueError for what is masked: an array of a subclass of NumPy's, or a list of such.
 [[gnu::noinline]] inline void refuse_masked(py::handle source, const std::string& name) {

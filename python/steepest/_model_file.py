@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._safe_io import StrPath, describe, open_to_read, refusing, write_atomically
+from ._safe_io import START, StrPath, describe, open_to_read, refusing, write_atomically
 
 _LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
 _METADATA_KEY = "steepest"
@@ -90,7 +90,9 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         start = file.read(8)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
-            raise ValueError(f"expected a safetensors file, found {describe(start)} in {size} bytes")
+            raise ValueError(
+                f"expected a safetensors file, found {describe(start + file.read(START - len(start)))} in {size} bytes"
+            )
         header = json.loads(file.read(length), object_pairs_hook=_unique)
         text = header.get("__metadata__", {}).get(_METADATA_KEY)
         if text is None:

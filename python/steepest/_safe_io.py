@@ -24,12 +24,12 @@ from ._ctrl_c import unfinished
 StrPath = str | os.PathLike[str]
 
 GZIP = b"\x1f\x8b"
-KNOWN_STARTS = {
-    b"<": "a web page or XML, perhaps an error page saved in place of a download",
+START = 16  # bytes that tell what a file is
+_MARKUP = (b"<!doctype", b"<!--", b"<html", b"<?xml")  # in any case; the names of a table may begin with "<" too
+_KNOWN_STARTS = {
     GZIP: "gzip",
     b"PK\x03\x04": "a zip or NPZ archive",
     b"\x93NUMPY": "a single NumPy array (.npy)",
-    b"PAR1": "Parquet",
     b"\x89HDF": "HDF5",
     b"\x80": "a pickle",
 }
@@ -235,9 +235,29 @@ def refusing(path: StrPath, kind: str) -> Iterator[None]:
         raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {reason_of(error)}") from error
 
 
+def is_parquet(start: bytes) -> bool:
+    """Tell whether a file with this start is Parquet: a table of text may have a column PAR1 too."""
+    return start.startswith(b"PAR1") and start[4:5] < b" " and start[4:5] not in (b"\t", b"\n", b"\r")
+
+
+def known_kind(start: bytes) -> str | None:
+    """Name the kind of file that has this start; None where it may be a table of text.
+
+    Parameters
+    ----------
+    start : bytes
+        The first bytes, `START` of them where the file has so many.
+    """
+    start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.lower().startswith(_MARKUP):
+        return "a web page or XML, perhaps an error page saved in place of a download"
+    if is_parquet(start):
+        return "Parquet"
+    return next((kind for known, kind in _KNOWN_STARTS.items() if start.startswith(known)), None)
+
+
 def describe(start: bytes) -> str:
     """Say what a file with this start seems to be."""
-    for known, kind in KNOWN_STARTS.items():
-        if start.lstrip().startswith(known):
-            return kind
+    if (kind := known_kind(start)) is not None:
+        return kind
     return f"the bytes {start[:8].hex(' ')}" if start else "an empty file"
