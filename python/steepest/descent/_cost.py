@@ -100,7 +100,7 @@ def batch_gradient(
 
 
 def interruptible(trainer: Trainer, function: Callable[[], Result], x: ArrayLike) -> Result:
-    """Return what a pass of a trainer over one batch returns; Ctrl-C is heard while it computes.
+    """Run a pass of a trainer over one batch, and hear Ctrl-C while it computes.
 
     A pass in training mode cannot stop in the middle. So one that takes long runs in a thread of its own, which is left
     to come to its end: network and trainer must be copies that nobody else looks at. A loss of the user's own is asked
