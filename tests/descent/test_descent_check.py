@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import steepest as st
 from helpers import normal, shaken, targets_for
 from steepest import descent
+from steepest.descent import _check, _cost
 from steepest.layers import ACTIVATIONS, Layer, iter_nodes
 from steepest.training import LOSSES
 
@@ -193,6 +197,52 @@ def test_r25_every_view_takes_a_loss_of_ones_own() -> None:
     assert recorder.costs[0] == pytest.approx(cost, rel=1e-12)
     with pytest.raises(ValueError, match="loss is the function variance: expected one with rules: mse, mae"):
         descent.diagnose(recorder)
+
+
+@pytest.mark.parametrize("failing", ["differentiate", "_at"])
+def test_r08_ctrl_c_does_not_wait_for_a_pass_over_a_large_batch(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass, which cannot stop in the middle, is left to end by itself."""
+    inside, end = threading.Event(), threading.Event()
+
+    def interruptible(trainer: Any, function: Any, x: Any) -> Any:
+        def endless() -> Any:
+            inside.set()
+            end.wait()
+            return function()
+
+        return run(trainer, endless if failing in function.__qualname__ else function, x)
+
+    run = _cost.interruptible
+    for module in (_cost, _check):
+        monkeypatch.setattr(module, "interruptible", interruptible)
+    monkeypatch.setattr(_cost, "WORK", 0)
+    net = make([st.Dense(4, "tanh"), st.Dense(2)])
+    before = net.parameters
+
+    def press() -> None:
+        inside.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            descent.check(net, normal(6, (9, 3)), targets_for("mse", 7, 9, 2), "mse")
+        assert not end.is_set()
+    finally:
+        end.set()
+        pressing.join()
+    assert all(np.array_equal(value, before[name]) for name, value in net.parameters.items())
+
+
+def test_r08_a_large_batch_is_checked_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make(LAYERS["dropout"])
+    x, y = normal(6, (9, 3)), targets_for("mse", 7, 9, 2)
+    here = descent.check(net, x, y, "mse")
+    monkeypatch.setattr(_cost, "WORK", 0)
+    assert descent.check(net, x, y, "mse").entries == here.entries
+    with pytest.raises(ValueError, match="x has shape"):
+        descent.check(net, x[:, :2], y, "mse")
 
 
 def test_what_is_refused() -> None:

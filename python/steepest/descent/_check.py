@@ -13,7 +13,7 @@ from ..layers import Dropout, iter_nodes
 from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, batch_gradient
+from ._cost import Cost, batch_gradient, interruptible
 from ._parts import Tensors, check_network, float64_copy, shapes_of, unflatten
 
 TOLERANCE = 1e-7
@@ -212,7 +212,8 @@ class _MovedCost:
         self._network.set_parameters({name: moved})
         # A fresh trainer draws the dropout mask of a first step each time: the one that the gradient was taken with.
         trainer = self._cost.trainer(self._network) if self._drops else self._trainer
-        return trainer.step(*self._batch)  # a training pass: its rate is 0
+        # A training pass: its rate is 0.
+        return interruptible(trainer, lambda: trainer.step(*self._batch), self._batch[0])
 
 
 def _compare(moved: _MovedCost, name: str, index: tuple[int, ...], gradient: float, scale: float) -> Entry:

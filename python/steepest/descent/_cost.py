@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +22,11 @@ from ..training import LOSSES, Trainer
 from ._parts import Array, Tensors, flatten, number_layers, shapes_of, unflatten, without_init
 
 CHUNK = 4096  # rows in a pass, so that a gradient over many rows needs no more memory than this
+FEWEST = 16  # rows in a pass of a large network
+_TURN = 0.05  # seconds
+WORK = 2**27  # rows times parameters in a pass: some hundredths of a second, and Ctrl-C is heard between two
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,45 @@ def batch_gradient(
     gradient : array of shape (n_parameters,)
         In the order of `Network.parameters` and the network's dtype; not finite where it overflows.
     """
-    loss = trainer._core.differentiate(x, y, sample_weight)
-    return loss, trainer._core.mean_gradient()
+
+    def differentiate() -> tuple[float, Array]:
+        loss = trainer._core.differentiate(x, y, sample_weight)
+        return loss, trainer._core.mean_gradient()
+
+    return interruptible(trainer, differentiate, x)
+
+
+def interruptible(trainer: Trainer, function: Callable[[], Result], x: ArrayLike) -> Result:
+    """Run a pass of a trainer over one batch, and hear Ctrl-C while it computes.
+
+    A pass in training mode cannot stop in the middle. So one that takes long runs in a thread of its own, which is left
+    to come to its end: network and trainer must be copies that nobody else looks at. A loss of the user's own is asked
+    in the caller's thread.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer.
+    function : callable
+        The pass, without arguments.
+    x : array of shape (n, n_in)
+        The batch.
+    """
+    shape = getattr(x, "shape", ()) or (len(x) if isinstance(x, (list, tuple)) else 0,)
+    if shape[0] * trainer.network.n_parameters <= WORK or trainer._custom_loss:
+        return function()
+    found: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    while not found.done():  # in short turns: Ctrl-C may have to wait for the end of one
+        wait([found], timeout=_TURN)
+    return found.result()
 
 
 class InferenceTwin:
@@ -107,6 +151,7 @@ class InferenceTwin:
         self._fixed: dict[str, BatchNorm] = {}
         layers = self._layers(network.layers, network.n_in, "")
         self._network = Network(network.n_in, layers, dtype=dtype)
+        self._size = self._network.n_parameters or 1
         self._shapes = shapes_of(self._network)
         self._trainers: dict[Cost, Trainer] = {}
 
@@ -133,7 +178,7 @@ class InferenceTwin:
         # A user's function may compare rows with each other, so it is asked about all of them at once, as by
         # `evaluate`; and it may give one number for them where they have no weights.
         custom = isinstance(cost.loss, CustomLoss)
-        chunk = n if custom else CHUNK
+        chunk = n if custom else max(FEWEST, min(CHUNK, WORK // self._size))
         state, normalizers = self._inference_weights()
         self._network._core.restore(state)
         whole, total = float(weight.sum(dtype=np.float64)), 0.0
