@@ -408,6 +408,14 @@ def test_activation_slopes(k: KernelTable, activation: str) -> None:
     assert_within(got.read(), dy * truth, bound * size, activation)
 
 
+@pytest.mark.parametrize("activation", ref.ACTIVATIONS)
+def test_activations_keep_what_is_no_number(k: KernelTable, activation: str) -> None:
+    """A NaN that became 0 would hide that a network has diverged."""
+    z, y = np.array([[np.nan, 1.0]], k.dtype), unset(k, 1, 2, padding=7)
+    k.activate(k.block((0, 1), (0, 1)), Panels(z, k.panel), y, None, activation, 0.5)
+    assert np.isnan(y.read()).tolist() == [[True, False]]
+
+
 def test_alpha_is_used(k: KernelTable) -> None:
     z = numbers(k, 2)(3, k.panel + 1)
     for activation, alpha in (("leaky_relu", 0.3), ("elu", 0.7)):
@@ -512,6 +520,32 @@ def test_loss(k: KernelTable, loss: str) -> None:
             if loss == "cross_entropy":
                 labels = (np.arange(batch, dtype=np.int32) * 7) % n_out
                 check_loss(k, loss, y, labels.astype(np.int32), parameter, rows)
+
+
+@pytest.mark.parametrize("loss", ["mse", "poisson", "cross_entropy"])
+def test_rows_of_weight_zero_count_for_nothing(k: KernelTable, loss: str) -> None:
+    """Even where their loss is not finite."""
+    large = np.finfo(k.dtype).max
+    y = np.array([[large, -large, large], [0, 0, 0]], k.dtype)
+    target = np.array([[0, 1, 0], [0.5, 0.25, 0.25]], k.dtype)
+    fields = {
+        "row0": 0,
+        "n_out": 3,
+        "y": Panels(y, k.panel),
+        "target": Panels(target, k.panel),
+        "loss": loss,
+        "scale": 1,
+    }
+    total = k.loss(row1=2, weights=vector(np.array([0, 1], k.dtype)), **fields)
+    expected, _ = ref.row_losses(loss, y[1:].astype(np.float64), target[1:].astype(np.float64), 0.0)
+    assert_within(total, expected[0], 4 * eps(k.dtype))
+
+
+def test_probabilities_need_not_sum_to_one(k: KernelTable) -> None:
+    """Sums are rounded, and a row's gradient is that of its sum, not of one."""
+    y, _, _ = loss_data(k, "cross_entropy", 5, k.panel + 3)
+    shares = np.abs(numbers(k, 3)(5, k.panel + 3))
+    check_loss(k, "cross_entropy", y, shares, 0.0, (0, 5))
 
 
 def loss_of(k: KernelTable, loss: str, y: list[float], target: Any) -> tuple[float, Array]:

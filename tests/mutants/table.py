@@ -16,7 +16,7 @@ class Mutant(NamedTuple):
 
 KERNELS = "tests/kernels/test_kernels.py -k "
 ACTIVATIONS = KERNELS + "'activation or alpha or last_place'"
-LOSSES = KERNELS + "'loss or extreme'"
+LOSSES = KERNELS + "'loss or extreme or weight_zero or probabilities'"
 UPDATES = KERNELS + "'update or sum_squares'"
 NORMS = KERNELS + "norm"
 FORWARD, WEIGHTS, INPUTS = KERNELS + "forward", KERNELS + "weight_gradient", KERNELS + "input_gradient"
