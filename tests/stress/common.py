@@ -32,7 +32,7 @@ class Run:
         parser.add_argument("--only", default="", help="only kinds whose name has this text")
         self.options = parser.parse_args()
         self.seed, self.failures = self.options.seed, list[str]()
-        self._start = time.monotonic()
+        self.start = time.monotonic()
         print(f"seed {self.seed}", flush=True)
 
     def wants(self, kind: str) -> bool:
@@ -42,7 +42,7 @@ class Run:
     def rounds(self, share: float = 1.0) -> Iterator[int]:
         """Count to a share of the rounds, as long as there is time."""
         for i in range(max(1, round(self.options.count * share))):
-            if time.monotonic() - self._start > self.options.seconds:
+            if time.monotonic() - self.start > self.options.seconds:
                 return
             yield i
 
@@ -53,7 +53,7 @@ class Run:
 
     def end(self) -> None:
         """Leave the program, with 1 if anything failed."""
-        taken = time.monotonic() - self._start
+        taken = time.monotonic() - self.start
         sys.exit(
             f"{len(self.failures)} failures in {taken:.0f} s" if self.failures else print(f"all well, {taken:.0f} s")
         )
