@@ -77,6 +77,7 @@ void Network<T>::add_batch_norm(const std::string& name, double momentum, double
     layer.mean = add_parameter(name + ".running_mean", 1, n_out_, true, T(0));
     layer.variance = add_parameter(name + ".running_var", 1, n_out_, true, T(1));
     parameters_[layer.mean]->trained = parameters_[layer.variance]->trained = false;
+    parameters_[layer.variance]->is_variance = true;
     layers_.push_back(layer);
 }
 

@@ -27,6 +27,7 @@ struct Parameter {
     PanelMatrix<T> value;
     PanelMatrix<T> gradient;   // empty until somebody asks for gradients
     double lr_multiplier = 1;  // 0: frozen
+    bool is_variance = false;  // never below 0
 
     std::string layer() const { return name.substr(0, name.rfind('.')); }
 };

@@ -206,7 +206,7 @@ class Network:
             If `values` is not a mapping.
         ValueError
             If `values` has a name that is in neither `parameters` nor `buffers`, an array of another shape than there,
-            or a number that is not finite; nothing has changed then.
+            a number that is not finite, or a running variance below 0; nothing has changed then.
         """
         if not isinstance(values, Mapping):
             raise TypeError(f"values is a {type(values).__name__}: expected a mapping such as {{'0.weight': array}}")

@@ -33,6 +33,7 @@ class Optimizer(Spec):
     """
 
     rule: ClassVar[str]
+    squares: ClassVar[str | None] = None  # the slot of a checkpoint in which means of squares are, never below 0
 
     lr: LearningRate = 0.01
     _: KW_ONLY
@@ -152,6 +153,7 @@ class Adam(Optimizer):
     """
 
     rule: ClassVar[str] = "adam"
+    squares: ClassVar[str | None] = "slot2"
 
     lr: LearningRate = 1e-3
     _: KW_ONLY
@@ -215,6 +217,7 @@ class RMSprop(Optimizer):
     """
 
     rule: ClassVar[str] = "rmsprop"
+    squares: ClassVar[str | None] = "slot1"
 
     _: KW_ONLY
     alpha: float = 0.99

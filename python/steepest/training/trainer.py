@@ -522,7 +522,10 @@ class Trainer:
         trainer = cls(network, **options)
         if tensors is not None:
             network.set_parameters(tensors)
-        restore_core(trainer._core, network._trained_layers(), state)
+        restore_core(
+            trainer._core, network._trained_layers(), state,
+            optimizer=trainer.optimizer, accumulate=trainer.accumulate, dtype=network.dtype,
+        )  # fmt: skip
         return trainer
 
     def _options(self) -> dict[str, Any]:
