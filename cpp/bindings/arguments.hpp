@@ -28,7 +28,7 @@ struct Arguments {
     }
 
     [[gnu::noinline]] static Array any_rows(py::handle source, std::string name) {
-        py::array array = array_of(source, name + " is not an array with rows: ");
+        py::array array = is_exactly_an_array(source) ? py::reinterpret_borrow<py::array>(source) : array_of(source, name);
         if (array.ndim() == 0) {
             throw py::value_error(name + " is not an array with rows: " + std::string(py::str(py::type::of(source))));
         }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../core/array_view.hpp"
@@ -41,15 +42,39 @@ inline std::optional<Number> number_type(char kind, py::ssize_t size) {
     return std::nullopt;
 }
 
-// What NumPy makes of it; ValueError with this text where it cannot. Ctrl-C and a lack of memory are not its fault.
-[[gnu::noinline]] inline py::array array_of(py::handle source, const std::string& refusal) {
+// Raises the exception that a function of the package's leaf makes of these arguments.
+template <class... Args>
+[[noreturn, gnu::noinline]] void raise_from_leaf(const char* function, Args&&... args) {
+    const py::object error = py::module_::import("steepest._arrays").attr(function)(std::forward<Args>(args)...);
+    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
+    throw py::error_already_set();
+}
+
+inline bool is_exactly_an_array(py::handle source) { return Py_TYPE(source.ptr()) == py::detail::npy_api::get().PyArray_Type_; }
+
+// ValueError for what is masked: an array of a subclass of NumPy's, or a list of such.
+[[gnu::noinline]] inline void refuse_masked(py::handle source, const std::string& name) {
+    const auto refuse = [&name](py::handle given) {
+        py::module_::import("steepest._arrays").attr("refuse_masked")(name, given);
+    };
+    if (py::isinstance<py::array>(source)) return refuse(source);
+    if (!py::isinstance<py::list>(source) && !py::isinstance<py::tuple>(source)) return;
+    for (const py::handle item : py::reinterpret_borrow<py::sequence>(source)) {
+        if (py::isinstance<py::array>(item) && !is_exactly_an_array(item)) return refuse(source);
+    }
+}
+
+// What NumPy makes of it; ValueError with this name where it cannot. Ctrl-C and a lack of memory are not its fault.
+[[gnu::noinline]] inline py::array array_of(py::handle source, const std::string& name) {
     const RunningCall running;  // Python code that NumPy asks may give the GIL away
+    refuse_masked(source, name);
+    if (py::isinstance<py::array>(source)) return py::reinterpret_borrow<py::array>(source);
     try {
         return py::array(py::reinterpret_borrow<py::object>(source));
     } catch (const py::error_already_set& error) {
         if (!error.matches(PyExc_Exception) || error.matches(PyExc_MemoryError)) throw;
+        raise_from_leaf("unreadable", name, source, error.value());
     }
-    throw py::value_error(refusal + std::string(py::str(py::type::of(source))));
 }
 
 // Whether an array's memory, from its first to its last number, lies apart from another's.
@@ -65,13 +90,12 @@ inline bool lies_apart(const ArrayView& view, const void* other, std::size_t byt
 
 // The array's own structure is read directly: this is on the path of every call.
 inline Array read_array(py::handle source, std::string name) {
-    const bool is_array = py::isinstance<py::array>(source);
+    const bool is_array = is_exactly_an_array(source);
     if (!is_array && py::hasattr(source, "toarray")) {
         throw py::type_error(name + " is a sparse " + std::string(py::str(py::type::of(source).attr("__name__"))) +
                              ": expected a dense array, as by .toarray()");
     }
-    py::array array =
-        is_array ? py::reinterpret_borrow<py::array>(source) : array_of(source, name + " is not an array of numbers: ");
+    py::array array = is_array ? py::reinterpret_borrow<py::array>(source) : array_of(source, name);
     const auto* type = py::detail::array_descriptor_proxy(py::detail::array_proxy(array.ptr())->descr);
     if (type->kind == 'f' && array.itemsize() > 8) {
         array = array.attr("astype")("float64");
@@ -80,8 +104,7 @@ inline Array read_array(py::handle source, std::string name) {
     const auto number = number_type(type->kind, array.itemsize());
     const auto* a = py::detail::array_proxy(array.ptr());
     if (!number || (a->nd != 1 && a->nd != 2)) {
-        const auto say = py::module_::import("steepest._arrays").attr("no_table_of_numbers");
-        throw py::value_error(say(name, source, array).cast<std::string>());
+        raise_from_leaf("no_numbers", name, source, array);
     }
     ArrayView view;
     view.name = std::move(name);
@@ -106,6 +129,7 @@ template <class T>
 py::array_t<T> output_array(std::size_t rows, std::size_t columns, const py::object& out) {
     if (out.is_none()) return new_array<T>({rows, columns});
     if (!py::isinstance<py::array_t<T>>(out)) throw py::value_error("out has another dtype than the network");
+    if (!is_exactly_an_array(out)) refuse_masked(out, "out");
     auto array = py::reinterpret_borrow<py::array_t<T>>(out);
     if (array.ndim() != 2 || static_cast<std::size_t>(array.shape(0)) != rows ||
         static_cast<std::size_t>(array.shape(1)) != columns || !(array.flags() & py::array::c_style) || !array.writeable()) {

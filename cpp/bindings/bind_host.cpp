@@ -5,6 +5,7 @@
 
 #include "../core/forks.hpp"
 #include "../core/host.hpp"
+#include "../core/memory.hpp"
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "locks.hpp"
@@ -66,13 +67,14 @@ void end_calls() {
 
 }  // namespace
 
-void bind_host(py::module_&) {
+void bind_host(py::module_& m) {
     const py::object main = py::module_::import("threading").attr("main_thread")();
     const auto python_id = main.attr("ident").cast<unsigned long>();
     main_thread = python_id == PyThread_get_thread_ident() ? this_thread() : static_cast<std::uintptr_t>(python_id);
     new Child;               // for as long as the process lives
     py::dtype::of<float>();  // NumPy's functions are found by an import, in which a thread may lose the GIL: now, not later
     set_host({pause, resume, poll});
+    m.def("total_memory", total_memory);
     py::register_exception_translator(translate_ending);
     py::module_::import("atexit").attr("register")(py::cpp_function(end_calls));
 }

@@ -1,6 +1,7 @@
 // A network as Python sees it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <memory>
@@ -175,12 +176,13 @@ public:
             std::vector<std::pair<const Parameter<T>*, std::vector<T>>> checked;
             for (const auto& [key, value] : values) {
                 const std::string name = py::cast<std::string>(key);
-                const Parameter<T>* found = nullptr;
-                for (const auto& p : network.parameters()) {
-                    if (p->name == name) found = p.get();
-                }
+                const Parameter<T>* found = network.find(name);
                 if (!found) throw py::value_error("the network has no parameter '" + name + "'");
                 checked.emplace_back(found, values_for(network, *found, value, name));
+                const std::vector<T>& numbers = checked.back().second;
+                if (found->is_variance && std::any_of(numbers.begin(), numbers.end(), [](T v) { return v < 0; })) {
+                    throw py::value_error(name + " has a number below 0: expected variances");
+                }
             }
             std::size_t size = 0;
             for (const auto& [parameter, numbers] : checked) size += numbers.size();
@@ -235,10 +237,10 @@ public:
         });
     }
 
-    // The numbers of one array for a parameter, checked.
+    // The numbers of one array for a parameter, checked: its shape, and where `finite` the numbers.
     template <class N, class P>
-    static std::vector<typename N::Scalar> values_for(const N&, const P& parameter, py::handle source,
-                                                      const std::string& name) {
+    static std::vector<typename N::Scalar> values_for(const N&, const P& parameter, py::handle source, const std::string& name,
+                                                      bool finite = true) {
         using T = typename N::Scalar;
         const Array array = read_array(source, name);
         const auto text = [](std::size_t rows, std::size_t columns, bool flat) {
@@ -255,7 +257,7 @@ public:
         std::vector<T> values(v.rows * v.columns);
         for (std::size_t row = 0; row < v.rows; ++row) read_row(v, row, values.data() + row * v.columns);
         for (const T value : values) {
-            if (!std::isfinite(value)) throw_invalid<T>(v, {nullptr, 0, v.rows});
+            if (finite && !std::isfinite(value)) throw_invalid<T>(v, {nullptr, 0, v.rows});
         }
         return values;
     }

@@ -3,6 +3,8 @@
 
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -257,21 +259,28 @@ public:
         });
     }
 
+    // The numbers were checked by the caller: which may be, an optimizer knows.
     void restore(const py::dict& state) {
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
+            std::set<std::string> known;
             const auto entry = [&](const std::string& name) {
-                if (!state.contains(name)) throw py::value_error("state has no '" + name + "'");
+                if (!state.contains(name)) throw py::value_error("the state has no '" + name + "'");
+                known.insert(name);
                 return py::object(state[py::str(name)]);
             };
             std::vector<std::vector<T>> values;
             each_slot(trainer, [&](const auto& parameter, const auto&, const std::string& name) {
-                values.push_back(PyNetwork::values_for(trainer.network(), parameter, entry(name), name));
+                values.push_back(PyNetwork::values_for(trainer.network(), parameter, entry(name), name, false));
             });
             Progress progress = progress_of(trainer);
             each_number(trainer.options(), progress, [&](const char* name, auto& number) {
                 number = py::cast<std::decay_t<decltype(number)>>(entry(name).attr("item")());
             });
+            for (const auto& [name, value] : state) {
+                const std::string found = py::cast<std::string>(name);
+                if (known.count(found) == 0) throw py::value_error("the state has '" + found + "', as no such trainer does");
+            }
             // all is read and checked: from here on nothing throws
             const WriteAccess access(trainer.network().access(), Claim::exclude);
             std::size_t next = 0;

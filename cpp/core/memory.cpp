@@ -12,8 +12,7 @@
 namespace steepest {
 namespace {
 
-// Bytes of this machine or of this process's control group.
-std::size_t most_memory() {
+std::size_t read_total_memory() {
     std::size_t most = kMostBytes;
 #if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -28,8 +27,10 @@ std::atomic<std::size_t> memory_of_machine{0};
 
 }  // namespace
 
+std::size_t total_memory() { return kept_once(memory_of_machine, read_total_memory); }
+
 void check_memory(std::size_t bytes, const std::string& what) {
-    const std::size_t most = kept_once(memory_of_machine, most_memory);
+    const std::size_t most = total_memory();
     if (bytes <= most) return;
     throw OutOfMemory(what + " would take " + std::to_string(bytes) + " bytes: this machine has " + std::to_string(most));
 }

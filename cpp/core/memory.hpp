@@ -20,6 +20,9 @@ private:
     std::string text_;
 };
 
+// Bytes that the machine, or this process's group, may have at all.
+std::size_t total_memory();
+
 // Throws OutOfMemory where that is more than the machine, or this process's group, may have at all: to take it could end
 // the process, or another one, instead of failing.
 void check_memory(std::size_t bytes, const std::string& what);

@@ -27,7 +27,7 @@ std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows,
                                     " of (" + std::to_string(rows) + ", " + std::to_string(columns) +
                                     ") is too large for memory");
     }
-    check_size(state_size() + rows * columns);
+    check_size(state_size_ + rows * columns);
     auto parameter = std::make_unique<Parameter<T>>(
         Parameter<T>{name, rows, columns, is_vector, true, false, PanelMatrix<T>(rows, columns, kernels().panel), {}});
     if (fill != T(0)) {
@@ -35,6 +35,8 @@ std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows,
             parameter->value.matrix().data[c / kernels().panel * parameter->value.matrix().stride + c % kernels().panel] = fill;
     }
     parameters_.push_back(std::move(parameter));
+    places_.emplace(name, parameters_.size() - 1);
+    state_size_ += rows * columns;
     return parameters_.size() - 1;
 }
 
@@ -75,6 +77,7 @@ void Network<T>::add_batch_norm(const std::string& name, double momentum, double
     layer.mean = add_parameter(name + ".running_mean", 1, n_out_, true, T(0));
     layer.variance = add_parameter(name + ".running_var", 1, n_out_, true, T(1));
     parameters_[layer.mean]->trained = parameters_[layer.variance]->trained = false;
+    parameters_[layer.variance]->is_variance = true;
     layers_.push_back(layer);
 }
 
@@ -124,10 +127,9 @@ void Network<T>::initialize(Parameter<T>& weight, Init init) {
 }
 
 template <class T>
-std::size_t Network<T>::state_size() const {
-    std::size_t size = 0;
-    for (const auto& parameter : parameters_) size += parameter->rows * parameter->columns;
-    return size;
+const Parameter<T>* Network<T>::find(const std::string& name) const {
+    const auto found = places_.find(name);
+    return found == places_.end() ? nullptr : parameters_[found->second].get();
 }
 
 template <class T>
@@ -143,8 +145,10 @@ bool Network<T>::is_finite() const {
 
 template <class T>
 void Network<T>::set_lr_multiplier(const std::string& layer, double multiplier) {
-    for (auto& p : parameters_) {
-        if (p->trained && p->layer() == layer) p->lr_multiplier = multiplier;
+    const auto first = places_.find(layer + ".weight");  // which every layer with parameters has, before the others
+    if (first == places_.end()) return;
+    for (std::size_t i = first->second; i < parameters_.size() && parameters_[i]->layer() == layer; ++i) {
+        if (parameters_[i]->trained) parameters_[i]->lr_multiplier = multiplier;
     }
 }
 

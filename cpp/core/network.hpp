@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "access.hpp"
@@ -26,6 +27,7 @@ struct Parameter {
     PanelMatrix<T> value;
     PanelMatrix<T> gradient;   // empty until somebody asks for gradients
     double lr_multiplier = 1;  // 0: frozen
+    bool is_variance = false;  // never below 0
 
     std::string layer() const { return name.substr(0, name.rfind('.')); }
 };
@@ -69,8 +71,9 @@ public:
     // Who reads parameters, gradients or what trainers keep beside them holds it to read, who changes any holds it to write;
     // the functions here leave that to their callers.
     Access& access() const { return access_; }
-    std::size_t state_size() const;  // numbers of all parameters and buffers
-    bool is_finite() const;          // whether all of them are
+    std::size_t state_size() const { return state_size_; }    // numbers of all parameters and buffers
+    const Parameter<T>* find(const std::string& name) const;  // null where there is none of this name
+    bool is_finite() const;                                   // whether all of them are
 
     void set_lr_multiplier(const std::string& layer, double multiplier);  // for the parameters of the layer of this name
     void allocate_gradients();
@@ -85,7 +88,8 @@ public:
 
 private:
     Network(const Network& shape, bool)
-        : n_in_(shape.n_in_), n_out_(shape.n_out_), seed_(shape.seed_), isa_(shape.isa_), layers_(shape.layers_) {}
+        : n_in_(shape.n_in_), n_out_(shape.n_out_), seed_(shape.seed_), isa_(shape.isa_), layers_(shape.layers_),
+          places_(shape.places_), state_size_(shape.state_size_) {}
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
     void initialize(Parameter<T>& weight, Init init);
 
@@ -94,6 +98,8 @@ private:
     const Isa& isa_;
     std::vector<Layer> layers_;
     std::vector<std::unique_ptr<Parameter<T>>> parameters_;
+    std::unordered_map<std::string, std::size_t> places_;  // of the parameters, by name
+    std::size_t state_size_ = 0;
     mutable Access access_;
     std::vector<std::size_t> open_;  // sizes at the open residual branches
 };

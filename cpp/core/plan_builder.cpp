@@ -15,15 +15,16 @@ void PlanBuilder<T>::begin_turn(const Layer& layer) {
     parts_.turns.push_back({layer.weight, (layer.bias == kNone ? layer.weight : layer.bias) + 1, parts_.forward.size()});
 }
 
+// The backward lists grow from their ends, and are turned around when all is built.
 template <class T>
 void PlanBuilder<T>::prepend_whole(Item item) {
-    parts_.backward.insert(parts_.backward.begin(), std::move(item));
+    parts_.backward.push_back(std::move(item));
 }
 
 template <class T>
 void PlanBuilder<T>::prepend_layerwise(const BackwardItems& items, std::size_t turn) {
     for (std::size_t i = items.size(); i > 0; --i) {
-        parts_.layerwise.insert(parts_.layerwise.begin(), {items[i - 1].run, items[i - 1].makes, turn});
+        parts_.layerwise.push_back({items[i - 1].run, items[i - 1].makes, turn});
     }
 }
 

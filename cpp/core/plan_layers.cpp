@@ -36,6 +36,8 @@ PlanParts<T> PlanBuilder<T>::build() {
     BackwardItems items;
     if (wants_gradient(last_value())) add_slope(items, last_value());
     prepend(items);
+    std::reverse(parts_.backward.begin(), parts_.backward.end());
+    std::reverse(parts_.layerwise.begin(), parts_.layerwise.end());
 
     parts_.input = values_.front().data, parts_.input_gradient = values_.front().gradient;
     parts_.output = values_.back().data, parts_.output_gradient = values_.back().gradient;

@@ -1,5 +1,11 @@
 """Dense neural networks on the CPU: trained and run as fast as the machine allows, from one small wheel."""
 
+# ruff: noqa: E402
+
+from ._ctrl_c import end_command_at_once
+
+end_command_at_once()  # before the imports below, which take most of a short command's time
+
 import importlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from ._arrays import reason_of, shown
+
 T = TypeVar("T")
 
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -37,13 +39,13 @@ def number(name: str, value: object, **bounds: float) -> float:
     """
     wanted = "a finite number" + " and".join(f" {_SIGNS[key]} {bound:g}" for key, bound in bounds.items())
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} is {value!r}: expected {wanted}")
+        raise TypeError(f"{name} is {shown(value)}: expected {wanted}")
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result) or not all(getattr(operator, key)(result, bound) for key, bound in bounds.items()):
-        raise ValueError(f"{name} is {value!r}: expected {wanted}")
+        raise ValueError(f"{name} is {shown(value)}: expected {wanted}")
     return result
 
 
@@ -68,31 +70,31 @@ def integer(name: str, value: object, *, ge: int) -> int:
     """
     wanted = f"a whole number >= {ge}"
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} is {value!r}: expected {wanted}")
+        raise TypeError(f"{name} is {shown(value)}: expected {wanted}")
     result = operator.index(value)
     if not ge <= result < 2**63:
-        raise ValueError(f"{name} is {value!r}: expected {wanted}" + (" and < 2**63" if result > ge else ""))
+        raise ValueError(f"{name} is {shown(value)}: expected {wanted}" + (" and < 2**63" if result > ge else ""))
     return result
 
 
 def flag(name: str, value: object) -> bool:
     """Return `value` as a bool; TypeError, which names `name`, where it is neither true nor false."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}: expected True or False")
+        raise TypeError(f"{name} is {shown(value)}: expected True or False")
     return bool(value)
 
 
 def choice(name: str, value: object, options: tuple[str, ...]) -> str:
     """Return `value`; ValueError, which names `name`, where it is not one of `options`."""
     if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} is {value!r}: expected one of {', '.join(options)}")
+        raise ValueError(f"{name} is {shown(value)}: expected one of {', '.join(options)}")
     return value
 
 
 def text(name: str, value: object) -> str:
     """Return `value`; TypeError, which names `name`, where it is no text."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}: expected text")
+        raise TypeError(f"{name} is {shown(value)}: expected text")
     return value
 
 
@@ -153,4 +155,4 @@ def from_dict(data: object, kinds: Mapping[str, type[T]], what: str, renamed: Ma
     try:
         return kinds[kind](**values)
     except TypeError as error:  # a field missing, unknown or of the wrong type
-        raise ValueError(f"{what} {kind}: {error}") from error
+        raise ValueError(f"{what} {kind}: {reason_of(error)}") from error

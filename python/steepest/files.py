@@ -1,7 +1,9 @@
 """Readers of data: IDX, NPZ, CSV and Parquet; and, by their public names, the reader and writer of model files.
 
 Every reader treats its file as hostile. Memory grows with the bytes that are really there, never with what a header
-claims, nothing is ever unpickled, and whatever is wrong with the contents is a ValueError that names the file.
+claims, nothing is ever unpickled, and whatever is wrong with the contents is a ValueError that names the file. What is
+compressed may unfold to half of the machine's memory, and to over 1 GiB only where that is at most a hundred times the
+file's size; bytes of CSV count fourfold, for a number of a digit takes eight. This is checked while it unfolds.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import csv
 import gzip
 import io
 import math
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -19,9 +22,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ._core import total_memory
 from ._extras import import_pyarrow
 from ._model_file import read_model, write_model
-from ._safe_io import GZIP, KNOWN_STARTS, StrPath, describe, refusing, write_atomically
+from ._safe_io import (
+    GZIP,
+    START,
+    StrPath,
+    describe,
+    is_parquet,
+    known_kind,
+    open_to_read,
+    refusing,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -50,6 +64,10 @@ _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 _MOST_DIMENSIONS = 32
 _PIECE = 1 << 20  # bytes read at a time
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; no row may be longer
+_ROWS = 1 << 14  # of Parquet, read at a time
+_UNSUSPICIOUS = 1 << 30  # bytes that any file may unfold to
+_LARGEST_RATIO = 100  # of more bytes than these to those of the file
+_TEXT_GROWS = 4  # a digit and a comma become the 8 bytes of a number
 
 
 def read_idx(path: StrPath) -> NDArray[Any]:
@@ -69,8 +87,8 @@ def read_idx(path: StrPath) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If the contents do not start as IDX, have an unknown type or over 32 dimensions, or are not as long as the
-        header says: the message has both lengths.
+        If the contents do not start as IDX, have an unknown type or over 32 dimensions, are not as long as the header
+        says (the message has both lengths), or unfold beyond the limit.
     OSError
         If the file cannot be opened.
 
@@ -78,10 +96,10 @@ def read_idx(path: StrPath) -> NDArray[Any]:
     -----
     Format: http://yann.lecun.com/exdb/mnist (bytes 0, 0, type, number of dimensions; big-endian sizes; the data).
     """
-    with _open(path) as stream, refusing(path, "IDX"):
+    with _reading(path, "IDX") as stream:
         magic = stream.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0":
-            raise ValueError(f"expected to start with two zero bytes, found {describe(magic)}")
+            raise ValueError(f"expected to start with two zero bytes, found {describe(magic + stream.read(START))}")
         code, n_dims = magic[2:]
         if code not in _IDX_TYPES:
             raise ValueError(f"type code 0x{code:02X}: expected one of {', '.join(f'0x{k:02X}' for k in _IDX_TYPES)}")
@@ -111,16 +129,18 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
     Raises
     ------
     ValueError
-        If the contents are damaged, are not a zip archive of NumPy's arrays, or hold Python objects.
+        If the contents are damaged, are not a zip archive of NumPy's arrays, hold Python objects, or unfold beyond the
+        limit.
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file, refusing(path, "NPZ"):
+    with open_to_read(path) as file, refusing(path, "NPZ"):
         if not zipfile.is_zipfile(file):
             file.seek(0)
-            raise ValueError(f"expected a zip archive, found {describe(file.read(8))}")
+            raise ValueError(f"expected a zip archive, found {describe(file.read(START))}")
+        limit = _Limit(path)
         with zipfile.ZipFile(file) as archive:
-            return {info.filename.removesuffix(".npy"): _read_npy(archive, info) for info in archive.infolist()}
+            return {info.filename.removesuffix(".npy"): _read_npy(archive, info, limit) for info in archive.infolist()}
 
 
 def read_csv(
@@ -154,7 +174,7 @@ def read_csv(
     ------
     ValueError
         If `header` or `delimiter` is no such value, if the contents are not UTF-8 text or have no row, a name occurs
-        twice, or a row has too few or too many fields: the message has its line.
+        twice, a row has too few or too many fields (the message has its line), or gzip unfolds beyond the limit.
     ModuleNotFoundError
         If pyarrow is not installed.
     OSError
@@ -167,9 +187,9 @@ def read_csv(
     arrow = import_pyarrow()
     from pyarrow import csv as arrow_csv
 
-    with _open(path) as stream, refusing(path, "CSV"):
-        start = stream.read(8)
-        if not start or start.lstrip().startswith(tuple(KNOWN_STARTS)):
+    with _reading(path, "CSV", _TEXT_GROWS) as stream:
+        start = stream.read(START)
+        if not start or known_kind(start) is not None:
             raise ValueError(f"expected rows of text, found {describe(start)}")
         first, more = _first_row(stream, delimiter)
         named = not _is_data(first) if header == "auto" else bool(header)
@@ -223,37 +243,112 @@ def read_table(
     Raises
     ------
     ValueError
-        If the contents are no Parquet that can be read, or as `read_csv`.
+        If the contents are no Parquet that can be read or unfold beyond the limit, or as `read_csv`.
     ModuleNotFoundError
         If pyarrow is not installed.
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file:
-        if file.read(4) != b"PAR1":
+    with open_to_read(path) as file:
+        if not is_parquet(file.read(START)):
             return read_csv(path, header=header, delimiter=delimiter, text=text)
-        import_pyarrow()
+        arrow = import_pyarrow()
         from pyarrow import parquet
 
         file.seek(0)
         with refusing(path, "Parquet"):
-            return parquet.read_table(file)
+            limit, parts = _Limit(path), []
+            content = parquet.ParquetFile(file)
+            for part in content.iter_batches(batch_size=_ROWS):
+                # Labels of categories are shared by all parts.
+                columns = (getattr(column, "indices", column) for column in part.columns)
+                limit.take(sum(column.nbytes for column in columns))
+                parts.append(part)
+            return arrow.Table.from_batches(parts, content.schema_arrow)
 
 
-def _open(path: StrPath) -> io.BufferedReader | gzip.GzipFile:
-    """Open a file for reading, through gzip if its first bytes say so."""
-    with open(path, "rb") as file:
+class _Limit:
+    """The bytes that a compressed file may unfold to, counted while it does.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    grows : int, default=1
+        How many times as much memory each of these bytes may take later.
+    """
+
+    def __init__(self, path: StrPath, grows: int = 1) -> None:
+        self.size, self.grows = os.path.getsize(path), grows
+        self.most = min(total_memory() // 2, max(_UNSUSPICIOUS, _LARGEST_RATIO * self.size))
+        self.taken = 0
+
+    def take(self, n: int) -> None:
+        """Count another n bytes; ValueError where these are too many."""
+        self.taken += n
+        self.check()
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether these are too many."""
+        return self.taken * self.grows > self.most
+
+    def check(self) -> None:
+        """Raise ValueError where it was exceeded."""
+        if self.exceeded:
+            raise ValueError(
+                f"its {self.size:,} bytes unfold to more than {self.most // self.grows:,}, the limit against files "
+                "that would fill the memory: if it is as it should be, unpack it, or read it in parts"
+            )
+
+
+class _Unfolding(gzip.GzipFile):
+    """A gzip file that ends at its limit: an error would be raised in a thread of pyarrow's, which then never ends."""
+
+    def __init__(self, path: StrPath, grows: int) -> None:
+        super().__init__(path, "rb")
+        self.limit = _Limit(path, grows)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._within(super().read(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._within(super().read1(size))
+
+    def _within(self, data: bytes) -> bytes:
+        self.limit.taken = max(self.limit.taken, self.tell())  # a CSV file is read from its start again
+        return b"" if self.limit.exceeded else data
+
+
+@contextmanager
+def _reading(path: StrPath, kind: str, grows: int = 1) -> Iterator[Any]:
+    """Open a file for reading, through gzip if its first bytes say so; what is wrong with its contents names it."""
+    with open_to_read(path) as file:
         compressed = file.read(2) == GZIP
-    return gzip.open(path, "rb") if compressed else open(path, "rb")
+    if not compressed:
+        with open(path, "rb") as stream, refusing(path, kind):
+            yield stream
+        return
+    with _Unfolding(path, grows) as unfolding, refusing(path, kind):
+        try:
+            yield unfolding
+        except Exception:
+            unfolding.limit.check()  # then this is what is wrong
+            raise
+        unfolding.limit.check()
 
 
-def _read_array(stream: Any, shape: tuple[int, ...], dtype: DTypeLike, order: Literal["C", "F"] = "C") -> NDArray[Any]:
+def _read_array(
+    stream: Any, shape: tuple[int, ...], dtype: DTypeLike, order: Literal["C", "F"] = "C", limit: _Limit | None = None
+) -> NDArray[Any]:
     """Read an array that must fill the rest of the stream exactly."""
     expected = math.prod(shape) * np.dtype(dtype).itemsize
     data = bytearray()
     try:
         while len(data) < expected and (piece := stream.read1(min(_PIECE, expected - len(data)))):
             data += piece
+            if limit is not None:
+                limit.take(len(piece))
         surplus = len(stream.read(_PIECE)) if len(data) == expected else 0
     except EOFError as error:  # gzip without its end
         raise ValueError(f"cut short: expected {expected} bytes of data, found {len(data)} and no end mark") from error
@@ -264,7 +359,7 @@ def _read_array(stream: Any, shape: tuple[int, ...], dtype: DTypeLike, order: Li
     return array
 
 
-def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: _Limit) -> NDArray[Any]:
     """Read one array of an NPZ file; `numpy.load` would allocate what the header claims."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(info) as member:
@@ -276,7 +371,7 @@ def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{info.filename}: holds Python objects, which would have to be unpickled")
         if any(size < 0 for size in shape):
             raise ValueError(f"{info.filename}: shape {shape}: expected sizes >= 0")
-        return _read_array(member, shape, dtype, "F" if fortran else "C")
+        return _read_array(member, shape, dtype, "F" if fortran else "C", limit)
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._arrays import as_array
 from ._core import Network as CoreNetwork
 from ._validation import Spec, choice, flag, from_dict, integer, number
 
@@ -22,7 +23,8 @@ INITS = (
 _ALPHAS = {"leaky_relu": 0.01, "elu": 1.0}
 _AUTO = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"), "he_uniform")
 _AUTO["selu"] = "lecun_normal"
-_DEEPEST = 64  # residual blocks inside one another that a file may ask for
+_DEEPEST = 64  # residual blocks within one another
+_MOST = 10_000  # layers of a network, those in residual blocks included
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -46,6 +48,9 @@ def _add_activation(core: CoreNetwork, activation: str, alpha: float | None) -> 
 class Layer(Spec):
     """Base of the layers."""
 
+    _depth: ClassVar[int] = 0  # of residual blocks, this one included
+    _n_layers: ClassVar[int] = 1  # this one, and those within
+
     def output_size(self, n_in: int) -> int:
         """Return the number of columns after this layer, for `n_in` columns before it."""
         return n_in
@@ -58,8 +63,8 @@ class Layer(Spec):
         """Return the shapes of the running statistics by name, for `n_in` columns."""
         return {}
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
-        """Add this layer to the compiled network; `following` are the layers after it in the same list."""
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
+        """Add this layer to the compiled network; `following` is the activation after it, by which it may begin."""
         raise NotImplementedError
 
 
@@ -113,7 +118,7 @@ class Dense(Layer):
         if isinstance(self.init, str):
             choice("init", self.init, INITS)
             return
-        init = np.asarray(self.init)
+        init = as_array("init", self.init)
         if init.ndim != 2 or init.shape[1] != n_out:
             raise ValueError(f"init has the shape {init.shape}: expected (n_in, {n_out}) or the name of an initializer")
         self._set(init=init)
@@ -136,20 +141,12 @@ class Dense(Layer):
         """Return this layer as plain JSON values; an array of first weights becomes "auto"."""
         return super().to_dict() | ({} if isinstance(self.init, str) else {"init": "auto"})
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
         """Add the dense layer and its activation."""
         init = self.init if isinstance(self.init, str) else "zeros"
-        core.add_dense(name, self.n_out, self.bias, self._auto_init(following) if init == "auto" else init)
+        activation = following if self.activation == "identity" else self.activation
+        core.add_dense(name, self.n_out, self.bias, _AUTO.get(activation, "glorot_uniform") if init == "auto" else init)
         _add_activation(core, self.activation, self.alpha)
-
-    def _auto_init(self, following: Sequence[Layer]) -> str:
-        activation = self.activation
-        for layer in following:
-            if activation != "identity" or isinstance(layer, (Dense, Residual)):
-                break
-            if isinstance(layer, Activation):
-                activation = layer.name
-        return _AUTO.get(activation, "glorot_uniform")
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,7 +176,7 @@ class Activation(Layer):
         name, alpha = _check_activation("name", self.name, self.alpha)
         self._set(name=name, alpha=alpha)
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
         """Add the activation."""
         _add_activation(core, self.name, self.alpha)
 
@@ -208,7 +205,7 @@ class Dropout(Layer):
         """Check the arguments."""
         self._set(p=number("p", self.p, ge=0, lt=1))
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
         """Add the dropout."""
         core.add_dropout(self.p)
 
@@ -253,7 +250,7 @@ class BatchNorm(Layer):
         """Return the shapes of the running statistics."""
         return {"running_mean": (n_in,), "running_var": (n_in,)}
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
         """Add the normalization."""
         core.add_batch_norm(name, self.momentum, self.eps)
 
@@ -285,7 +282,7 @@ class LayerNorm(Layer):
         """Return the shapes of scale and shift."""
         return {"weight": (n_in,), "bias": (n_in,)}
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
         """Add the normalization."""
         core.add_layer_norm(name, self.eps)
 
@@ -304,14 +301,18 @@ class Residual(Layer):
     TypeError
         If `layers` is not a sequence of layers.
     ValueError
-        If `layers` is empty.
+        If `layers` is empty, or more than 64 blocks stand within one another.
     """
 
     layers: Sequence[Layer]
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        self._set(layers=check_layers(self.layers))
+        layers = check_layers(self.layers)
+        depth = 1 + max(layer._depth for layer in layers)
+        if depth > _DEEPEST:
+            raise ValueError(f"layers has {depth} residual blocks within one another: expected at most {_DEEPEST}")
+        self._set(layers=layers, _depth=depth, _n_layers=1 + sum(layer._n_layers for layer in layers))
 
     def __repr__(self) -> str:
         """Return the call that makes this block."""
@@ -322,15 +323,19 @@ class Residual(Layer):
         n_out = n_in
         for layer in self.layers:
             n_out = layer.output_size(n_out)
+        self.check_output_size(n_in, n_out)
+        return n_in
+
+    def check_output_size(self, n_in: int, n_out: int) -> None:
+        """Refuse a branch that does not end with as many columns as it starts with."""
         if n_out != n_in:
             raise ValueError(f"Residual: its layers turn {n_in} numbers a row into {n_out}: expected {n_in} again")
-        return n_in
 
     def to_dict(self) -> dict[str, Any]:
         """Return this block as plain JSON values."""
         return {"type": "Residual", "layers": [layer.to_dict() for layer in self.layers]}
 
-    def add_to(self, core: CoreNetwork, name: str, following: Sequence[Layer]) -> None:
+    def add_to(self, core: CoreNetwork, name: str, following: str) -> None:
         """Add the branch."""
         core.begin_residual()
         add_layers(core, self.layers, f"{name}.")
@@ -361,17 +366,29 @@ def check_layers(layers: object) -> tuple[Layer, ...]:
         if not isinstance(layer, Layer):
             hint = f"Dense({layer})" if isinstance(layer, (int, np.integer)) else "Dense(64, 'relu')"
             raise TypeError(f"layers[{i}] is {layer!r}: expected a layer such as {hint}")
+    if (n := sum(layer._n_layers for layer in layers)) > _MOST:
+        raise ValueError(f"layers has {n} layers, with those in residual blocks: expected at most {_MOST}")
     return tuple(layers)
 
 
-def iter_nodes(layers: Sequence[Layer], n_in: int, prefix: str = "") -> Iterator[Node]:
-    """Go through the layers in order, a residual block before the layers inside it."""
+def iter_nodes(layers: Sequence[Layer], n_in: int, prefix: str = "") -> Generator[Node, None, int]:
+    """Go through the layers in order, a residual block before the layers inside it.
+
+    Raises
+    ------
+    ValueError
+        If a residual block changes the number of columns, after its layers.
+    """
     for i, layer in enumerate(layers):
-        node = Node(f"{prefix}{i}", layer, n_in, layer.output_size(n_in))
-        yield node
-        if isinstance(layer, Residual):
-            yield from iter_nodes(layer.layers, n_in, f"{node.name}.")
+        if isinstance(layer, Residual):  # its size is not asked: it would be once for each block around it
+            node = Node(f"{prefix}{i}", layer, n_in, n_in)
+            yield node
+            layer.check_output_size(n_in, (yield from iter_nodes(layer.layers, n_in, f"{node.name}.")))
+        else:
+            node = Node(f"{prefix}{i}", layer, n_in, layer.output_size(n_in))
+            yield node
         n_in = node.n_out
+    return n_in
 
 
 walk = iter_nodes  # its name in 0.1
@@ -379,14 +396,20 @@ walk = iter_nodes  # its name in 0.1
 
 def add_layers(core: CoreNetwork, layers: Sequence[Layer], prefix: str = "") -> None:
     """Add the layers to the compiled network."""
-    for i, layer in enumerate(layers):
-        layer.add_to(core, f"{prefix}{i}", layers[i + 1 :])
+    following = ["identity"]  # from the last layer to the first
+    for layer in reversed(layers[1:]):
+        if isinstance(layer, Activation) and layer.name != "identity":
+            following.append(layer.name)
+        else:
+            following.append("identity" if isinstance(layer, (Dense, Residual)) else following[-1])
+    for i, (layer, activation) in enumerate(zip(layers, reversed(following), strict=True)):
+        layer.add_to(core, f"{prefix}{i}", activation)
 
 
 def layers_from_json(data: object, depth: int = 0) -> list[Layer]:
     """Make the layers that `Layer.to_dict` described, each; ValueError where `data` does not describe layers."""
-    if not isinstance(data, list) or depth > _DEEPEST:
-        raise ValueError(f"expected a list of layers, at most {_DEEPEST} residual blocks deep")
+    if not isinstance(data, list) or depth > _DEEPEST or len(data) > _MOST:
+        raise ValueError(f"expected a list of layers, at most {_MOST}, at most {_DEEPEST} residual blocks deep")
     result = []
     for item in data:
         if isinstance(item, dict) and item.get("type") == "Residual":

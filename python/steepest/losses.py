@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._arrays import refuse_masked, shown
+
 LOSSES = ("mse", "mae", "huber", "quantile", "cross_entropy", "binary_cross_entropy", "poisson")
 
 LossFunction = Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]]
@@ -94,7 +96,8 @@ class CustomLoss:
         return y, outputs[:, 0] if self.flat else outputs
 
     def _numbers(self, what: str, found: Any) -> NDArray[np.float64]:
+        refuse_masked(f"the {what} that loss {self.name} returned", found)
         try:
             return np.asarray(found, np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"loss {self.name} returned the {what} {found!r}: expected numbers") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"loss {self.name} returned the {what} {shown(found)}: expected numbers") from error

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ._arrays import reason_of
 from ._core import Network as CoreNetwork
 from ._core import __version__
 from ._model_file import read_model, write_model
@@ -42,7 +43,8 @@ class Network:
     n_in : int
         Numbers in an input row, >= 1.
     layers : sequence of layers
-        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm` and `Residual`, in order.
+        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm` and `Residual`, in order: at most 10,000, those in
+        residual blocks included, and at most 64 blocks within one another.
     seed : int, default=0
         Seed of the first weights and of `forward`'s dropout, >= 0: the same seed gives the same bits.
     dtype : {"float32", "float64"}, default="float32"
@@ -59,8 +61,8 @@ class Network:
     TypeError
         If `layers` is not a sequence of layers, or `n_in` or `seed` is not a whole number.
     ValueError
-        If `n_in` is below 1, `layers` is empty, `seed` is below 0, `dtype` is another type, a residual block changes
-        the number of columns, or an array given as `init` has not the shape (n_in, n_out) of its layer.
+        If `n_in` is below 1, `layers` is empty or too many, `seed` is below 0, `dtype` is another type, a residual
+        block changes the number of columns, or an array given as `init` has not the shape (n_in, n_out) of its layer.
 
     Notes
     -----
@@ -204,7 +206,7 @@ class Network:
             If `values` is not a mapping.
         ValueError
             If `values` has a name that is in neither `parameters` nor `buffers`, an array of another shape than there,
-            or a number that is not finite; nothing has changed then.
+            a number that is not finite, or a running variance below 0; nothing has changed then.
         """
         if not isinstance(values, Mapping):
             raise TypeError(f"values is a {type(values).__name__}: expected a mapping such as {{'0.weight': array}}")
@@ -260,7 +262,7 @@ class Network:
             If a name in `multipliers` is not of a layer with parameters, or a multiplier is below 0 or not finite;
             nothing has changed then.
         """
-        names = self._trained_layers()
+        names = {*self._trained_layers()}
         checked = {}
         for name, multiplier in multipliers.items():
             if name not in names:
@@ -354,12 +356,13 @@ class Network:
 
         Raises
         ------
-        TypeError, ValueError
-            If `preprocessing` is not plain JSON values with finite numbers, or has over 16 MiB.
+        TypeError
+            If `preprocessing` is neither None nor a dict of plain JSON values.
         ValueError
-            If `path` is a folder or a device.
+            If `preprocessing` has a number that is not finite, over 16 MiB, or over 190 dicts and lists within one
+            another; or if a weight is not finite, as after a step that diverged.
         OSError
-            If the folder of `path` does not exist or the file cannot be written.
+            If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
         if self._owner is not None:
             warnings.warn(
@@ -367,7 +370,7 @@ class Network:
                 f"{self._owner}.save writes them too",
                 stacklevel=2,
             )
-        write_model(path, self._tensors(), self._metadata())
+        write_model(path, check_finite(self._tensors()), self._metadata())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by architecture and arrays."""
@@ -413,6 +416,8 @@ class Network:
         return self._core.tensors()
 
     def _metadata(self) -> dict[str, Any]:
+        if not isinstance(self.preprocessing, dict | None):
+            raise TypeError(f"preprocessing is a {type(self.preprocessing).__name__}: expected a dict or None")
         return {
             "format": FORMAT,
             "version": __version__,
@@ -488,7 +493,7 @@ def from_file(
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the metadata") from error
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:
@@ -497,6 +502,14 @@ def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:
         own = layer.parameter_shapes(size) | (layer.buffer_shapes(size) if buffers else {})
         shapes.update({f"{name}.{key}": shape for key, shape in own.items()})
     return shapes
+
+
+def check_finite(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return a network's tensors; ValueError where one has a number that is not finite, which no network takes."""
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{name} has a number that is not finite: expected finite ones, which alone can be loaded")
+    return tensors
 
 
 def _dtype_name(dtype: DTypeLike) -> str:

@@ -33,6 +33,7 @@ class Optimizer(Spec):
     """
 
     rule: ClassVar[str]
+    squares: ClassVar[str | None] = None  # the slot of a checkpoint in which means of squares are, never below 0
 
     lr: LearningRate = 0.01
     _: KW_ONLY
@@ -64,7 +65,9 @@ class Optimizer(Spec):
         return core
 
     def to_dict(self) -> dict[str, Any]:
-        """Return this optimizer as plain JSON values; ValueError where `lr` is a function of the user's own."""
+        """Return this optimizer as plain JSON values; ValueError where it or `lr` is of the user's own."""
+        if type(self) not in _KINDS.values():
+            raise ValueError(f"cannot save the optimizer {self!r}: only those of steepest can be saved")
         data = super().to_dict()
         if isinstance(self.lr, Schedule):
             data["lr"] = self.lr.to_dict()
@@ -150,6 +153,7 @@ class Adam(Optimizer):
     """
 
     rule: ClassVar[str] = "adam"
+    squares: ClassVar[str | None] = "slot2"
 
     lr: LearningRate = 1e-3
     _: KW_ONLY
@@ -213,6 +217,7 @@ class RMSprop(Optimizer):
     """
 
     rule: ClassVar[str] = "rmsprop"
+    squares: ClassVar[str | None] = "slot1"
 
     _: KW_ONLY
     alpha: float = 0.99

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from ._validation import Spec, choice, from_dict, integer, number
+from ._validation import Spec, choice, from_dict, integer, number, text
 from .metrics import MODES, monitored, sign_of
 
 __all__ = ["Schedule", "constant", "cosine", "exponential", "one_cycle", "plateau", "step"]
@@ -49,6 +49,14 @@ class Schedule(Spec):
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step."""
         raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this schedule as plain JSON values; ValueError where it is of a class of the user's own."""
+        if type(self) not in _KINDS.values():
+            raise ValueError(
+                f"cannot save the learning rate {self!r}: only numbers and steepest.schedules can be saved"
+            )
+        return super().to_dict()
 
     def lay_out(self, start: int, steps: int, epoch_steps: int, metrics: Sequence[str]) -> Schedule:
         """Return the schedule for a fit.
@@ -85,6 +93,13 @@ class Schedule(Spec):
             This one, or a copy that has counted the epoch.
         """
         return self
+
+
+def _tuple_of(name: str, value: object, n: int) -> tuple[Any, ...]:
+    """Return a sequence of n values as a tuple; TypeError, which names it, where it is none."""
+    if not isinstance(value, (tuple, list)) or len(value) != n:
+        raise TypeError(f"{name} is {value!r}: expected {n} values")
+    return tuple(value)
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,7 +215,7 @@ class _Spanning(Schedule):
         if self.total is not None:
             self._set(total=integer("total", self.total, ge=1))
         if self.span is not None:
-            start, steps = self.span
+            start, steps = _tuple_of("span", self.span, 2)
             self._set(span=(integer("span", start, ge=0), integer("span", steps, ge=1)))
 
     def lay_out(self, start: int, steps: int, epoch_steps: int, metrics: Sequence[str]) -> Schedule:
@@ -359,8 +374,10 @@ class plateau(Schedule):
         self._set(factor=number("factor", self.factor, gt=0, lt=1), patience=integer("patience", self.patience, ge=0))
         self._set(threshold=number("threshold", self.threshold, ge=0), min_lr=number("min_lr", self.min_lr, ge=0))
         self._set(cooldown=integer("cooldown", self.cooldown, ge=0), mode=choice("mode", self.mode, MODES))
+        if self.monitor is not None:
+            text("monitor", self.monitor)
         if self.state is not None:
-            rate, best, bad, cooling = self.state
+            rate, best, bad, cooling = _tuple_of("state", self.state, 4)
             best = None if best is None else number("state[1]", best)
             counts = integer("state[2]", bad, ge=0), integer("state[3]", cooling, ge=0)
             self._set(state=(number("state[0]", rate, ge=0), best, *counts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import subprocess
 import sys
@@ -194,7 +195,7 @@ def test_version_and_help() -> None:
         (["train"], ["Missing argument 'TABLE'"]),
         (["train", "houses.csv"], ["Missing option '--target'"]),
         (["train", "nothing.csv", "--target", "price"], ["nothing.csv: No such file or directory"]),
-        (["train", ".", "--target", "price"], ["Is a directory"]),
+        (["train", ".", "--target", "price"], [".: is a folder: expected a file"]),
         (["train", "houses.csv", "--target", "cost"], ["no column 'cost': found size, place, code, price"]),
         (["train", "houses.csv", "--target", "size"], ["target 'size' has no value in row 0"]),
         (["train", "houses.csv", "--target", "place", "--task", "regression"], ["'place' holds text"]),
@@ -208,7 +209,7 @@ def test_version_and_help() -> None:
         (["train", "houses.csv", "--target", "price", "--epochs", "few"], ["Invalid value for '--epochs'"]),
         (["train", "houses.csv", "--target", "price", "--seed", "-1"], ["--seed is -1"]),
         (["train", "houses.csv", "--target", "price", "--holdout", "1"], ["--holdout is 1.0"]),
-        (["train", "houses.csv", "--target", "price", "--out", "no/model"], ["--out: there is no folder no"]),
+        (["train", "houses.csv", "--target", "price", "--out", "no/model"], ["--out no/model: there is no folder "]),
         (["train", "ragged.csv", "--target", "a"], ["ragged.csv: not a readable CSV file: line 3: found 1 fields"]),
         (["train", "short.csv", "--target", "a"], ["short.csv: 2 rows: expected at least 10"]),
         (["predict", "houses.csv", "houses.csv"], ["houses.csv: not a readable model file"]),
@@ -236,6 +237,75 @@ def test_mistakes_are_answered_by_one_line(
     monkeypatch.chdir(houses)
     code = cli.main(arguments)
     is_refused(Run(arguments, code, *capsys.readouterr()), *parts)
+
+
+COMMANDS: dict[str, tuple[list[str], str]] = {
+    "train": (["train", "table.csv", "--target", "a"], "table.csv"),
+    "predict": (["predict", "model", "table.csv"], "table.csv"),
+    "predict, model": (["predict", "model", "table.csv"], "model"),
+    "explain": (["explain", "table.csv", "--target", "a"], "table.csv"),
+    "explain, model": (["explain", "table.csv", "--model", "model"], "model"),
+}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the command runs in, with what it reads: neither can be read."""
+    for name in ("table.csv", "model"):
+        (tmp_path / name).write_text("precious")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("way", ["same path", "absolute", "hard link", "symlink", "symlink of a folder", "descriptor"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_r28_no_output_over_an_input(command: str, way: str, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, name = COMMANDS[command]
+    number = os.open(name, os.O_RDONLY)
+    out = {
+        "same path": name, "absolute": str(inputs / name), "descriptor": f"/proc/self/fd/{number}",
+        "symlink of a folder": f"folder/{name}",
+    }.get(way, "link")  # fmt: skip
+    if way == "descriptor" and not os.path.exists(out):
+        pytest.skip("this system has no /proc")
+    (inputs / "folder").symlink_to(inputs)
+    if way == "hard link":
+        os.link(name, "link")
+    elif way == "symlink":
+        os.symlink(name, "link")
+    before = sorted(os.listdir())
+    code = cli.main([*arguments, "--out", out])
+    os.close(number)
+    said = f"--out {out} is the same file as {name}, which is to be read: expected another file"
+    is_refused(Run(arguments, code, *capsys.readouterr()), said)
+    assert sorted(os.listdir()) == before and Path(name).read_text() == "precious"
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "explain"])
+def test_t09_an_output_that_cannot_be_written_is_refused_first(
+    command: str, inputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inputs / "folder").mkdir()
+    before = sorted(os.listdir())
+    for out, reason in (
+        ("folder", "is a folder: expected a file"),
+        ("/dev/null", "is a device or a pipe: expected a file"),
+        ("x" * 300, "File name too long"),
+        ("gone/out", "there is no folder "),
+        ("model/out", "Not a directory"),
+    ):
+        code = cli.main([*COMMANDS[command][0], "--out", out])
+        is_refused(Run([command], code, *capsys.readouterr()), f"--out {out}: {reason}")
+    assert sorted(os.listdir()) == before
+
+
+def test_t09_the_demonstration_looks_first_whether_it_can_write(
+    inputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inputs / "digits.png").mkdir()
+    for out, reason in ((".", "digits.png: is a folder"), ("model", "model: File exists"), ("model/x", "Not a")):
+        code = cli.main(["demo", "--out", out])
+        is_refused(Run(["demo"], code, *capsys.readouterr()), reason)
 
 
 def test_divergence_is_no_mistake_but_one_line(

@@ -434,7 +434,7 @@ def test_load_refuses_what_does_not_fit(tmp_path: Path, change: Any, message: st
 def test_load_bounds_the_depth(tmp_path: Path) -> None:
     def nest(tensors: Any, metadata: Any) -> None:
         layer = {"type": "Dropout", "p": 0.5}
-        for _ in range(100):
+        for _ in range(65):
             layer = {"type": "Residual", "layers": [layer]}
         metadata["architecture"]["layers"].append(layer)
 

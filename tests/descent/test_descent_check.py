@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import steepest as st
 from helpers import normal, shaken, targets_for
 from steepest import descent
+from steepest.descent import _check, _cost
 from steepest.layers import ACTIVATIONS, Layer, iter_nodes
 from steepest.training import LOSSES
 
@@ -137,6 +141,108 @@ def test_entries_are_drawn_by_the_seed() -> None:
     assert len(first) == 20 + 20 + 20 + 2
     assert places(entries=20) == first != places(entries=20, seed=1)
     assert len(places(entries=150)) == net.n_parameters
+
+
+def log_cosh(y: Any, prediction: Any) -> tuple[Any, Any]:
+    d = prediction - y.reshape(prediction.shape)
+    return np.log(np.cosh(d)).mean(axis=1), np.tanh(d) / d.size
+
+
+def variance(y: Any, prediction: Any) -> tuple[Any, Any]:
+    """The spread of the errors: a loss of all rows together."""
+    d = prediction - y.reshape(prediction.shape)
+    d = d - d.mean(axis=0)
+    return float(np.mean(d**2)), 2 * d / d.size
+
+
+def too_steep(y: Any, prediction: Any) -> tuple[Any, Any]:
+    loss, gradient = log_cosh(y, prediction)
+    return loss, 1.01 * gradient
+
+
+@pytest.mark.parametrize("given", ["function", "trainer"])
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("loss", [log_cosh, variance])
+def test_r25_a_loss_of_ones_own_is_checked(loss: Any, kind: str, given: str) -> None:
+    net = make(LAYERS[kind], "float32")
+    x, y = normal(6, (9, 3)), targets_for("mse", 7, 9, net.n_out)
+    found = descent.check(net, x, y, loss if given == "function" else st.Trainer(net, loss))
+    assert found.ok and len(found.entries) == net.n_parameters, found
+    if loss is log_cosh:
+        assert descent.check(net, x, y, loss, sample_weight=np.linspace(0, 1, 9)).ok
+
+
+def test_r25_a_wrong_gradient_of_a_loss_is_found() -> None:
+    net = make([st.Dense(5, "tanh"), st.Dense(2)])
+    x, y = normal(6, (9, 3)), targets_for("mse", 7, 9, 2)
+    found = descent.check(net, x, y, st.Trainer(net, too_steep))
+    assert not found.ok and found.wrong_layers == ("1", "0")
+    assert found.error == pytest.approx(0.01, rel=0.05)
+
+
+def test_r25_every_view_takes_a_loss_of_ones_own() -> None:
+    """As `Trainer.evaluate` measures it, of all rows at once."""
+    net = make([st.Dense(5, "tanh"), st.Dense(2)])
+    x, y = normal(6, (5000, 3)), targets_for("mse", 7, 5000, 2)
+    trainer = st.Trainer(net, variance)
+    cost = trainer.evaluate(x, y)["loss"]
+    found = descent.contributions(net, x, y, trainer)
+    assert found.cost == pytest.approx(cost, rel=1e-12)
+    slope = descent.slope(net, x, y, variance, "0.weight", (1, 2), values=3, span=1e-4)
+    assert slope.cost == pytest.approx(cost, rel=1e-12)
+    assert slope.tangent == pytest.approx(float(np.diff(slope.costs[[0, 2]])[0]) / 2e-4, rel=1e-6)
+    assert descent.surface(net, x[:50], y[:50], trainer, steps=3).cost == trainer.evaluate(x[:50], y[:50])["loss"]
+    recorder = descent.Recorder(every=1, rows=5000)
+    trainer.fit(x, y, epochs=1, callbacks=[recorder])
+    assert recorder.costs[0] == pytest.approx(cost, rel=1e-12)
+    with pytest.raises(ValueError, match="loss is the function variance: expected one with rules: mse, mae"):
+        descent.diagnose(recorder)
+
+
+@pytest.mark.parametrize("failing", ["differentiate", "_at"])
+def test_r08_ctrl_c_does_not_wait_for_a_pass_over_a_large_batch(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass, which cannot stop in the middle, is left to end by itself."""
+    inside, end = threading.Event(), threading.Event()
+
+    def interruptible(trainer: Any, function: Any, x: Any) -> Any:
+        def endless() -> Any:
+            inside.set()
+            end.wait()
+            return function()
+
+        return run(trainer, endless if failing in function.__qualname__ else function, x)
+
+    run = _cost.interruptible
+    for module in (_cost, _check):
+        monkeypatch.setattr(module, "interruptible", interruptible)
+    monkeypatch.setattr(_cost, "WORK", 0)
+    net = make([st.Dense(4, "tanh"), st.Dense(2)])
+    before = net.parameters
+
+    def press() -> None:
+        inside.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            descent.check(net, normal(6, (9, 3)), targets_for("mse", 7, 9, 2), "mse")
+        assert not end.is_set()
+    finally:
+        end.set()
+        pressing.join()
+    assert all(np.array_equal(value, before[name]) for name, value in net.parameters.items())
+
+
+def test_r08_a_large_batch_is_checked_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make(LAYERS["dropout"])
+    x, y = normal(6, (9, 3)), targets_for("mse", 7, 9, 2)
+    here = descent.check(net, x, y, "mse")
+    monkeypatch.setattr(_cost, "WORK", 0)
+    assert descent.check(net, x, y, "mse").entries == here.entries
+    with pytest.raises(ValueError, match="x has shape"):
+        descent.check(net, x[:, :2], y, "mse")
 
 
 def test_what_is_refused() -> None:

@@ -226,7 +226,7 @@ SICK: list[tuple[Callable[[], Recorder], str, str]] = [
     (learns_by_heart, "overfitting", "overfits since epoch [0-9]+: the validation cost was"),
     (rare_class, "majority_only", "says class 0 for (99|100).[0-9]% of the rows, which 9[0-9.]+% have, and finds 0%"),
     (rare_answer, "majority_only", "says class 0 for (99|100).[0-9]% of the rows, which 9[0-9.]+% have, and finds 0%"),
-    (bottleneck, "underfitting", "neighbors gets 0.9[0-9]+. The narrowest hidden layer, 0, is 1 wide"),
+    (bottleneck, "underfitting", "neighbors gets 0.9[0-9]+. The narrowest hidden one, layer 0, is 1 wide"),
     (straight_line, "underfitting", "neighbors gets 0.9[0-9]+. There is no hidden layer"),
 ]
 

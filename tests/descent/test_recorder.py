@@ -16,7 +16,7 @@ import reference as ref
 import steepest as st
 from helpers import normal, reference_of, state_of, targets_for
 from steepest.callbacks import FitState
-from steepest.descent import Recorder, _recorder
+from steepest.descent import Recorder, _recorder, surface
 
 X, Y = normal(0, (90, 3)), targets_for("cross_entropy", 1, 90, 4)
 LAYERS = [
@@ -172,13 +172,13 @@ def test_auto_keeps_to_its_share(
 
 def test_auto_goes_on_after_one_that_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """By as many as before, once it is paid for, and not by more to catch up."""
-    now, took = [0.0], iter([0.09, 0.09, 2.0, *[0.09] * 100])
+    now, took = [0.0], iter(np.repeat([0.09, 0.09, 2.0, *[0.09] * 100], 8) / 8)  # eight layers
 
     def take(seconds: float) -> None:
         now[0] += seconds
 
     monkeypatch.setattr(_recorder, "clock", lambda: now[0])
-    monkeypatch.setattr(_recorder.Recorder, "_add_to_path", lambda self, epoch, state: take(next(took)))
+    monkeypatch.setattr(_recorder, "rms", lambda output: take(next(took)))
     recorder = Recorder()
     training = st.LambdaCallback(on_epoch_end=lambda fit: take(1.0))
     make().fit(X, Y, epochs=120, callbacks=[training, recorder])
@@ -186,7 +186,7 @@ def test_auto_goes_on_after_one_that_took_long(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_long_path_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    size = 4 * make().network.n_parameters
+    size = 4 * len(make().network._core.state())
     monkeypatch.setattr(_recorder, "PATH_BYTES", 6 * size)
     recorder = Recorder(every=1)
     networks = fit(recorder, 20)
@@ -194,6 +194,47 @@ def test_a_long_path_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recorder.path_epochs == [0, 4, 8, 12, 16, 20]
     last = np.concatenate([v.ravel() for v in networks[20].parameters.values()])
     assert np.array_equal(recorder.path[-1], last.astype(np.float32))
+
+
+@pytest.mark.parametrize("epochs", [2, 30, 250])
+def test_r25_the_default_recorder_keeps_a_path_that_spans_a_plane(epochs: int) -> None:
+    """Also where a record is dear beside an epoch: of 250 epochs, no more points than are drawn."""
+    trainer, recorder, seen = make("float32"), Recorder(), Seen()
+    trainer.fit(X, Y, epochs=epochs, callbacks=[seen, recorder])
+    assert recorder.path_epochs[0] == 0 and recorder.path_epochs[-1] == epochs
+    assert 3 <= len(recorder.path) <= _recorder.PATH_POINTS
+    assert len(recorder.path) == len(recorder.path_epochs) == len(set(recorder.path_epochs))
+    for epoch, point in zip(recorder.path_epochs, recorder.path, strict=True):
+        assert np.array_equal(point, np.concatenate([v.ravel() for v in seen.networks[epoch].parameters.values()]))
+    found = surface(trainer.network, X, Y, trainer, "pca", recorder, steps=5)
+    assert found.path is not None and len(found.path) == len(recorder.path)
+
+
+def test_r25_points_between_records_keep_to_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock on which an epoch takes a second, and to keep its weights half a second."""
+    now = [0.0]
+    monkeypatch.setattr(_recorder, "clock", lambda: now[0])
+    keep = Recorder._add_to_path
+
+    def slowly(self: Recorder, number: int, epoch: int, *rest: Any) -> None:
+        now[0] += 0.5
+        keep(self, number, epoch, *rest)
+
+    def epoch_of_a_second(fit: FitState) -> None:
+        now[0] += 1.0
+
+    monkeypatch.setattr(Recorder, "_add_to_path", slowly)
+    recorder = Recorder()
+    make().fit(X, Y, epochs=60, callbacks=[st.LambdaCallback(on_epoch_end=epoch_of_a_second), recorder])
+    assert recorder.epochs == [0, 60]
+    assert recorder.path_epochs == [0, 1, 50, 60]
+
+
+def test_r25_too_few_points_say_what_to_do() -> None:
+    trainer, recorder = make(), Recorder()
+    trainer.fit(X, Y, epochs=1, callbacks=[recorder])
+    with pytest.raises(ValueError, match=r"path has 2 points on one line .*: expected three .* Recorder\(every=1\)"):
+        surface(trainer.network, X, Y, trainer, "pca", recorder)
 
 
 def test_an_earlier_end_is_recorded_too() -> None:

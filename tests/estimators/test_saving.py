@@ -343,7 +343,7 @@ def test_a_save_that_fails_leaves_the_older_file(tmp_path: Path, monkeypatch: py
         patch.setattr(os, "fsync", full)
         fitted("regressor")[0].save(tmp_path / "model")
     assert_same(st.load(tmp_path / "model"), model, x)
-    with pytest.raises(ValueError, match="is not a file"):
+    with pytest.raises(IsADirectoryError, match="is a folder: expected a file"):
         model.save(tmp_path)
     with pytest.raises(FileNotFoundError):
         model.save(tmp_path / "no folder" / "model")

@@ -15,7 +15,18 @@ CORE = ROOT / "cpp" / "core"
 
 # Modules and packages by floor. An import goes to a lower floor, or to a neighbor without a circle.
 FLOORS = (
-    ("_core", "_validation", "_extras", "_arrays", "_blocks", "_probabilities", "_safe_io", "metrics", "losses"),
+    (
+        "_core",
+        "_validation",
+        "_extras",
+        "_arrays",
+        "_blocks",
+        "_probabilities",
+        "_ctrl_c",
+        "_safe_io",
+        "metrics",
+        "losses",
+    ),
     ("_threadpool", "_model_file", "layers", "files", "history", "schedules", "optimizers"),
     ("network", "callbacks", "tables"),
     ("training",),

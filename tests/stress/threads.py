@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import pickle
 import random
 import signal
 import sys
@@ -41,6 +42,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.places = [self.make() for _ in range(3)]
+        self.estimators = [Refitted(kind) for kind in (st.MLPClassifier, st.MLPRegressor)]
 
     def make(self) -> tuple[st.Network, list[st.Trainer]]:
         net = network()
@@ -54,6 +56,36 @@ class Shared:
         trainers = [st.Trainer(net, each, still, ema=0.5 if each == "mae" else None) for each in losses]
         trainers.append(st.Trainer(net, "mse", st.SGD(0.0), update_order="input_to_output"))
         return net, trainers
+
+
+class Refitted:
+    """An estimator that is fitted to one of two tables, and what it answers then."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.estimator = kind(hidden_layer_sizes=(8,), max_iter=2, random_state=0)
+        x = np.random.default_rng(0).normal(size=(60, 4))
+        self.parts = [(x, np.arange(60) % 3), (1e4 * x[:, :3], np.arange(60) % 2 + 10)]
+        self.answers = [self.estimator.fit(*part).predict(part[0]) for part in self.parts]
+
+    def fit(self, part: int) -> None:
+        self.estimator.fit(*self.parts[part])
+
+    def check(self, estimator: Any) -> None:
+        part = 4 - estimator.n_features_in_
+        assert np.array_equal(estimator.predict(self.parts[part][0]), self.answers[part]), "neither old nor new"
+
+    def check_copy(self, path: str) -> None:
+        self.estimator.save(path)
+        self.check(st.load(path))
+        self.check(pickle.loads(pickle.dumps(self.estimator)))
+
+    def predict(self, part: int) -> None:
+        try:
+            found = self.estimator.predict(self.parts[part][0])
+        except ValueError as error:  # fitted to the other table
+            assert "features" in str(error), error
+        else:
+            assert np.array_equal(found, self.answers[part]), "neither old nor new"
 
 
 def whole(outputs: Any) -> None:
@@ -78,6 +110,8 @@ def in_child(net: st.Network) -> None:
 
 def works(shared: Shared, draw: random.Random, folder: str) -> dict[str, Callable[[], Any]]:
     net, trainers = draw.choice(shared.places)
+    refitted = draw.choice(shared.estimators)
+    part = draw.randrange(2)
     trainer = draw.choice(trainers)
     rows = draw.choice([1, 7, 100, 300, 1500])
     x, y = np.ones((rows, WIDTH)), np.zeros((rows, WIDTH))
@@ -85,7 +119,7 @@ def works(shared: Shared, draw: random.Random, folder: str) -> dict[str, Callabl
     path = f"{folder}/{threading.get_ident()}"
 
     def save() -> None:
-        if trainer._own_loss or callable(trainer._lr):
+        if trainer._custom_loss or callable(trainer._lr):
             trainer._core.snapshot()
             net.save(path)
             whole(st.load(path).predict(x))
@@ -102,14 +136,17 @@ def works(shared: Shared, draw: random.Random, folder: str) -> dict[str, Callabl
         "predict into": lambda: whole(net.predict(x, out=np.empty((rows, WIDTH), "float32"))),
         "step": lambda: trainer.step(x, y),
         "fit": lambda: trainer.fit(x, y, epochs=2, batch_size=16),
-        "evaluate": lambda: trainer.evaluate(x, y) if not trainer._own_loss else None,
+        "evaluate": lambda: trainer.evaluate(x, y) if not trainer._custom_loss else None,
         "set": lambda: net.set_parameters({name: np.full((WIDTH, WIDTH), k) for name in net.parameters}),
-        "read": lambda: [net.gradients, trainer.n_steps, trainer.turns, trainer.averaged],
+        "read": lambda: [net.gradients, trainer.n_steps, trainer.layer_costs, trainer.ema_network],
         "save": save,
         "copy": lambda: whole(net.copy().predict(x)),
         "passes": lambda: net.backward(net.forward(x)),
         "freeze": turn,
         "replace": lambda: shared.places.__setitem__(draw.randrange(3), shared.make()),
+        "estimator fit": lambda: refitted.fit(part),
+        "estimator predict": lambda: refitted.predict(part),
+        "estimator copy": lambda: refitted.check_copy(path),
         "fork": lambda: in_child(net) if draw.random() < 0.2 else None,
     }
 

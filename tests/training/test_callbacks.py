@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import re
 import sys
 import types
@@ -24,6 +26,8 @@ from steepest.callbacks import FitState, stopping
 
 X = normal(0, (70, 3))
 Y = np.stack([X[:, 0] - X[:, 1], np.tanh(X[:, 2])], axis=1)
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is full")
+
 VALIDATION = {"validation": (X[:20], Y[:20])}
 
 
@@ -223,9 +227,38 @@ def test_checkpoint_refuses_early_what_it_cannot_save(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot save the learning rate .*lambda"):
         own.fit(X, Y, callbacks=[st.Checkpoint(tmp_path / "run")])
     lost = make_trainer()
-    with pytest.raises(FileNotFoundError, match="Checkpoint writes to the folder '.*gone': expected one that exists"):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*gone: '.*run'"):
         lost.fit(X, Y, callbacks=[st.Checkpoint(tmp_path / "gone" / "run")])
-    assert own.n_steps == lost.n_steps == 0
+    with pytest.raises(IsADirectoryError, match="is a folder: expected a file"):
+        lost.fit(X, Y, callbacks=[st.Checkpoint(tmp_path)])
+    assert own.n_steps == lost.n_steps == 0 and os.listdir(tmp_path) == []
+
+
+def full_for(epoch: int, patch: pytest.MonkeyPatch) -> st.Callback:
+    """A callback after which no file can be written for an epoch, and then again."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def switch(fit: FitState) -> None:
+        patch.undo()
+        if fit.epoch == epoch:
+            patch.setattr(os, "fsync", full)
+
+    return st.LambdaCallback(on_epoch_begin=switch)
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_r20_a_checkpoint_that_fails_later_lets_the_fit_go_on(
+    best: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, trainer = tmp_path / "run-{epoch}", make_trainer()
+    falling = script(loss=[4.0, 2.0, 3.0, 5.0])  # where the best was lost, the next best is saved
+    callbacks = [full_for(1, monkeypatch), falling, st.Checkpoint(path, best=best)]
+    with pytest.warns(RuntimeWarning, match="Checkpoint could not write .*run-2: No space left.*; training goes on"):
+        trainer.fit(X, Y, epochs=4, callbacks=callbacks)
+    assert trainer.history.n_epochs == 4
+    assert sorted(os.listdir(tmp_path)) == (["run-1", "run-3"] if best else ["run-1", "run-3", "run-4"])
 
 
 # --- CSVLogger ---
@@ -277,6 +310,57 @@ def test_csv_is_closed_whatever_ends_the_fit(tmp_path: Path) -> None:
     assert files[0].closed and logger._file is None
 
 
+@needs_full
+def test_r20_a_log_on_a_full_disk_lets_the_fit_go_on(tmp_path: Path) -> None:
+    trainer, path = make_trainer(), tmp_path / "log.csv"
+    logger = st.CSVLogger(path)
+
+    def fill(fit: FitState) -> None:
+        if fit.epoch == 1:
+            logger._file.flush()
+            os.dup2(os.open("/dev/full", os.O_WRONLY), logger._file.fileno())
+
+    fills = st.LambdaCallback(on_epoch_begin=fill)
+    with pytest.warns(RuntimeWarning, match=r"CSVLogger could not write .*log\.csv: No space left.*; training goes on"):
+        trainer.fit(X, Y, epochs=3, callbacks=[logger, fills])
+    assert trainer.history.n_epochs == 3 and logger._file is None
+    assert len(path.read_text().splitlines()) == 2
+
+
+@needs_full
+def test_r20_a_log_is_written_on_once_there_is_room(tmp_path: Path) -> None:
+    trainer, path = make_trainer(), tmp_path / "log.csv"
+    logger = st.CSVLogger(path)
+    kept: list[int] = []
+
+    def fill(fit: FitState) -> None:
+        number = logger._file.fileno()
+        if fit.epoch == 1:
+            kept.append(os.dup(number))
+            os.dup2(os.open("/dev/full", os.O_WRONLY), number)
+        elif kept:
+            os.dup2(kept.pop(), number)
+
+    with pytest.warns(RuntimeWarning, match="CSVLogger could not write"):
+        trainer.fit(X, Y, epochs=3, callbacks=[logger, st.LambdaCallback(on_epoch_begin=fill)])
+    with path.open(newline="") as file:
+        assert [float(row["loss"]) for row in csv.DictReader(file)] == trainer.history["loss"].tolist()
+
+
+def test_r20_a_log_where_none_can_be_is_refused_before_the_fit(tmp_path: Path) -> None:
+    trainer = make_trainer()
+    (tmp_path / "file").touch()
+    for path, kind in ((tmp_path, IsADirectoryError), (tmp_path / "no" / "log.csv", FileNotFoundError)):
+        with pytest.raises(kind) as caught:
+            trainer.fit(X, Y, callbacks=[st.CSVLogger(path)])
+        assert caught.value.filename == str(path)
+    for folder in (tmp_path / "file", tmp_path / "file" / "board"):
+        with pytest.raises(OSError, match="file") as caught:
+            trainer.fit(X, Y, callbacks=[st.TensorBoard(folder)])
+        assert str(tmp_path / "file") in str(caught.value)
+    assert trainer.n_steps == 0 and os.listdir(tmp_path) == ["file"]
+
+
 # --- TensorBoard ---
 
 
@@ -308,6 +392,28 @@ def test_tensorboard_gets_every_metric(tmp_path: Path, monkeypatch: pytest.Monke
             expected += [*((name, history[name][i], start + 3 * (i + 1)) for name in history), "flush"]
         assert calls == [*expected, "close"]
         calls.clear()
+
+
+def test_r20_a_board_on_a_full_disk_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class SummaryWriter:
+        def __init__(self, logdir: str) -> None: ...
+
+        def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+            calls.append(tag)
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None:
+            calls.append("close")  # it would wait for a thread that has ended
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    trainer = make_trainer()
+    with pytest.warns(RuntimeWarning, match="TensorBoard could not write .*: No space left.*; training goes on"):
+        history = trainer.fit(X, Y, epochs=3, callbacks=[st.TensorBoard(tmp_path / "new" / "board")])
+    assert history.n_epochs == 3 and calls == list(history)
 
 
 # --- LambdaCallback ---

@@ -617,7 +617,7 @@ def test_model_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["trainer"].pop("optimizer"), "no 'optimizer' in the metadata"),
+        (lambda m: m["trainer"].pop("optimizer"), "the trainer has no option 'optimizer'"),
         (lambda m: m["trainer"].update(loss="l2"), "loss is 'l2'"),
         (lambda m: m["trainer"].update(debug=True), "debug"),
         (lambda m: m["trainer"]["optimizer"].update(type="Lion"), "optimizer type is 'Lion'"),

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._extras import require
+from .._safe_io import StrPath, check_writable, naming, text_path
 from .._validation import Spec, choice, flag, integer
 from ..metrics import MODES, monitored, sign_of
 from .base import Callback, FitState
 
-StrPath = str | os.PathLike[str]
+
+@contextmanager
+def _going_on(callback: str, path: StrPath) -> Iterator[None]:
+    """Let a fit go on with a warning where a file cannot be written: what it has learned so far is worth more."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        warnings.warn(f"{callback} could not write {path}: {reason}; training goes on", RuntimeWarning, stacklevel=4)
 
 
 @dataclass(repr=False)
@@ -44,8 +55,14 @@ class Checkpoint(Spec, Callback):
         If `path` has braces other than {epoch}, `every` is below 1, or `monitor` or `mode` is given without `best`. At
         the beginning of a fit: if the fit has no metric `monitor`, or the trainer has a learning rate or a loss that no
         file can hold.
-    FileNotFoundError
-        At the beginning of a fit, if the folder does not exist.
+    OSError
+        At the beginning of a fit, if the folder does not exist or nothing can be written there, or `path` is a folder.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the file cannot be written later, as when the disk is full: training goes on, an older file stays as it was,
+        and the next time it is tried again.
 
     Notes
     -----
@@ -77,21 +94,20 @@ class Checkpoint(Spec, Callback):
         self._name = monitored(self.monitor, fit.metric_names, "Checkpoint")
         self._best = -np.inf
         fit.trainer._check_saveable()
-        folder = Path(self._file(1)).parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"Checkpoint writes to the folder {str(folder)!r}: expected one that exists")
+        check_writable(self._file(1))
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Save, if it is time."""
         done = fit.epoch + 1
         if done % self.every:
             return
-        if self.best:
-            score = sign_of(self._name, self.mode) * fit.metrics[self._name]
-            if not score > self._best:
-                return
+        score = sign_of(self._name, self.mode) * fit.metrics[self._name] if self.best else np.inf
+        if self.best and not score > self._best:
+            return
+        path = self._file(done)
+        with _going_on("Checkpoint", path):
+            fit.trainer.save(path)
             self._best = score
-        fit.trainer.save(self._file(done))
 
     def _file(self, epoch: int) -> str:
         return str(self.path).format(epoch=epoch)
@@ -119,6 +135,11 @@ class CSVLogger(Spec, Callback):
         At the beginning of a fit, if `append` is True and the file has other columns.
     OSError
         At the beginning of a fit, if the file cannot be opened.
+
+    Warns
+    -----
+    RuntimeWarning
+        If it cannot be written later, as when the disk is full: training goes on, and the next epoch tries again.
     """
 
     path: StrPath
@@ -132,7 +153,8 @@ class CSVLogger(Spec, Callback):
 
     def on_train_begin(self, fit: FitState) -> None:
         """Open the file; what it holds stays for now, because the fit may yet be refused."""
-        file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115  (closed in on_train_end)
+        with naming(self.path):
+            file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115  (closed in on_train_end)
         try:
             file.seek(0)
             names = next(csv.reader(file), None) if self.append else None
@@ -148,16 +170,18 @@ class CSVLogger(Spec, Callback):
     def on_epoch_end(self, fit: FitState) -> None:
         """Write a row."""
         writer = csv.writer(self._file, lineterminator="\n")
-        if not self._begun:
-            self._begun = True
-            self._file.truncate(0)
-            writer.writerow(fit.metric_names)
-        writer.writerow([fit.metrics[name] for name in fit.metric_names])
-        self._file.flush()
+        with _going_on("CSVLogger", self.path):
+            if not self._begun:
+                self._file.truncate(0)
+                self._begun = True
+                writer.writerow(fit.metric_names)
+            writer.writerow([fit.metrics[name] for name in fit.metric_names])
+            self._file.flush()
 
     def on_train_end(self, fit: FitState) -> None:
         """Close the file."""
-        self._file.close()
+        with _going_on("CSVLogger", self.path):
+            self._file.close()
         self._file = None
 
 
@@ -178,6 +202,13 @@ class TensorBoard(Spec, Callback):
         If `folder` is no path.
     ImportError
         At the beginning of a fit, if tensorboardX is not installed.
+    OSError
+        At the beginning of a fit, if the folder cannot be made or nothing can be written there.
+
+    Warns
+    -----
+    RuntimeWarning
+        If nothing can be written later, as when the disk is full: training goes on without.
     """
 
     folder: StrPath
@@ -187,37 +218,28 @@ class TensorBoard(Spec, Callback):
         self.folder = text_path("folder", self.folder)
 
     def on_train_begin(self, fit: FitState) -> None:
-        """Look for tensorboardX; nothing is written yet."""
+        """Look for tensorboardX and for the folder; nothing is written yet."""
         self._package: Any = require("tensorboardX", "tensorboardX", "TensorBoard")
         self._writer: Any = None
+        os.makedirs(self.folder, exist_ok=True)
+        check_writable(os.path.join(self.folder, "events"))
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Write the epoch's numbers."""
-        if self._writer is None:
-            self._writer = self._package.SummaryWriter(self.folder)
-        for name, value in fit.metrics.items():
-            self._writer.add_scalar(name, value, fit.trainer.n_steps)
-        self._writer.flush()
+        if self._package is None:
+            return
+        package, self._package = self._package, None  # its writer would wait for ever once its thread has failed
+        with _going_on("TensorBoard", self.folder):
+            if self._writer is None:
+                self._writer = package.SummaryWriter(self.folder)
+            for name, value in fit.metrics.items():
+                self._writer.add_scalar(name, value, fit.trainer.n_steps)
+            self._writer.flush()
+            self._package = package
 
     def on_train_end(self, fit: FitState) -> None:
         """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._package is not None and self._writer is not None:
+            with _going_on("TensorBoard", self.folder):
+                self._writer.close()
         self._package = self._writer = None
-
-
-def text_path(name: str, path: object) -> str:
-    """Return a path as text.
-
-    Raises
-    ------
-    TypeError
-        If `path` is neither text nor a path; the message calls it `name`.
-    """
-    try:
-        text = os.fspath(path)  # type: ignore[call-overload]
-    except TypeError:
-        text = None
-    if not isinstance(text, str):
-        raise TypeError(f"{name} is {path!r}: expected a path")
-    return text

@@ -1,5 +1,6 @@
 """The `steepest` command."""
 
-from .main import FAILURE, INTERRUPTED, MISTAKE, main
+from .._ctrl_c import INTERRUPTED
+from .main import FAILURE, MISTAKE, main
 
 __all__ = ["FAILURE", "INTERRUPTED", "MISTAKE", "main"]

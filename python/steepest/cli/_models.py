@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import reason_of
 from .._load import load
 from ..estimators import MLPClassifier, MLPRegressor
 from ..estimators._loading import from_network
@@ -31,7 +32,7 @@ def load_model(path: Path) -> Estimator | Network:
     try:
         return from_network(model, TableEncoder.from_dict(model.preprocessing))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def load_estimator(path: Path) -> Estimator:

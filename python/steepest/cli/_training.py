@@ -111,4 +111,5 @@ def _course(estimator: Estimator) -> str:
     if len(histories) > 1:
         epochs = sorted(history.n_epochs for history in histories)
         return f"Trained {len(histories)} networks of {epochs[0]} to {epochs[-1]} epochs, each on other rows,"
-    return f"Trained {histories[0].n_epochs} epochs, kept number {(histories[0].best_epoch or 0) + 1},"
+    kept = f", kept number {(histories[0].best_epoch or 0) + 1}," if estimator.recipe_["held_out_rows"] else ""
+    return f"Trained {histories[0].n_epochs} epochs{kept}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from .._core import __version__, build_info
 from .._extras import require
-from .._safe_io import write_atomically
+from .._safe_io import check_writable, write_atomically
 from .._validation import integer, number
 from ..files import read_table
 from ..network import Network
@@ -69,7 +70,7 @@ def train(
 
     asked = _asked(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
-    _check_folder(out)
+    _check_out(out, table)
     console = _console()
     read = read_table(table, delimiter=_character(delimiter))
     job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed)
@@ -89,6 +90,8 @@ def predict(
     _require_sklearn()
     from ._models import load_model, predictions, read_for, rows_for
 
+    if out is not None:
+        _check_out(out, model, table)
     read = load_model(model)
     rows = rows_for(read, read_for(read, table, _character(delimiter)), table)
     columns = predictions(read, rows)
@@ -150,7 +153,7 @@ def explain(
         _refuse(context, "--demo, which brings its own networks and rows", "table", "target", "model", *training)
     elif model is not None:
         _refuse(context, "--model, which shows a network as it is", "target", *training, "seed")
-    _check_folder(out)
+    _check_out(out, table, model)
     require_matplotlib()
     console = _console()
     if demo:
@@ -206,7 +209,7 @@ def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -
     n = len(estimator.networks_)
     which = "The network" if n == 1 else f"The first of {n} networks"
     source = f"{which} was read from {model.name}, and is shown on the {len(truth):,} rows of {table.name}."
-    return table_page(subject, encoder, source, numbers, "on these rows")
+    return table_page(subject, encoder, source, numbers, "on these rows" + f", {n} networks together" * (n > 1))
 
 
 def _page_of_training(
@@ -232,11 +235,18 @@ def _page_of_training(
     encoder, found = encoder_with_target(estimator, table), estimator.recipe_
     assert recorder.fit is not None and recorder.fit.data is not None  # arrays have been trained on
     x, y, _ = recorder.fit.data
-    subject = table_subject(estimator.network_, encoder, x, y, estimator.history_, recorder)
+    chosen = found["held_out_rows"]
+    subject = table_subject(
+        estimator.network_, encoder, x, y, estimator.history_, recorder,
+        kept_best=chosen > 0, temperature=found.get("temperature", 1.0),
+    )  # fmt: skip
+    others = (
+        f"{chosen:,} others chose the best epoch" if chosen else "none chose an epoch, so the last one's weights count"
+    )
     source = (
         f"{table.name} has {len(job.truth):,} rows and {len(encoder.columns):,} columns besides {target}; "
         f"they became {encoder.n_features:,} inputs. The network trained on {found['training_rows']:,} rows; "
-        f"{found['held_out_rows']:,} others chose the best epoch, and {len(job.held_out):,} were held out to measure."
+        f"{others}, and {len(job.held_out):,} were held out to measure."
     )
     return table_page(subject, encoder, source, numbers, "on rows held out")
 
@@ -258,10 +268,15 @@ def _refuse(context: typer.Context, beside: str, *names: str) -> None:
             raise ValueError(f"{name.upper() if name == 'table' else f'--{name}'} does not go with {beside}")
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse a file that could not be written: before a training, not after it."""
-    if not out.parent.is_dir():
-        raise ValueError(f"--out: there is no folder {out.parent}")
+def _check_out(out: Path, *inputs: Path | None) -> None:
+    """Refuse a file that could not be written, or that is one of the inputs: before a training, not after it."""
+    for path in inputs:
+        if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
+            raise ValueError(f"--out {out} is the same file as {path}, which is to be read: expected another file")
+    try:
+        check_writable(out)
+    except OSError as error:
+        raise ValueError(f"--out {out}: {error.strerror}") from error
 
 
 def _asked(hidden: str | None, epochs: int | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._safe_io import check_writable, write_atomically
 from ..layers import Dense
 from ..network import Network
 from ..optimizers import SGD
@@ -56,9 +58,13 @@ def run(folder: Path, *, seed: int, console: Console) -> float:
     ------
     ModuleNotFoundError
         If scikit-learn is not installed.
+    OSError
+        If the folder cannot be made, or nothing can be written there.
     """
     images, labels = load_digits()
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (MODEL_FILE, PICTURE_FILE):
+        check_writable(folder / name)
     x = (images.reshape(len(images), -1) / 16).astype(np.float32)  # pixels are 0 to 16
     train, test = split_rows(np.arange(len(x)), TEST_SHARE, 0, labels)
     # Mixed once and for all, so that NumPy can go through the very same batches.
@@ -193,4 +199,6 @@ def draw(path: Path, images: NDArray[Any], labels: NDArray[Any], read: NDArray[A
         wrong = read[place] != labels[place]
         title = f"{read[place]}, is {labels[place]}" if wrong else f"{read[place]}"
         axes.set_title(title, color="red" if wrong else "black")
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(path, picture.getvalue())

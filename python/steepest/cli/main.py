@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from .._ctrl_c import INTERRUPTED
+
 MISTAKE = 2
 FAILURE = 1
-INTERRUPTED = 130  # what shells say after Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._validation import integer
 from ..layers import Dropout, iter_nodes
+from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
-from ._cost import Cost, batch_gradient
+from ._cost import Cost, batch_gradient, interruptible
 from ._parts import Tensors, check_network, float64_copy, shapes_of, unflatten
 
 TOLERANCE = 1e-7
@@ -100,7 +101,7 @@ def check(
     net: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Trainer,
+    loss: str | LossFunction | Trainer,
     *,
     gradients: Mapping[str, ArrayLike] | None = None,
     entries: int = 100,
@@ -117,11 +118,11 @@ def check(
         Rows, n >= 1: one batch. A few are enough.
     y : array of shape (n,) or (n, n_out)
         Their targets, as for `Trainer`.
-    loss : str or Trainer
-        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    loss : str, callable or Trainer
+        The loss by name, a function as `Trainer` takes it, or a trainer whose loss it is, with its quantile or delta.
     gradients : mapping of str to array, default=None
-        Gradients to be judged instead of the network's own, named as `Network.parameters`: those of a loss or a layer
-        of the user's own, or ones known to be wrong.
+        Gradients to be judged instead of the network's own, named as `Network.parameters`: computed otherwise, or known
+        to be wrong.
     entries : int, default=100
         The number of entries of each parameter to compare, >= 1; of larger ones that many are drawn, each as likely as
         any. Each costs four training passes or more.
@@ -138,7 +139,7 @@ def check(
     Raises
     ------
     TypeError
-        If `net` is no network.
+        If `net` is no network, or a loss of the user's own returns no pair of numbers.
     ValueError
         If the network has no parameters, the loss is unknown, x, y or the weights do not fit the network or each other,
         a number is not finite, a target is none of this loss, `gradients` has other names or shapes than
@@ -152,6 +153,9 @@ def check(
     trainer's first step. A weight is moved by h and 2 h to either side, with h = 1e-3, and where that disagrees, as
     near the bend of a relu, by shorter steps down to 1e-7; the best agreement counts. Exactly on a bend no
     difference is right, as where a row of zeros meets a relu without a bias.
+
+    A loss of the user's own is asked for its value at each difference, in float64, and for its gradient once. Where
+    that gradient does not belong to the value, all layers that the error reaches are wrong, the last one among them.
     """
     check_network(net, learns=True)
     cost, entries = Cost.of(loss), integer("entries", entries, ge=1)
@@ -208,7 +212,8 @@ class _MovedCost:
         self._network.set_parameters({name: moved})
         # A fresh trainer draws the dropout mask of a first step each time: the one that the gradient was taken with.
         trainer = self._cost.trainer(self._network) if self._drops else self._trainer
-        return trainer.step(*self._batch)  # a training pass: its rate is 0
+        # A training pass: its rate is 0.
+        return interruptible(trainer, lambda: trainer.step(*self._batch), self._batch[0])
 
 
 def _compare(moved: _MovedCost, name: str, index: tuple[int, ...], gradient: float, scale: float) -> Entry:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..layers import iter_nodes
+from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, InferenceTwin, length
@@ -128,7 +129,7 @@ class Contributions:
 
 
 def contributions(
-    net: Network, x: ArrayLike, y: ArrayLike, loss: str | Trainer, sample_weight: ArrayLike | None = None
+    net: Network, x: ArrayLike, y: ArrayLike, loss: str | LossFunction | Trainer, sample_weight: ArrayLike | None = None
 ) -> Contributions:
     """Compute how much each weight, bias and layer contributes to the cost.
 
@@ -140,8 +141,8 @@ def contributions(
         Rows, n >= 1.
     y : array of shape (n,) or (n, n_out)
         Their targets, as for `Trainer`.
-    loss : str or Trainer
-        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    loss : str, callable or Trainer
+        The loss by name, a function as `Trainer` takes it, or a trainer whose loss it is, with its quantile or delta.
     sample_weight : array of shape (n,), default=None
         Weights of the rows, >= 0; None weighs all rows alike.
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._validation import choice
 from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
+from ..losses import CustomLoss
 from ..network import Network
 from ..optimizers import SGD
 from ..training import LOSSES, Trainer
 from ._parts import Array, Tensors, flatten, number_layers, shapes_of, unflatten, without_init
 
 CHUNK = 4096  # rows in a pass, so that a gradient over many rows needs no more memory than this
+FEWEST = 16  # rows in a pass of a large network
+_TURN = 0.05  # seconds
+WORK = 2**27  # rows times parameters in a pass: some hundredths of a second, and Ctrl-C is heard between two
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -26,28 +35,31 @@ class Cost:
 
     Attributes
     ----------
-    loss : str
-        One of `steepest.training.LOSSES`.
+    loss : str or CustomLoss
+        One of `steepest.training.LOSSES`, or a function of the user's own.
     quantile : float, default=0.5
         Of the loss "quantile".
     delta : float, default=1.0
         Of the loss "huber".
     """
 
-    loss: str
+    loss: str | CustomLoss
     quantile: float = 0.5
     delta: float = 1.0
 
     @classmethod
     def of(cls, loss: object) -> Cost:
-        """Return the cost that a name or a trainer stands for; a ValueError if it is none of the losses by name."""
+        """Return the cost that a name, a function or a trainer stands for; a ValueError if it is none of these."""
         if isinstance(loss, Trainer):
-            return cls(choice("loss", loss.loss, LOSSES), loss.quantile, loss.delta)
-        return loss if isinstance(loss, cls) else cls(choice("loss", loss, LOSSES))
+            return cls(loss._custom_loss or choice("loss", loss.loss, LOSSES), loss.quantile, loss.delta)
+        if isinstance(loss, cls):
+            return loss
+        return cls(CustomLoss(loss) if callable(loss) else choice("loss", loss, LOSSES))
 
     def trainer(self, network: Network) -> Trainer:
         """Return a trainer by this loss whose steps leave the weights as they are."""
-        return Trainer(network, self.loss, SGD(0.0), quantile=self.quantile, delta=self.delta)
+        loss: Any = self.loss  # a CustomLoss too, which is no part of the public signature
+        return Trainer(network, loss, SGD(0.0), quantile=self.quantile, delta=self.delta)
 
     def __call__(self, network: Network, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean loss in inference mode, as `Trainer.evaluate` does."""
@@ -79,8 +91,45 @@ def batch_gradient(
     gradient : array of shape (n_parameters,)
         In the order of `Network.parameters` and the network's dtype; not finite where it overflows.
     """
-    loss = trainer._core.differentiate(x, y, sample_weight)
-    return loss, trainer._core.mean_gradient()
+
+    def differentiate() -> tuple[float, Array]:
+        loss = trainer._core.differentiate(x, y, sample_weight)
+        return loss, trainer._core.mean_gradient()
+
+    return interruptible(trainer, differentiate, x)
+
+
+def interruptible(trainer: Trainer, function: Callable[[], Result], x: ArrayLike) -> Result:
+    """Run a pass of a trainer over one batch, and hear Ctrl-C while it computes.
+
+    A pass in training mode cannot stop in the middle. So one that takes long runs in a thread of its own, which is left
+    to come to its end: network and trainer must be copies that nobody else looks at. A loss of the user's own is asked
+    in the caller's thread.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer.
+    function : callable
+        The pass, without arguments.
+    x : array of shape (n, n_in)
+        The batch.
+    """
+    shape = getattr(x, "shape", ()) or (len(x) if isinstance(x, (list, tuple)) else 0,)
+    if shape[0] * trainer.network.n_parameters <= WORK or trainer._custom_loss:
+        return function()
+    found: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    while not found.done():  # in short turns: Ctrl-C may have to wait for the end of one
+        wait([found], timeout=_TURN)
+    return found.result()
 
 
 class InferenceTwin:
@@ -102,6 +151,7 @@ class InferenceTwin:
         self._fixed: dict[str, BatchNorm] = {}
         layers = self._layers(network.layers, network.n_in, "")
         self._network = Network(network.n_in, layers, dtype=dtype)
+        self._size = self._network.n_parameters or 1
         self._shapes = shapes_of(self._network)
         self._trainers: dict[Cost, Trainer] = {}
 
@@ -118,23 +168,28 @@ class InferenceTwin:
         DivergedError
             If the cost is not finite.
         """
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = as_array("x", x), as_array("y", y)
         n = len(x) if x.ndim else 0
-        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        weight = np.ones(n) if sample_weight is None else as_array("sample_weight", sample_weight)
         if cost not in self._trainers:
             self._trainers[cost] = cost.trainer(self._network)
         trainer = self._trainers[cost]
         trainer._core.check(x, y, weight, "")
+        # A user's function may compare rows with each other, so it is asked about all of them at once, as by
+        # `evaluate`; and it may give one number for them where they have no weights.
+        custom = isinstance(cost.loss, CustomLoss)
+        chunk = n if custom else max(FEWEST, min(CHUNK, WORK // self._size))
         state, normalizers = self._inference_weights()
         self._network._core.restore(state)
-        whole, total = float(weight.sum()), 0.0
+        whole, total = float(weight.sum(dtype=np.float64)), 0.0
         gradient = np.zeros(len(state))
-        for first in range(0, n, CHUNK):
-            rows = slice(first, first + CHUNK)
-            share = float(weight[rows].sum()) / whole
+        for first in range(0, n, chunk):
+            rows = slice(first, first + chunk)
+            share = float(weight[rows].sum(dtype=np.float64)) / whole
             if not share:
                 continue
-            loss, part = batch_gradient(trainer, x[rows], y[rows], weight[rows])
+            shares = None if custom and sample_weight is None else weight[rows]
+            loss, part = batch_gradient(trainer, x[rows], y[rows], shares)
             total += share * loss
             with np.errstate(invalid="ignore"):  # gradients may overflow where the cost does not
                 gradient += share * part.astype(np.float64, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from time import thread_time as clock  # what others' work on the processor takes away from ours is not in it
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,6 +16,7 @@ from .._core import DivergedError
 from .._extras import require
 from .._validation import Spec, integer
 from ..callbacks import Callback, FitState
+from ..callbacks.base import Rows
 from ..layers import Activation, Dense, Layer, iter_nodes
 from ..network import Network
 from ._cost import Cost, InferenceTwin, length, rms
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PATH_BYTES = 1 << 26  # the most that the path of the weights may take
+PATH_POINTS = 100  # the most of it that "auto" keeps: more than a drawing shows
 COUNTED = 2003  # numbers in a histogram, at least; a prime, so that the step does not run in time with the columns
 BUDGET = 0.03  # of the time of training; beside it, training takes longer where a record has emptied the caches
+PATH_BUDGET = 0.01  # the same, for the points of the path between two records, which are copies of the weights alone
 # Nearer to an end than this part of a sigmoid's or tanh's range, the slope is under a fifth of the steepest.
 SATURATED = 0.05
 BOUNDED = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
@@ -105,7 +109,8 @@ class Recorder(Spec, Callback):
     bins : int, default=30
         Bins of the histograms; 0 for none.
     path_every : int, default=1
-        Keep the weights of every so many records, for `surface`; 0 for none.
+        Keep the weights of every so many records, for `surface`, or with "auto" of every so many epochs, as they cost
+        less than a record; beside them the first and the last. 0 for none.
 
     Attributes
     ----------
@@ -135,8 +140,8 @@ class Recorder(Spec, Callback):
     thread's processor time, so two runs may differ in which epochs are recorded, though all are multiples of 1, 2, 5,
     10, 20 and so on; give a number where that matters. The first and the last record are taken whatever they cost.
 
-    If the path outgrows 64 MiB, every second point of it is dropped, and from then on half as many are kept. The
-    recorder keeps hold of the training data, not a copy.
+    If the path outgrows 64 MiB, or with "auto" 100 points, every second point of it is dropped, and from then on half
+    as many are kept. The recorder keeps hold of the training data, not a copy.
     """
 
     every: int | Literal["auto"] = "auto"
@@ -162,7 +167,8 @@ class Recorder(Spec, Callback):
         self.path_epochs: list[int] = []
         self.diverged = False
         self.seconds, self._fastest = 0.0, math.inf  # of all records, and of the fastest one
-        self._path: list[Array] = []
+        self._path_seconds = 0.0  # the part of them for points of the path between records
+        self._path: list[Array] = []  # the state at each, with the running statistics
         self._last_state: Array | None = None
         self.fit: FitState | None = None
 
@@ -176,33 +182,46 @@ class Recorder(Spec, Callback):
         network = fit.trainer.network
         x, y, weight = fit.data
         chosen = sample_rows(len(x), self.rows)
-        self._sample = x[chosen], y[chosen], None if weight is None else weight[chosen]
-        if weight is not None and not np.any(self._sample[2]):
-            self._sample = (*self._sample[:2], None)
-        self._cost, self._path_step = Cost.of(fit.trainer), self.path_every
-        self._twin, self._layers = InferenceTwin(network, network.dtype), LayerOutputs(network)
-        self._places = _parameter_places(network)
+        if weight is not None:
+            weight = weight[chosen] if np.any(weight[chosen]) else None
+        self._watch(network, network.dtype, Cost.of(fit.trainer), (x[chosen], y[chosen], weight))
+        self._path_step = self.path_every
         self.seconds = clock() - self._began
         self._record(0)
 
+    def _watch(self, network: Network, dtype: str, cost: Cost, sample: Rows) -> None:
+        """Make ready for records of this network, measured by this cost on these rows."""
+        self._network, self._cost, self._sample = network, cost, sample
+        self._twin, self._layers = InferenceTwin(network, dtype), LayerOutputs(network)
+        self._places = _parameter_places(network)
+
     def on_epoch_end(self, fit: FitState) -> None:
         """Record, if it is time."""
-        done = fit.epoch + 1
-        if self._is_due(done) or done == fit.epochs or fit.stopped:
-            self._record(done)
+        done, last = fit.epoch + 1, fit.epoch + 1 == fit.epochs or fit.stopped
+        if last or self._is_due(done):
+            self._record(done, last)
+        elif self.every == "auto" and self._path_step and done % self._path_step == 0:
+            start = clock()
+            if self._path_seconds <= PATH_BUDGET * (start - self._began - self.seconds):
+                self._add_to_path(done, done, fit.trainer.network._core.state())
+                took = clock() - start
+                self.seconds, self._path_seconds = self.seconds + took, self._path_seconds + took
 
     def _is_due(self, done: int) -> bool:
         if self.every != "auto":
             return done % self.every == 0
         allowed = BUDGET * (clock() - self._began - self.seconds)
         # There must be room for this one and for the last, which is taken in any case.
-        affordable = 0 < self.seconds + 2 * self._fastest <= allowed
+        affordable = 0 < self.seconds - self._path_seconds + 2 * self._fastest <= allowed
         return affordable and done % _round_up(done * self._fastest / allowed) == 0
 
     def on_train_end(self, fit: FitState) -> None:
         """Note whether the fit diverged."""
         self.diverged = isinstance(sys.exc_info()[1], DivergedError)
-        del self._twin, self._layers
+        self._let_go()
+
+    def _let_go(self) -> None:
+        del self._twin, self._layers, self._network
 
     @property
     def moved_on(self) -> bool:
@@ -214,7 +233,10 @@ class Recorder(Spec, Callback):
     @property
     def path(self) -> NDArray[np.float32]:
         """The weights at `path_epochs`, (n, n_parameters)."""
-        return np.stack(self._path) if self._path else np.empty((0, 0), np.float32)
+        if not self._path:
+            return np.empty((0, 0), np.float32)
+        states, places = np.stack(self._path), [place for _, place in self._places.values()]
+        return np.concatenate([states[:, place] for place in places], axis=1) if places else states
 
     def series(self, what: str, layer: str) -> NDArray[np.float64]:
         """Return one number of one layer at each moment of `epochs`.
@@ -304,11 +326,10 @@ class Recorder(Spec, Callback):
             ax.set_xlabel("epochs done")
         return figure  # type: ignore[no-any-return]
 
-    def _record(self, epoch: int) -> None:
+    def _record(self, epoch: int, last: bool = False) -> None:
         start = clock()
-        assert self.fit is not None
         x, y, weight = self._sample
-        state = self.fit.trainer.network._core.state()
+        state = self._network._core.state()
         try:
             cost, gradients = self._twin.gradients(self._cost, x, y, weight)
         except DivergedError:  # a cost beyond the dtype
@@ -318,7 +339,9 @@ class Recorder(Spec, Callback):
         self.epochs.append(epoch)
         self.costs.append(cost)
         self._last_state = state
-        self._add_to_path(epoch, state)
+        # Of records, every so many are kept; but where points are kept between them too, every so many epochs are.
+        number = epoch if self.every == "auto" else len(self.epochs) - 1
+        self._add_to_path(number, epoch, state, last)
         took = clock() - start
         self.seconds += took
         self._fastest = min(self._fastest, took)
@@ -355,15 +378,64 @@ class Recorder(Spec, Callback):
             outputs=histogram(output, self.bins),
         )
 
-    def _add_to_path(self, epoch: int, state: Array) -> None:
-        if not self._path_step or (len(self.epochs) - 1) % self._path_step:
-            return
-        parts = [state[place] for _, place in self._places.values()] or [state]
-        self._path.append(np.concatenate(parts, dtype=np.float32, casting="same_kind"))
-        self.path_epochs.append(epoch)
-        if len(self._path) > 2 and len(self._path) * self._path[0].nbytes > PATH_BYTES:
+    def _add_to_path(self, number: int, epoch: int, state: Array, last: bool = False) -> None:
+        """Keep the state if its number is due or it is the last; thin a path that is full before."""
+
+        def is_due() -> bool:
+            return self._path_step > 0 and (last or number % self._path_step == 0)
+
+        most = max(2, PATH_BYTES // max(4 * len(state), 1))
+        if is_due() and len(self._path) >= (min(most, PATH_POINTS) if self.every == "auto" else most):
             del self._path[1::2], self.path_epochs[1::2]
             self._path_step *= 2
+        if is_due():
+            self._path.append(state.astype(np.float32))
+            self.path_epochs.append(epoch)
+
+
+def kept_states(recorder: Recorder) -> list[tuple[int, Array]]:
+    """Return the epochs done at each point of the path, and weights and running statistics then, flat."""
+    return list(zip(recorder.path_epochs, recorder._path, strict=True))
+
+
+def network_at(network: Network, state: Array) -> Network:
+    """Return a copy of a network in a state of `kept_states`."""
+    copy = network.copy()
+    copy._core.restore(state.astype(network.dtype))
+    return copy
+
+
+def replay(recorder: Recorder, states: Sequence[tuple[int, Array]], cost: Cost, x: Array, y: Array) -> Recorder:
+    """Return the record of a training, measured anew on other rows by another cost, in float64.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        The recorder of the training.
+    states : sequence of (int, array)
+        Epochs done, and the state of the network then: such as `kept_states` returns.
+    cost : Cost
+        The cost.
+    x, y : arrays of shape (n, n_in) and (n,) or (n, n_out)
+        Rows and targets.
+
+    Returns
+    -------
+    Recorder
+        With a record, and a point of the path, of each of these moments.
+    """
+    assert recorder.fit is not None
+    network, other = recorder.fit.trainer.network.copy(), Recorder(every=1, rows=len(x), bins=0, path_every=0)
+    other._path_step = 0
+    other._watch(network, "float64", cost, (x, y, None))
+    for epoch, state in states:
+        network._core.restore(state.astype(network.dtype))
+        other._record(epoch)
+        other._path.append(state)
+        other.path_epochs.append(epoch)
+    other._let_go()
+    other.fit, other.diverged = recorder.fit, recorder.diverged
+    return other
 
 
 def _round_up(least: float) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._validation import integer, number
 from ..network import Network
-from ._cost import rms
+from ._cost import CHUNK, rms
 from ._parts import Array, check_network, float64_copy, names_by_layer
 
 
@@ -84,8 +85,9 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
     turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     other = float64_copy(net)
-    rows = np.asarray(x, np.float64)
+    rows = as_array("x", x)
     y = other.predict(rows)
+    rows = _float64_copy(rows)  # its columns are turned in place
     if not len(y):
         raise ValueError("x has no rows: expected at least one")
     size, before = rms(y), other.parameters
@@ -103,12 +105,21 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
         layers[layer] = relative(squares)
 
     features = np.zeros(net.n_in)
-    for column, spread in enumerate(rows.std(axis=0)):
-        if spread:
-            moved = rows.copy()
-            moved[:, column] += turn * spread
-            features[column] = relative([rms(other.predict(moved) - y) ** 2])
+    for i, column in enumerate(rows.T):
+        values = column.copy()
+        if spread := values.std():
+            column += turn * spread
+            features[i] = relative([rms(other.predict(rows) - y) ** 2])
+            column[:] = values
     return Sensitivity(layers, features, turn)
+
+
+def _float64_copy(rows: Array) -> NDArray[np.float64]:
+    """Return a copy in float64, made a block at a time: Ctrl-C is heard in between."""
+    copy = np.empty(rows.shape)
+    for first in range(0, len(rows), CHUNK):
+        copy[first : first + CHUNK] = rows[first : first + CHUNK]
+    return copy
 
 
 def _signs(random: np.random.Generator, like: Array) -> NDArray[Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._extras import axes_or_new
 from .._validation import integer, number
 from ..layers import Activation, Dense, Layer, LayerNorm
+from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, InferenceTwin, rms
@@ -108,7 +110,7 @@ def slope(
     net: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Trainer,
+    loss: str | LossFunction | Trainer,
     name: str,
     index: int | Sequence[int],
     *,
@@ -126,8 +128,8 @@ def slope(
         Rows, n >= 1.
     y : array of shape (n,) or (n, n_out)
         Their targets, as for `Trainer`.
-    loss : str or Trainer
-        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    loss : str, callable or Trainer
+        The loss by name, a function as `Trainer` takes it, or a trainer whose loss it is, with its quantile or delta.
     name : str
         A parameter, such as "0.weight".
     index : int or sequence of int
@@ -177,7 +179,7 @@ def slope(
     shifts = np.arange(-half, half + 1) / half * number("span", span, gt=0)
     here, gradients = InferenceTwin(net).gradients(cost, x, y, sample_weight)
 
-    rows, y = np.asarray(x, np.float64), np.asarray(y)
+    rows, y = as_array("x", x), as_array("y", y)
     path, key = name.rsplit(".", 1)
     outputs_along = _build_outputs_along(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)
@@ -237,13 +239,15 @@ def _build_shifted_sums(
 
     A shift moves one column of the sums z (n, n_out) in proportion to one number u (n,) for each row.
     """
-    unit, own = at[-1], NamedLayers()
+    unit, own, n_in = at[-1], NamedLayers(), before.shape[1]
     if isinstance(layer, Dense):
-        z = before @ tensors[f"{name}.weight"].astype(np.float64) + tensors.get(f"{name}.bias", 0)
-        u = before[:, at[0]] if key == "weight" else np.ones(len(before))
+        # By the core, which Ctrl-C can interrupt.
+        z = predict(assemble([(name, replace(layer, activation="identity", alpha=None))], tensors, n_in), before)
+        u = before[:, at[0]].astype(np.float64) if key == "weight" else np.ones(len(before))
         if layer.activation != "identity":
             own = [("", Activation(layer.activation, layer.alpha))]
     else:  # a normalization: scale and shift of each column
+        before = before.astype(np.float64, copy=False)
         scale, shift = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
         if isinstance(layer, LayerNorm):
             centered = before - before.mean(axis=1, keepdims=True)

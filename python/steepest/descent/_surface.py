@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import as_array
 from .._extras import axes_or_new
 from .._validation import choice, integer, number
+from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, InferenceTwin
@@ -105,7 +107,7 @@ def surface(
     net: Network,
     x: ArrayLike,
     y: ArrayLike,
-    loss: str | Trainer,
+    loss: str | LossFunction | Trainer,
     directions: str = "random",
     path: Recorder | ArrayLike | Sequence[Mapping[str, ArrayLike]] | None = None,
     *,
@@ -124,8 +126,8 @@ def surface(
         Rows, n >= 1. Each of steps**2 points costs an evaluation of all of them.
     y : array of shape (n,) or (n, n_out)
         Their targets, as for `Trainer`.
-    loss : str or Trainer
-        The loss by name, or a trainer whose loss it is, with its quantile or delta.
+    loss : str, callable or Trainer
+        The loss by name, a function as `Trainer` takes it, or a trainer whose loss it is, with its quantile or delta.
     directions : {"random", "pca", "gradient"}, default="random"
         "random": two random directions, each unit's incoming weights scaled to the length of the unit's own, biases and
         normalizations left as they are ("filter-wise normalized", Li et al. 2018). "pca": the two directions in which
@@ -171,7 +173,7 @@ def surface(
     span, steps = number("span", span, gt=0), integer("steps", steps, ge=3)
     random = np.random.default_rng(integer("seed", seed, ge=0))
     cost = Cost.of(loss)
-    x, y = np.asarray(x, np.float64), np.asarray(y)
+    x, y = as_array("x", x), as_array("y", y)
     parameters = net.parameters
     center, shapes = flatten(parameters), shapes_of(net)
     walked = None if path is None else _path_rows(path, len(center))
@@ -253,7 +255,8 @@ def _principal_plane(offsets: NDArray[Any]) -> NDArray[np.float64]:
     squares, vectors = np.linalg.eigh(offsets @ offsets.T)
     if len(squares) < 2 or squares[-2] <= 1e-12 * squares[-1]:
         raise ValueError(
-            f"path has {len(offsets)} points on one line with the network: expected ones that span a plane"
+            f"path has {len(offsets)} points on one line with the network: expected three or more that span a plane, "
+            "such as Recorder(every=1) keeps in a fit of two epochs or more"
         )
     plane = vectors[:, [-1, -2]].T @ offsets
     return cast("NDArray[np.float64]", plane / np.linalg.norm(plane, axis=1, keepdims=True))

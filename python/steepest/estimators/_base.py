@@ -14,9 +14,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from .._arrays import is_frame
+from .._arrays import check_input, is_frame, reason_of
 from ..network import Network, dense_names
-from ._errors import located, refuse_masked, refuse_too_large, warn_caller
+from ._errors import located, refuse_too_large, warn_caller
 from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
 from ._model import K, Model
 from ._networks import new_networks, sklearn_networks
@@ -75,18 +75,23 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     def _fit(
         self: E, X: Any, y: Any, sample_weight: Any, eval_set: Any, *, classes: Any = None, online: bool = False
     ) -> E:
-        """Fit, or leave the estimator as it was."""
-        before = self.__dict__.copy()
-        try:
-            model, result = self._solve(X, y, sample_weight, eval_set, classes, online)
-        except BaseException:
-            self.__dict__ = before
-            raise
+        """Fit, or leave the estimator as it was: what others see of it changes at once, when all is done."""
+        work = self._twin(self.__dict__.copy())
+        model, result = work._solve(X, y, sample_weight, eval_set, classes, online)
         name = getattr(y, "name", None)
-        self._publish(model, result, name if isinstance(name, str) else None)
+        work._publish(model, result, name if isinstance(name, str) else None)
+        fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
+        kept = {key: vars(self)[key] for key in self._get_param_names()}
+        self.__dict__ = fitted | kept
         if result.interrupt is not None:
             raise result.interrupt
         return self
+
+    def _twin(self: E, attributes: dict[str, Any]) -> E:
+        """Return an estimator of these attributes."""
+        twin = object.__new__(type(self))
+        twin.__dict__ = attributes
+        return twin
 
     def _solve(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any, online: bool
@@ -154,11 +159,12 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             x, y = read_rows(self, x, y, as_table=as_table, numeric=self._numeric, reset=False)
             task.check_same(y)
             return Rows(x, task.encode(y), read_weight(weight, y))
-        except ValueError as error:
-            raise ValueError(f"eval_set: {error}") from None
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"eval_set: {reason_of(error)}") from None
 
     def _publish(self, model: Model[K], result: FitResult, target_name: str | None) -> None:
-        """Take in what a fit has found: the one place that sets attributes."""
+        """Take in what a fit has found: the one place that sets attributes, beside the names and number of features."""
         progress = result.progress
         self._model, self._progress, self.target_name_ = model, progress, target_name
         for network in model.networks:
@@ -190,12 +196,13 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             If there was no fit.
         ValueError
-            If labels are neither text nor numbers nor true and false, or `path` is a folder.
+            If labels are neither text nor numbers nor true and false.
         OSError
-            If the file cannot be written.
+            If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
-        check_is_fitted(self)
-        save(self, path)
+        moment = self._twin(self.__dict__)
+        check_is_fitted(moment)
+        save(moment, path)
 
     # --- What a fit leaves behind ---
 
@@ -249,11 +256,11 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
 
     def _predict(self, x: Any) -> tuple[K, NDArray[Any]]:
         """Return the task, and the outputs of each network for the rows, (networks, n, n_outputs)."""
-        own = vars(self)
+        own = self.__dict__
         # The usual case costs no more than these checks: the network itself refuses what is not finite.
         if (
             type(x) is np.ndarray and x.dtype.char in "fd" and x.ndim == 2 and "_model" in own
-            and (model := own["_model"]).preprocessor.encoder is None and x.shape[1] == self.n_features_in_ and len(x)
+            and (model := own["_model"]).preprocessor.encoder is None and x.shape[1] == own["n_features_in_"] and len(x)
         ):  # fmt: skip
             if "feature_names_in_" in own:  # scikit-learn's own words, for a hundredth of its time
                 name = type(self).__name__
@@ -262,18 +269,19 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
                 return model.task, model.of_numbers(x)
             except ValueError:
                 pass  # to be said in scikit-learn's words, below
-        check_is_fitted(self)
-        model = self._model
+        moment = self._twin(own)  # a fit gives this estimator other attributes meanwhile, and leaves these alone
+        check_is_fitted(moment)
+        model = moment._model
         if model.preprocessor.encoder is not None:
             if not is_frame(x):
                 x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
-                _check_feature_names(self, x, reset=False)
+                _check_feature_names(moment, x, reset=False)
             return model.task, model.outputs(x)
         given = x
-        refuse_masked(X=x)
+        check_input("X", x)
         try:
-            x = validate_data(self, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
-        except ValueError as error:
+            x = validate_data(moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        except (TypeError, ValueError, OverflowError) as error:
             raise located(error, X=given) from None
         return model.task, model.outputs(x)
 

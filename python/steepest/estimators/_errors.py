@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._arrays import is_missing
 
 _FIRST = "(the first row is 0)"
+_HIDDEN = "a row that only shows when converted"
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -68,9 +69,15 @@ def read_classes(classes: Any) -> NDArray[Any]:
     return np.unique(array)
 
 
-def located(error: ValueError, **inputs: Any) -> ValueError:
+def located(error: Exception, **inputs: Any) -> Exception:
     """Return scikit-learn's error with the place of what it refuses, where that can be found."""
     text = str(error).partition("\n")[0]
+    if isinstance(error, OverflowError) or "float() argument" in text:
+        for name, values in inputs.items():
+            place = _place(values, _is_no_number)
+            if not place.startswith(_HIDDEN):
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                return kind(f"{name} has no real number at {place}: {text}")
     for name, values in inputs.items():
         if text.startswith(f"Input {name} contains"):
             place = _place(values, _is_no_finite_number)
@@ -79,14 +86,6 @@ def located(error: ValueError, **inputs: Any) -> ValueError:
             place = _place(values, _is_no_number)
             return ValueError(f"X has text at {place}: expected numbers, or a data frame with encode='auto' ({text})")
     return error
-
-
-def refuse_masked(**inputs: Any) -> None:
-    """Refuse NumPy's masked arrays if anything is masked, which scikit-learn would read as if nothing were."""
-    for name, values in inputs.items():
-        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-            place = _place(np.ma.getmaskarray(values), bool)
-            raise ValueError(f"{name} is a masked array, masked at {place}: expected all numbers to be there")
 
 
 def refuse_too_large(name: str, values: NDArray[Any], rows: NDArray[Any]) -> None:
@@ -113,7 +112,7 @@ def _place(values: Any, is_wrong: Callable[[Any], bool]) -> str:
         wrong = ~np.isfinite(array) if array.dtype.kind == "f" else np.frompyfunc(is_wrong, 1, 1)(array).astype(bool)
         places = np.argwhere(wrong)
     if not len(places):
-        return f"a row that only shows when converted {_FIRST}"
+        return f"{_HIDDEN} {_FIRST}"
     row, *column = places[0].tolist()
     if not column:
         return f"row {row} {_FIRST}"
@@ -124,7 +123,7 @@ def _place(values: Any, is_wrong: Callable[[Any], bool]) -> str:
 def _is_no_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return not is_missing(value)
     return False
 
@@ -132,5 +131,5 @@ def _is_no_number(value: Any) -> bool:
 def _is_no_finite_number(value: Any) -> bool:
     try:
         return not math.isfinite(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return is_missing(value)

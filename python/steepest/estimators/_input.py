@@ -17,8 +17,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._arrays import is_frame
-from ._errors import located, read_labels, read_numbers, refuse_masked, refuse_too_large
+from .._arrays import check_input, is_frame
+from ._errors import located, read_labels, read_numbers, refuse_too_large
 
 _TINY_ROWS = 50  # different rows: fewer train all at once, in float64
 _FEW_ROWS = 200  # a batch at most: dense, even where they are given as a sparse matrix
@@ -126,7 +126,9 @@ def read_rows(
         If rows or targets are not what scikit-learn takes: where it can be told, with row and column.
     """
     given_x, given_y = x, y
-    refuse_masked(X=x, y=y)
+    if not as_table:
+        check_input("X", x)
+    check_input("y", y)
     y = read_numbers(y) if numeric else read_labels("y", y)
     try:
         if as_table:
@@ -143,7 +145,7 @@ def read_rows(
                 dtype=(np.float64, np.float32), reset=reset,
             )  # fmt: skip
             x = x.tocsr() if hasattr(x, "tocsr") else x
-    except ValueError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise located(error, X=given_x, y=given_y) from None
     y = y.toarray() if hasattr(y, "toarray") else y
     return x, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -153,9 +155,10 @@ def read_weight(sample_weight: Any, y: NDArray[Any]) -> NDArray[Any] | None:
     """Return the weights of rows, (n,), all >= 0 and some above; None where none are given."""
     if sample_weight is None:
         return None
+    check_input("sample_weight", sample_weight)
     try:
         weight: NDArray[Any] = _check_sample_weight(sample_weight, y)
-    except ValueError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise located(error, sample_weight=sample_weight) from None
     if weight.min() < 0 or not weight.any():
         raise ValueError("sample_weight has negative numbers or only zeros: expected numbers >= 0, some above")

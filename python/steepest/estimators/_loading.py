@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import reason_of
 from .._safe_io import StrPath
 from .._validation import choice, flag, integer, text
 from ..history import History
@@ -62,7 +63,7 @@ def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the description of the estimator") from error
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 def _from_json(data: Json, tensors: Tensors) -> Estimator:
@@ -72,9 +73,12 @@ def _from_json(data: Json, tensors: Tensors) -> Estimator:
     _set_features_in(estimator, data)
     task = _task_from_json(data["task"], tensors, classifies=kind is MLPClassifier)
     preprocessor = _preprocessor_from_json(data["preprocessor"], tensors)
+    architectures = _list("networks", data["networks"])
+    if not architectures:
+        raise ValueError("networks is empty: expected one at least")
     networks = [
-        Network._from_parts(architecture, _taken(tensors, f"networks.{i}."), None)
-        for i, architecture in enumerate(_list("networks", data["networks"]))
+        Network._from_parts(architecture, own, None)
+        for architecture, own in zip(architectures, _numbered(tensors, "networks.", len(architectures)), strict=True)
     ]
     model: Model[Any] = Model(task, preprocessor, networks)
     _check_fit(model, estimator.n_features_in_)
@@ -104,9 +108,10 @@ def _set_features_in(estimator: Estimator, data: Json) -> None:
 
 
 def _result_from_json(data: Json, networks: list[Network], tensors: Tensors) -> FitResult:
+    described = _list("histories", data["histories"])
     histories = [
-        _history_from_json(history, _taken(tensors, f"histories.{i}."))
-        for i, history in enumerate(_list("histories", data["histories"]))
+        _history_from_json(history, own)
+        for history, own in zip(described, _numbered(tensors, "histories.", len(described)), strict=True)
     ]
     fit = _taken(tensors, "fit.")
     if unknown := sorted(fit.keys() - {*_FIT_TENSORS}):
@@ -242,8 +247,6 @@ def _check_fit(model: Model[Any], n_features_in: int) -> None:
     for i, network in enumerate(networks):
         if (found := (network.n_in, network.n_out, network.dtype)) != wanted:
             raise ValueError(f"network {i} is {found}: expected (inputs, outputs, dtype) {wanted}")
-    if not networks:
-        raise ValueError("networks is empty: expected one at least")
     if isinstance(task, Classification) and len(task.classes) < 2 and not task.multilabel:
         raise ValueError(f"labels are {task.classes.tolist()}: expected two or more")
 
@@ -264,6 +267,18 @@ def _history_from_json(data: Json, columns: Tensors) -> History:
 def _taken(tensors: Tensors, prefix: str) -> Tensors:
     """Take the tensors out whose names begin so; return them by the rest of their names."""
     return {name[len(prefix) :]: tensors.pop(name) for name in [*tensors] if name.startswith(prefix)}
+
+
+def _numbered(tensors: Tensors, prefix: str, n: int) -> list[Tensors]:
+    """Take the tensors out whose names go on with a number below n; return those of each number, in one pass."""
+    found: list[Tensors] = [{} for _ in range(n)]
+    places = {str(i): own for i, own in enumerate(found)}
+    for rest, tensor in _taken(tensors, prefix).items():
+        number, _, name = rest.partition(".")
+        if number not in places:
+            raise ValueError(f"tensor {prefix}{rest}: the estimator has no such")
+        places[number][name] = tensor
+    return found
 
 
 def _list(name: str, value: object) -> list[Any]:

@@ -15,7 +15,7 @@ from .._core import __version__
 from .._model_file import write_model
 from .._safe_io import StrPath
 from ..history import History
-from ..network import Network
+from ..network import Network, check_finite
 from ..optimizers import Optimizer, optimizer_from_json
 from ..schedules import Schedule, schedule_from_json
 from ._classification import Classification
@@ -121,7 +121,7 @@ def _preprocessor_to_json(preprocessor: Preprocessor, tensors: Tensors) -> Json:
 
 
 def _network_to_json(network: Network, prefix: str, tensors: Tensors) -> Json:
-    tensors |= {f"{prefix}{name}": array for name, array in network._tensors().items()}
+    tensors |= {f"{prefix}{name}": array for name, array in check_finite(network._tensors()).items()}
     return network._architecture()
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
+from .._arrays import check_input
 from ._base import BaseMLP, where_it_can_go_on
 from ._classification import Classification
 from ._docs import EVAL_METRIC, LOSS_FUNCTION, PARAMETERS, Entry, documented
@@ -118,6 +119,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP[Classification]):  # type: ignore[m
         """Return the logarithm of each class's probability, (n, n_classes)."""
         task, outputs = self._predict(X)
         return task.log_probabilities(outputs)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of `predict`, of indicators that of whole rows, as scikit-learn does.
+
+        Parameters
+        ----------
+        X : array, CSR or CSC matrix, or data frame of shape (n, n_features)
+            The rows.
+        y : array of shape (n,) or (n, n_labels)
+            Their labels, or indicators.
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, >= 0. None: all are 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or a weight cannot be read, or their lengths differ.
+        """
+        check_input("y", y)
+        check_input("sample_weight", sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     def _task_of(
         self, y: NDArray[Any], classes: Any, settings: Settings, last: Classification | None, *, online: bool

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 
+from .._arrays import check_input
 from ._base import BaseMLP, where_it_can_go_on
 from ._docs import EVAL_METRIC, LOSS_FUNCTION, Entry, documented
 from ._params import Settings
@@ -110,6 +111,27 @@ class MLPRegressor(RegressorMixin, BaseMLP[Regression]):  # type: ignore[misc]
         if len(outputs) == 1:
             raise ValueError("return_std is True and the ensemble has one network: expected two or more")
         return task.numbers(outputs), task.spread(outputs)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 of `predict`, the mean over targets, as scikit-learn does.
+
+        Parameters
+        ----------
+        X : array, CSR or CSC matrix, or data frame of shape (n, n_features)
+            The rows.
+        y : array of shape (n,) or (n, n_targets)
+            Their numbers.
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows, >= 0. None: all are 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or a weight cannot be read, or their lengths differ.
+        """
+        check_input("y", y)
+        check_input("sample_weight", sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     def _task_of(
         self, y: NDArray[Any], classes: Any, settings: Settings, last: Regression | None, *, online: bool

@@ -59,8 +59,8 @@ def demo_page(seed: int, callbacks: Sequence[Callback] = ()) -> str:
         Section("spirals", "Two spirals", [again, *story_sections(spirals)]),
     ]
     lead = (
-        "Two small networks were trained a moment ago, and everything on this page was measured while they learned. It "
-        "is to be read from top to bottom."
+        "Two small networks were trained a moment ago, and everything on this page was measured on their weights "
+        "as they were while they learned. It is to be read from top to bottom."
     )
     return page_html("How a network learns", lead, sections, _FOOT)
 
@@ -98,7 +98,8 @@ def table_page(subject: Subject, encoder: TableEncoder, source: str, numbers: Ma
     how = "learned" if subject.training else "knows"
     lead = (
         f"A network that says {encoder.target_name}, {what}, from the columns of a row. Everything on this page was "
-        f"measured {'while it learned' if subject.training else 'on it'}. It is to be read from top to bottom."
+        f"measured {'on its weights as they were while it learned' if subject.training else 'on it'}. It is to be read "
+        "from top to bottom."
     )
     opening = replace(first, content=[paragraph(source), *first.content])
     return page_html(f"How a network {how} {encoder.target_name}", lead, [opening, *rest], _FOOT)

@@ -12,7 +12,6 @@ from ..network import Network
 from ._chain import Array, Stage, cost_of, propagate, take_step
 
 MOST_UNITS = 3  # of a layer that are drawn
-MOST_LAYERS = 5
 
 _SHARE = 1 / 3  # of the cost that the step ought to take away, if the slopes stayed as they are
 _TRIES = 20  # of ever shorter steps
@@ -34,6 +33,8 @@ class Example:
         Its truth as `cost_of` wants it.
     inputs, outputs : sequences of str
         Names of the n_in inputs and the n_out outputs.
+    titles : sequence of str, default=()
+        Names of the layers, that of the outputs aside; empty counts them.
     """
 
     network: Network
@@ -42,6 +43,7 @@ class Example:
     target: Array
     inputs: Sequence[str]
     outputs: Sequence[str]
+    titles: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,12 @@ def _columns(example: Example, stages: Sequence[Stage], stages_after: Sequence[S
     first, end = stages[0], stages[-1]
     influence = np.abs(first.weight_gradient).sum(axis=1)
     columns = [_column("Input", example.inputs, first.before, first.input_gradient, influence, first.before)]
+    titles = example.titles or [f"layer {i}" for i in range(1, len(stages))]
     for i, (stage, following) in enumerate(pairwise(stages), start=1):
         names = [f"unit {k + 1}" for k in range(len(stage.values))]
         influence = np.abs(following.weight_gradient).sum(axis=1) + np.abs(stage.sum_gradient)
         after = stages_after[i - 1].values
-        columns.append(_column(f"Layer {i}", names, stage.values, stage.sum_gradient, influence, after))
+        columns.append(_column(titles[i - 1].capitalize(), names, stage.values, stage.sum_gradient, influence, after))
     influence, after = np.abs(end.sum_gradient), stages_after[-1].values
     columns.append(_column("Output", example.outputs, end.values, end.sum_gradient, influence, after))
     return columns

@@ -1,15 +1,15 @@
-"""One row sent through a chain of dense layers and back, with every number on its way."""
+"""Networks as chains of dense layers, and one row sent through them and back, with every number on its way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Dense, Layer
+from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual
 from ..network import Network
 
 Array = NDArray[np.float64]
@@ -45,9 +45,91 @@ class Stage:
         return np.outer(self.before, self.sum_gradient)
 
 
-def is_chain(network: Network) -> bool:
-    """Return True for a network of dense layers alone."""
-    return all(isinstance(layer, Dense) for layer in network.layers)
+@dataclass
+class Chain:
+    """A network of dense layers that computes the same as another one at inference.
+
+    Attributes
+    ----------
+    network : Network
+        Of dense layers alone, in float64.
+    names : list of str
+        The original's dense layer behind each of them.
+    folded : bool
+        Whether batch normalizations are in their weights.
+    """
+
+    network: Network
+    names: list[str]
+    folded: bool
+
+
+@dataclass
+class _Links:
+    """The dense layers of a chain while it is put together, and what still waits for the next one."""
+
+    layers: list[Dense] = field(default_factory=list)
+    tensors: list[dict[str, Array]] = field(default_factory=list)  # weight and bias of each
+    names: list[str] = field(default_factory=list)
+    waiting: tuple[Array, Array] | None = None  # scale and shift of the next one's inputs
+    folded: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the sums of the last layer are still as they are: an activation or a scale can go into it."""
+        return bool(self.layers) and self.layers[-1].activation == "identity" and self.waiting is None
+
+    def add_dense(self, name: str, layer: Dense, weight: Array, bias: Array | None) -> None:
+        """Add a layer, with the scale and shift that waits for it in its weights."""
+        if self.waiting is not None:
+            scale, shift = self.waiting
+            bias = shift @ weight + (0 if bias is None else bias)
+            weight, self.waiting = scale[:, None] * weight, None
+        self.layers.append(replace(layer, bias=bias is not None, init="zeros"))
+        self.tensors.append({"weight": weight} | ({} if bias is None else {"bias": bias}))
+        self.names.append(name)
+
+    def add_scale(self, scale: Array, shift: Array) -> None:
+        """Take a scale and shift into the layer before, or else into the one to come."""
+        self.folded = True
+        if self.is_open:
+            last = self.tensors[-1]
+            last["weight"], last["bias"] = last["weight"] * scale, last.get("bias", 0) * scale + shift
+            self.layers[-1] = replace(self.layers[-1], bias=True)
+            return
+        before = (np.ones_like(scale), np.zeros_like(scale)) if self.waiting is None else self.waiting
+        self.waiting = before[0] * scale, before[1] * scale + shift
+
+
+def dense_chain(network: Network) -> Chain | str:
+    """Return a network as the chain of dense layers that it is at inference, or in a few words why it is none.
+
+    Dropout is off then, an activation of its own belongs to the layer before it, and a batch normalization, a fixed
+    scale and shift, is taken into the weights beside it.
+    """
+    links, tensors = _Links(), {k: v.astype(np.float64) for k, v in (network.parameters | network.buffers).items()}
+    for i, layer in enumerate(network.layers):
+        if isinstance(layer, Dense):
+            links.add_dense(str(i), layer, tensors[f"{i}.weight"], tensors.get(f"{i}.bias"))
+        elif isinstance(layer, BatchNorm):
+            scale = tensors[f"{i}.weight"] / np.sqrt(tensors[f"{i}.running_var"] + layer.eps)
+            links.add_scale(scale, tensors[f"{i}.bias"] - tensors[f"{i}.running_mean"] * scale)
+        elif isinstance(layer, Activation) and links.is_open:
+            links.layers[-1] = replace(links.layers[-1], activation=layer.name, alpha=layer.alpha)
+        elif not isinstance(layer, Dropout) and layer != Activation("identity"):
+            return _NO_CHAIN.get(type(layer), "an activation that belongs to no dense layer")
+    if links.waiting is not None or not links.layers:
+        return "a normalization that no dense layer follows" if links.layers else "no dense layer"
+    chosen: list[Layer] = list(links.layers)
+    chain = Network(network.n_in, chosen, dtype="float64")
+    chain.set_parameters({f"{i}.{key}": v for i, own in enumerate(links.tensors) for key, v in own.items()})
+    return Chain(chain, links.names, links.folded)
+
+
+_NO_CHAIN: dict[type[Layer], str] = {
+    LayerNorm: "a LayerNorm, whose scale is another one for every row",
+    Residual: "a Residual block, past which a second way leads",
+}
 
 
 def cost_of(loss: str, output: Array, target: Array) -> tuple[float, Array]:
@@ -93,7 +175,7 @@ def propagate(network: Network, row: Array, output_gradient: Callable[[Array], A
     Parameters
     ----------
     network : Network
-        A chain of dense layers (see `is_chain`); it stays as it is.
+        Dense layers alone, as of `dense_chain`; it stays as it is.
     row : array of shape (n_in,)
         The row.
     output_gradient : callable

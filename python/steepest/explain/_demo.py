@@ -11,8 +11,9 @@ from ..layers import Dense
 from ..network import Network
 from ..optimizers import SGD, Adam
 from ..training import Trainer
+from ._course import measure_course
 from ._html import to_percent
-from ._subject import Subject, TrainingRecord
+from ._subject import Subject
 
 XOR_EPOCHS = 300
 SPIRAL_EPOCHS = 120
@@ -33,8 +34,9 @@ def train_xor(seed: int, *callbacks: Callback) -> Subject:
     recorder = Recorder(every=1)
     trainer = Trainer(network, _LOSS, SGD(0.3, momentum=0.5), seed=seed)
     history = trainer.fit(x, y, epochs=XOR_EPOCHS, batch_size=4, callbacks=[recorder, *callbacks])
-    training = TrainingRecord(history, recorder)
-    return Subject("xor", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), training=training)
+    rows = x.astype(np.float32)
+    network, training = measure_course(network, _LOSS, rows, y, history, recorder, kept_best=False)
+    return Subject("xor", network, _LOSS, rows, y, _INPUTS, ("output",), training=training)
 
 
 def train_spirals(seed: int, *callbacks: Callback) -> Subject:
@@ -48,10 +50,9 @@ def train_spirals(seed: int, *callbacks: Callback) -> Subject:
         x, y, epochs=SPIRAL_EPOCHS, batch_size=32, validation=unseen, callbacks=[recorder, *callbacks]
     )
     figures = [("right on unseen points", to_percent(float(history["val_accuracy"][-1])))]
-    training = TrainingRecord(history, recorder)
-    return Subject(
-        "spirals", network, _LOSS, x.astype(np.float32), y, _INPUTS, ("output",), training=training, figures=figures
-    )
+    rows = x.astype(np.float32)
+    network, training = measure_course(network, _LOSS, rows, y, history, recorder, kept_best=False)
+    return Subject("spirals", network, _LOSS, rows, y, _INPUTS, ("output",), training=training, figures=figures)
 
 
 def two_spirals(n: int, seed: int) -> tuple[Floats, Floats]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..descent import Slope, Surface
-from ..history import History
 from ..network import Network
+from ._course import TrainingCourse
 from ._curve import CurveStretches, evenly_spaced
 from ._drawing import RAMP, color, draw_both_widths, drawing, hide_axes, to_svg
 from ._html import Markup, clean, table, tag, to_percent, to_text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROWS = 12  # of a table
+_STRAIGHT = 0.05  # of its length: a line that is nowhere further from its chord is nearly straight
 _APART = 0.02  # of the path's extent: points less far apart are one
 _LINES = ("one", "two", "three", "four")
 _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
@@ -27,43 +28,46 @@ _DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.8)), (0, (7, 2, 1.5, 2)))
 Array = NDArray[np.float64]
 
 
-def draw_cost_curve(history: History, stretches: CurveStretches, name: str) -> tuple[Markup, Markup]:
-    """Draw the cost over the epochs, with steep and flat stretches shaded."""
-    costs = history["loss"]
-    epochs = np.arange(1, len(costs) + 1)
+def draw_cost_curve(course: TrainingCourse, stretches: CurveStretches, name: str) -> tuple[Markup, Markup]:
+    """Draw the cost at the moments of a training, with steep and flat stretches shaded."""
+    epochs, costs, others = course.epochs, course.costs, course.other_costs
+    last = int(epochs[-1])
 
     def draw(ident: str, width: float) -> Markup:
         with drawing(width, 360) as (figure, axes):
             _integers(axes)
             marker = "o" if len(costs) < 3 else ""
             axes.plot(epochs, costs, color=color("one"), label="rows it trains on", marker=marker, zorder=3)
-            if "val_loss" in history:
+            if others is not None:
                 style = {"color": color("two"), "linestyle": _DASHES[1], "marker": marker}
-                axes.plot(epochs, history["val_loss"], label="rows it never trains on", **style)
-                figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+                axes.plot(epochs, others, label="other rows", **style)
+            if course.kept is not None and not course.ends_kept:
+                place = epochs[course.kept], costs[course.kept]
+                axes.plot(*place, "o", color=color("one"), markersize=8, label="weights kept", zorder=4)
+            if len(axes.lines) > 1:
+                figure.legend(loc="outside upper left", ncols=3 if width > 500 else 2, columnspacing=1.2)
             axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
-            axes.set_xlim(1, max(len(costs), 2))
+            axes.set_xlim(0, last)
             for (start, end), word, role, opacity in _stretches(stretches):
-                axes.axvspan(start + 1, end + 1, color=color(role), alpha=opacity, linewidth=0, zorder=0)
-                if end - start > 0.07 * len(costs) or word == "steep":
-                    room = 28 / width * (len(costs) - 1)
-                    middle = float(np.clip((start + end) / 2 + 1, 1 + room, len(costs) - room))
+                axes.axvspan(start, end, color=color(role), alpha=opacity, linewidth=0, zorder=0)
+                if end - start > 0.07 * last or word == "steep":
+                    room = 28 / width * last
+                    middle = float(np.clip((start + end) / 2, room, last - room))
                     axes.text(
                         middle, 0.985, word, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=12,
                         color=color(role), fontweight="bold",
                     )  # fmt: skip
-            axes.set_xlabel("epoch")
+            axes.set_xlabel("epochs done")
             axes.set_ylabel("cost")
-            description = f"The cost goes from {to_text(costs[0])} to {to_text(costs[-1])} in {len(costs)} epochs."
+            description = f"The cost goes from {to_text(costs[0])} to {to_text(costs[-1])} in {last} epochs."
             return to_svg(figure, ident, "The cost, epoch by epoch", description)
 
-    keys = [key for key in ("loss", "val_loss", "val_accuracy", "val_r2", "learning_rate") if key in history]
-    titles = {"loss": "cost", "val_loss": "cost, other rows", "val_accuracy": "right, other rows",
-              "val_r2": "R², other rows", "learning_rate": "rate"}  # fmt: skip
-    rows = [[str(i + 1), *(to_text(history[key][i]) for key in keys)] for i in evenly_spaced(len(costs), _ROWS)]
-    return draw_both_widths(name, draw), table(
-        "The cost at some of the epochs", ["epoch", *(titles[key] for key in keys)], rows
-    )
+    columns: dict[str, Any] = {"epochs done": epochs, "cost": costs}
+    columns |= {} if others is None else {"cost, other rows": others}
+    titles = {"val_accuracy": "right, other rows", "val_r2": "R², other rows", "learning_rate": "rate"}
+    columns |= {title: course.recorded(key) for key, title in titles.items() if key in course.fit}
+    rows = [[to_text(values[i]) for values in columns.values()] for i in evenly_spaced(len(costs), _ROWS)]
+    return draw_both_widths(name, draw), table("The cost at some of the moments", list(columns), rows)
 
 
 def draw_layer_lines(
@@ -85,20 +89,20 @@ def draw_layer_lines(
             axes.minorticks_off()
             axes.yaxis.set_major_formatter(lambda value, _: to_text(value, 2))
             axes.set_xlim(epochs[0], epochs[-1])
-            axes.set_xlabel("epoch")
+            axes.set_xlabel("epochs done")
             axes.set_ylabel(label)
             figure.legend(loc="outside upper left", ncols=min(len(series), int(width / 150)), handlelength=2.4)
             parts = [f"{layer}: from {to_text(v[0])} to {to_text(v[-1])}" for layer, v in series.items()]
             return to_svg(figure, ident, title, f"{'; '.join(parts)}.")
 
     rows = [[to_text(epochs[i]), *(to_text(v[i]) for v in series.values())] for i in evenly_spaced(len(epochs), _ROWS)]
-    return draw_both_widths(name, draw), table(f"{title}, at some of the epochs", ["epoch", *series], rows)
+    return draw_both_widths(name, draw), table(f"{title}, at some of the moments", ["epochs done", *series], rows)
 
 
 def draw_weight_slope(before: Slope | None, after: Slope, label: str, name: str) -> Markup:
     """Draw the cost along one weight with its tangent, before training where that is known and after."""
     curves: list[tuple[Slope, str, Any, str]] = [(before, "two", (0, (4, 2)), "before")] if before else []
-    curves.append((after, "one", "-", "after"))
+    curves.append((after, "one", "-", "after" if before else "now"))
     with drawing(330, 250) as (figure, axes):
         tops, bottoms = [], []
         for curve, role, style, word in curves:
@@ -159,17 +163,30 @@ def draw_boundary(
             hide_axes(axes)
             levels = np.linspace(0, 1, RAMP + 1)
             axes.contourf(across, up, share, levels, colors=[color(f"mix{k}") for k in range(RAMP)])
+            lines: Sequence[Array] = []
             if share.min() < 0.5 < share.max():
-                axes.contour(across, up, share, [0.5], colors=[color("ink")], linewidths=1.4)
+                lines = axes.contour(across, up, share, [0.5], colors=[color("ink")], linewidths=1.4).allsegs[0]
             for label, marker, role in ((0, "o", "one"), (1, "s", "two")):
                 size = 11 if len(x) <= 8 else 3.6
                 axes.plot(*x[y == label].T, marker, color=color(role), markersize=size, markeredgecolor=color("card"),
                           markeredgewidth=1.5 if len(x) <= 8 else 0.5)  # fmt: skip
             axes.set_xlim(low[0], high[0])
             axes.set_ylim(low[1], high[1])
-            text = f"{to_percent(right)} of the points are on the right side."
+            text = f"{_parting_text(lines, share)} {to_percent(right)} of the points are on the right side."
             drawn.append((text, to_svg(figure, f"{name}-{i}", f"The plane, {title}", text)))
     return drawn
+
+
+def _parting_text(lines: Sequence[Array], share: Array) -> str:
+    """Return in words what lines, each (points, 2), are like along which a network cannot tell two classes apart."""
+    if not lines:
+        return f"Class {int(share.mean() > 0.5)} everywhere."
+    if len(lines) > 1:
+        return f"{len(lines)} lines part the plane."
+    x, y = (lines[0] - lines[0][0]).T
+    length = float(np.hypot(x[-1], y[-1]))  # of the chord
+    straight = length > 0 and np.abs(x * y[-1] - y * x[-1]).max() <= _STRAIGHT * length**2
+    return f"One {'nearly straight' if straight else 'bent'} line parts the plane."
 
 
 def draw_landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
@@ -186,7 +203,7 @@ def draw_landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
                 axes.contourf(surface.a, surface.b, costs, levels, colors=[color(f"ramp{k}") for k in bands])
                 axes.contour(surface.a, surface.b, costs, levels[1:-1], colors=[color("card")], linewidths=0.7)
             text = f"The cost on this plane goes from {to_text(finite.min())} to {to_text(finite.max())}."
-            if surface.path is not None and surface.path_costs is not None:
+            if surface.path is not None:
                 a, b = surface.path.T
                 axes.plot(a, b, color=color("halo"), linewidth=5)
                 axes.plot(a, b, color=color("two"), linewidth=2.4)
@@ -195,7 +212,7 @@ def draw_landscape(surface: Surface, name: str) -> tuple[Markup, Markup]:
                     marks["kept"] = (0.0, 0.0)
                 for word, place in marks.items():  # start and kept may be close: the lower has its word below
                     _mark(axes, word, place, below="kept" in marks and (word == "kept") == (b[0] > 0) and word != "end")
-                text += f" The path leads from {to_text(surface.path_costs[0])} to {to_text(surface.path_costs[-1])}."
+                text += f" The path goes over it to the center, where the cost is {to_text(surface.cost)}."
             else:
                 _mark(axes, "here", (0.0, 0.0))
             axes.set_xlabel("weights moved along the first direction")
@@ -219,7 +236,14 @@ def color_scale(low: str, high: str) -> Markup:
 
 
 def draw_bars(
-    names: Sequence[str], values: Array, name: str, title: str, label: str, *, most: int | None = None
+    names: Sequence[str],
+    values: Array,
+    name: str,
+    title: str,
+    label: str,
+    *,
+    what: str = "layer",
+    most: int | None = None,
 ) -> tuple[Markup, Markup]:
     """Draw horizontal bars, all in the given order, or only the `most` largest, largest first."""
     order = np.arange(len(values)) if most is None else np.argsort(-values, kind="stable")[:most]
@@ -238,7 +262,7 @@ def draw_bars(
             listed = ", ".join(f"{names[i]} {to_text(values[i])}" for i in order)
             return to_svg(figure, ident, title, f"From top to bottom: {listed}.")
 
-    return draw_both_widths(name, draw), table(title, ["input", label], [[names[i], to_text(values[i])] for i in order])
+    return draw_both_widths(name, draw), table(title, [what, label], [[names[i], to_text(values[i])] for i in order])
 
 
 def _mark(axes: Axes, word: str, place: tuple[float, float], *, below: bool = False) -> None:
@@ -253,6 +277,7 @@ def _mark(axes: Axes, word: str, place: tuple[float, float], *, below: bool = Fa
 
 def _stretches(stretches: CurveStretches) -> list[tuple[tuple[int, int], str, str, float]]:
     found = [(flat, "flat", "muted", 0.10) for flat in stretches.flat]
+    found += [(vain, "in vain", "three", 0.10) for vain in stretches.vain]
     return found + ([(stretches.steep, "steep", "two", 0.13)] if stretches.steep else [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TypeAlias
@@ -74,6 +75,8 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *,
 def to_text(value: float, digits: int = 3) -> str:
     """Write a number for people: 3 significant digits, a true minus sign, an exponent only for very large or small."""
     value = float(value)
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
     if value == 0:
         return "0"
     size = abs(value)

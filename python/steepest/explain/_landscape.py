@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 
 from ..descent import Slope, Surface, contributions, slope, surface
-from ._chain import is_chain
+from ..layers import BatchNorm, iter_nodes
 from ._curve import evenly_spaced
-from ._figures import color_scale, draw_landscape, draw_weight_slope, goes_past_center, slopes_table
+from ._figures import color_scale, draw_landscape, draw_weight_slope, slopes_table
 from ._html import Child, tag, to_percent, to_text
 from ._page import Section, figure, numbers_behind, paragraph, side_by_side
 from ._subject import Subject
+from ._training_course import moment_text
 
 _SLOPES = 4  # weights whose curve is drawn, at most half of them of one layer
 _CANDIDATES = 1000
@@ -31,35 +32,45 @@ def weights_section(subject: Subject) -> Section:
         svg = draw_weight_slope(before, after, label, f"{subject.key}-slope-{i}")
         drawn.append(tag("div", tag("p", label[0].upper() + label[1:], class_="what"), svg))
         listed.append((label, before, after))
-    n, n_rows = subject.network.n_parameters, len(subject.sample()[0])
+    n, count = subject.network.n_parameters, len(drawn)
     opening = paragraph(
         f"Of all {n:,} numbers, these are among those with the steepest slope"
         f"{' before training' if subject.training else ''}: a little turn of them changes the cost the most. The cost "
-        f"was computed for many values of each, on {'all' if n_rows == len(subject.x) else f'{n_rows:,} of the'} rows.",
+        f"was computed for many values of each, on {subject.rows_text()}.",
     )
-    how = ": dashed as they were before training, and after" if subject.training else ""
+    how = ", dashed as they were before training, solid as they are after it" if subject.training else ""
     caption = (
-        f"The cost along one weight while all others stay{how}. "
-        "The short straight line is the tangent where the weight stands; the triangle marks the lowest point."
+        f"{'Each picture shows the' if count > 1 else 'The'} cost along one weight while all others stay{how}. The "
+        "short straight lines are tangents where the weight stands; a triangle marks the lowest point of a curve."
     )
     drawing = tag("figure", side_by_side(*drawn), tag("figcaption", caption), numbers_behind(slopes_table(listed)))
     return Section(
         f"{subject.key}-weights",
         "One weight at a time",
-        [opening, drawing, paragraph(_closing(listed))],
+        [opening, drawing, paragraph(_closing([before for _, before, _ in listed], [now for *_, now in listed]))],
         label="Single weights",
     )
 
 
-def _closing(listed: Sequence[tuple[str, Slope | None, Slope]]) -> str:
-    """Return the text about the tangents before training and after."""
-    before = [abs(curve.tangent) for _, curve, _ in listed if curve is not None]
+def _closing(curves: Sequence[Slope | None], now: Sequence[Slope]) -> str:
+    """Return the text about the tangents before training and after, and about what one weight alone could gain."""
+    if not now:
+        return "No weight has a slope here."
+    best = max(now, key=lambda curve: curve.cost - curve.best_cost)
+    gain = best.cost - best.best_cost
+    could = (
+        f"The most that one of these weights could still gain alone, by its triangle, is {to_text(gain)} of a cost of "
+        f"{to_text(best.cost)}."
+    )
+    before = [abs(curve.tangent) for curve in curves if curve is not None]
     if not before:
-        return "Where the tangent lies flat, turning this weight alone gains next to nothing."
+        return f"Where the tangent lies flat, a little turn of this weight changes next to nothing. {could}"
+    if not max(before):
+        return f"Before training all of these tangents lie flat: no little turn changes anything. {could}"
     start = "Before training the tangents are tilted: there is something to gain. "
-    if max(abs(curve.tangent) for *_, curve in listed) < _FLATTENED * max(before):
-        return start + "After it they lie nearly flat: to turn one of these weights alone gains next to nothing more."
-    return start + "After it they are tilted still: there is more to gain."
+    if max(abs(curve.tangent) for curve in now) < _FLATTENED * max(before):
+        return f"{start}After it they lie nearly flat: a little turn changes next to nothing more. {could}"
+    return f"{start}After it they are tilted still. {could}"
 
 
 def landscape_section(subject: Subject) -> Section:
@@ -70,38 +81,43 @@ def landscape_section(subject: Subject) -> Section:
     plane = _path_plane(subject) or surface(subject.network, *subject.sample(), subject.loss, steps=_SIDE)
     svg, numbers = draw_landscape(plane, f"{subject.key}-map")
     finite = plane.costs[np.isfinite(plane.costs)]
+    caption = ["Low ", color_scale(to_text(finite.min()), to_text(finite.max())), " high: the cost of "]
+    caption += [f"{subject.rows_text()}. The bands cover equal shares of the map."]
+    content: list[Child | Section] = [paragraph(_landscape_text(subject, plane)), figure(svg, caption, numbers)]
+    if plane.off_plane is not None:
+        # The plane goes through where the network stands: so its place is known, and of interest is the other end.
+        outside = float(plane.off_plane[0])
+        where = (
+            f"The start lies {to_percent(outside)} of its distance outside of the plane, so the map is a shadow of the "
+            "real walk, and its height at the start is not the cost before training. "
+        )
+        blind = "Gradient descent does not see the map: it only feels the slope under its feet, and goes down."
+        content.append(paragraph(f"{where if outside > _OUTSIDE else ''}{blind}"))
+    return Section(key, heading, content, label="The landscape")
+
+
+def _landscape_text(subject: Subject, plane: Surface) -> str:
+    """Return the text about the map: what plane it is, and where on it the network stands."""
     text = "All weights together are a place in a space of as many dimensions, and the cost is its height there. "
-    past_center = plane.path is not None and goes_past_center(plane.path)
-    if plane.path is not None:
+    if plane.path is None:
+        why = "the walk was too short for that" if subject.training else "a model file does not tell how it came here"
+        text += (
+            "This is a plane through the place where the network stands, in two random directions, seen from above "
+            f"like a map: the color is the height. There is no path on it: {why}."
+        )
+    else:
         text += (
             f"Nobody can draw {subject.network.n_parameters:,} dimensions. So this is the plane along which the walk "
             "went furthest, seen from above like a map: the color is the height, the line is the way that training "
             "took."
         )
-        if past_center:
-            text += " The weights of the best epoch were kept: what came after them led nowhere better."
-    else:
-        text += (
-            "This is a plane through the place where the network stands, in two random directions, seen from above "
-            "like a map: the color is the height. There is no path on it: "
-        )
-        text += (
-            "the walk was too short for that." if subject.training else "a model file does not tell how it came here."
-        )
-    colors = color_scale(to_text(finite.min()), to_text(finite.max()))
-    caption = ["Low ", colors, " high. The bands cover equal shares of the map."]
-    content: list[Child | Section] = [paragraph(text), figure(svg, caption, numbers)]
-    if plane.off_plane is not None:
-        # The plane goes through where the network stands: so its place is known, and of interest is the other end.
-        word, end = ("end", -1) if past_center else ("start", 0)
-        outside = float(plane.off_plane[end])
-        where = (
-            f"The {word} lies {to_percent(outside)} of its distance outside of the plane, so the map is a shadow of "
-            "the real walk. "
-        )
-        blind = "Gradient descent does not see the map: it only feels the slope under its feet, and goes down."
-        content.append(paragraph(f"{where if outside > _OUTSIDE else ''}{blind}"))
-    return Section(key, heading, content, label="The landscape")
+    if any(isinstance(node.layer, BatchNorm) for node in iter_nodes(subject.network.layers, subject.network.n_in)):
+        text += " Batch normalizations have the statistics of the place where the network stands, all over the map."
+    course, here = subject.training, to_text(plane.cost)
+    if course is None or course.kept is None or course.ends_kept:
+        return f"{text} Where the network stands, the cost is {here}."
+    where = moment_text(int(course.epochs[course.kept]))
+    return f"{text} The network stands where it was {where}, at the cost {here}: what came after that was not kept."
 
 
 def _path_plane(subject: Subject) -> Surface | None:
@@ -133,20 +149,9 @@ def _curves(subject: Subject) -> list[tuple[str, Slope | None, Slope]]:
         curve = partial(slope, x=x, y=y, loss=subject.loss, name=name, index=index, values=_POINTS, span=span)
         found.append(
             (
-                _weight_title(subject, name, index),
+                subject.weight_title(name, index),
                 curve(subject.start) if subject.training else None,
                 curve(subject.network),
             )
         )
     return found
-
-
-def _weight_title(subject: Subject, name: str, index: tuple[int, ...]) -> str:
-    """Return a weight's name in words: from where to where it leads."""
-    layer = name.rpartition(".")[0]
-    if not is_chain(subject.network) or len(index) != 2:
-        return f"{name}[{', '.join(map(str, index))}]"
-    number, last = int(layer), len(subject.network.layers) - 1
-    start = subject.inputs[index[0]] if number == 0 else f"unit\u00a0{index[0] + 1} of layer\u00a0{number}"
-    end = subject.outputs[index[1]] if number == last else f"unit\u00a0{index[1] + 1} of layer\u00a0{number + 1}"
-    return f"from {start} to {end}"

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..descent import Recorder
-from ..descent._parts import sample_rows, shapes_of, unflatten
-from ..history import History
-from ..layers import Dense, iter_nodes
+from ..descent._cost import Cost
+from ..descent._parts import float64_copy
+from ..descent._recorder import kept_states, network_at
+from ..descent.diagnosis.course import find_overfitting
+from ..descent.diagnosis.evidence import Evidence
+from ..layers import Dense, Residual, iter_nodes
 from ..network import Network
 from ._backprop_trace import Example
-from ._chain import cost_of
+from ._chain import Chain, cost_of, dense_chain
+from ._course import SAMPLE, Rows, Targets, TrainingCourse, sample
 
-SAMPLE = 500  # rows for what is computed again and again
 _CANDIDATES = 200  # rows among which the example of the animation is sought
-
-Rows = NDArray[np.float32]
-Targets = NDArray[np.int64] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """The training that gave a network its weights.
-
-    Attributes
-    ----------
-    history : History
-        Its epochs.
-    recorder : Recorder
-        The recorder that watched it.
-    kept_best : bool, default=False
-        True where the weights are those of the best epoch, not of the last.
-    """
-
-    history: History
-    recorder: Recorder
-    kept_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +44,8 @@ class Subject:
     columns : sequence of (str, int), default=()
         The columns of the table: the name of each, and the number of inputs that it became; empty where the inputs come
         from no table.
-    training : TrainingRecord or None, default=None
-        Its training; None for a network that was read from a file.
+    training : TrainingCourse or None, default=None
+        Its training, measured on the rows of `sample`; None for a network that was read from a file.
     figures : sequence of (str, str), default=()
         Names and values of measurements on rows that it has never seen.
     """
@@ -77,7 +58,7 @@ class Subject:
     inputs: Sequence[str]
     outputs: Sequence[str]
     columns: Sequence[tuple[str, int]] = ()
-    training: TrainingRecord | None = None
+    training: TrainingCourse | None = None
     figures: Sequence[tuple[str, str]] = ()
 
     @property
@@ -85,17 +66,42 @@ class Subject:
         """The network before training; as it is, where its training is unknown."""
         return self.at(0) if self.training else self.network
 
-    def at(self, place: int) -> Network:
-        """Return the network with the weights of one point, by its index, of the recorded path."""
+    def at(self, moment: int) -> Network:
+        """Return the network with the weights of one moment of its training, by its index."""
         assert self.training
-        copy = self.network.copy()
-        copy.set_parameters(unflatten(self.training.recorder.path[place], shapes_of(copy)))
-        return copy
+        return network_at(self.network, kept_states(self.training.recorder)[moment][1])
+
+    @cached_property
+    def cost(self) -> float:
+        """The cost of the network as it is, on the rows of `sample`."""
+        return Cost.of(self.loss)(float64_copy(self.network), *self.sample())
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The evidence of a diagnosis: the network as it is, all of its rows, and the course that the page shows."""
+        cost, course = Cost.of(self.loss), self.training
+        if course is None:
+            return Evidence(self.network, cost, self.x, self.y, {}, None)
+        return Evidence(self.network, cost, self.x, self.y, course.history, course.recorder, not course.ends_kept)
+
+    @cached_property
+    def overfits(self) -> bool:
+        """Whether its training went on to learn its rows by heart, whichever weights it has now."""
+        return find_overfitting(self.evidence) is not None
 
     def sample(self, most: int = SAMPLE) -> tuple[Rows, Targets]:
         """Return at most so many rows and their targets, the same at every call."""
-        chosen = sample_rows(len(self.x), most)
-        return self.x[chosen], self.y[chosen]
+        return sample(self.x, self.y, most)
+
+    def rows_text(self, most: int = SAMPLE) -> str:
+        """Return in words which rows `sample` has."""
+        n, whose = len(self.x), "that it trains on" if self.training else "of the table"
+        return f"all {n:,} rows {whose}" if n <= most else f"{most:,} of the {n:,} rows {whose}"
+
+    @cached_property
+    def chain(self) -> Chain | str:
+        """The network before its training, or as it is, as a chain of dense layers; or why it is none."""
+        return dense_chain(self.start)
 
     def layer_titles(self) -> dict[str, str]:
         """Return the titles of the layers that learn, by their names, from input to output."""
@@ -107,6 +113,31 @@ class Subject:
             titles[node.name] = "output layer" if i == len(nodes) else f"layer {i}{kind}"
         return titles
 
+    def layer_title(self, name: str) -> str:
+        """Return the title of any layer, of one that learns nothing by the one before it."""
+        titles, before = self.layer_titles(), "the inputs"
+        for node in iter_nodes(self.network.layers, self.network.n_in):
+            if node.name == name and name not in titles:
+                return f"the {type(node.layer).__name__} after {before}"
+            before = titles.get(node.name, before)
+        return with_article(titles[name])
+
+    def weight_title(self, name: str, index: tuple[int, ...]) -> str:
+        """Return a weight's name in words: from where to where it leads."""
+        layer, titles = name.rpartition(".")[0], self.layer_titles()
+        if len(index) == 1:
+            return f"scale of unit\u00a0{index[0] + 1} in {with_article(titles[layer])}"
+        start, end = index
+        dense = [node.name for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in titles
+                 and isinstance(node.layer, Dense)]  # fmt: skip
+        place, unit = dense.index(layer), f"unit\u00a0{end + 1} of {with_article(titles[layer])}"
+        if any(isinstance(inner, Residual) for inner in self.network.layers):
+            return f"from input\u00a0{start + 1} to {unit}"
+        source = f"unit\u00a0{start + 1} of {titles[dense[place - 1]]}" if place else self.inputs[start]
+        return f"from {source} to {self.outputs[end] if place == len(dense) - 1 else unit}".replace(
+            "layer ", "layer\u00a0"
+        )
+
     def example(self) -> Example:
         """Return a row for the animation: before training one of the upper quartile of costs, else the costliest."""
         network = self.start
@@ -115,7 +146,12 @@ class Subject:
         costs = np.array([cost_of(self.loss, output, self._target(t))[0] for output, t in zip(outputs, y, strict=True)])
         order = np.argsort(costs, kind="stable")
         row = int(order[3 * len(order) // 4] if self.training else order[-1])
-        return Example(network, self.loss, x[row].astype(np.float64), self._target(y[row]), self.inputs, self.outputs)
+        assert isinstance(self.chain, Chain)
+        titles = self.layer_titles()
+        return Example(
+            self.chain.network, self.loss, x[row].astype(np.float64), self._target(y[row]), self.inputs, self.outputs,
+            [titles[name] for name in self.chain.names[:-1]],
+        )  # fmt: skip
 
     def _target(self, y: object) -> NDArray[np.float64]:
         """Return the target of one row as `cost_of` takes it, (n_out,)."""
@@ -125,3 +161,8 @@ class Subject:
             shares[int(target)] = 1
             return shares
         return np.atleast_1d(target.astype(np.float64))
+
+
+def with_article(title: str) -> str:
+    """Return a layer's title as it stands in a sentence."""
+    return f"the {title}" if title.startswith("output") else title

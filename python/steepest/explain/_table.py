@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from ..callbacks import Callback
 from ..descent import Recorder
+from ..descent._recorder import kept_states, network_at
 from ..history import History
 from ..network import Network
 from ..recipe import Recipe
 from ..tables import Classes, TableEncoder
+from ._course import Rows, Targets, measure_course, plain_targets
 from ._html import to_percent, to_text
-from ._subject import Rows, Subject, Targets, TrainingRecord
+from ._subject import Subject
 
 RECORDED_ROWS = 256
 _LOSSES = ("cross_entropy", "binary_cross_entropy", "mse")
@@ -26,6 +28,7 @@ def table_subject(
     recorder: Recorder | None = None,
     *,
     kept_best: bool = True,
+    temperature: float = 1.0,
 ) -> Subject:
     """Make the subject of `table_page` of a network and the rows of a table.
 
@@ -39,13 +42,17 @@ def table_subject(
         Rows as the network takes them, n >= 1: those it was trained on, or for a model from a file those of the table.
     y : array of shape (n,) or (n, n_classes)
         Their targets as the encoder encodes them: numbers of classes, or quantities in the unit of the outputs. Rows of
-        probabilities stand for classes too, as smoothed labels do.
+        probabilities, as smoothed labels are, stand for the most probable class.
     history : History, default=None
         The epochs of the network's training, which the page shows; None for a model from a file.
     recorder : Recorder, default=None
         The recorder that watched this training; None for a model from a file.
     kept_best : bool, default=True
-        Whether the network has the weights of the best epoch of the history, not of the last. Not used without one.
+        Whether the network has the weights of the best epoch of the history, not of the last, where the recorder's path
+        does not tell. Not used without one.
+    temperature : float, default=1.0
+        What the network's outputs were divided by after the training, > 0: "temperature" of an estimator's `recipe_`.
+        The page shows the network before that.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def table_subject(
     if (history is None) != (recorder is None):
         given, missing = ("recorder", "history") if history is None else ("history", "recorder")
         raise ValueError(f"{given} is given and {missing} is None: expected both, of one training, or none")
-    loss, training = _loss_of(network, encoder), None
+    loss = _loss_of(network, encoder)
     if history is not None and recorder is not None:
         if recorder.path.shape[1] != network.n_parameters:
             raise ValueError(
@@ -69,12 +76,15 @@ def table_subject(
                 f"{network.n_parameters}, from a recorder with path_every >= 1"
             )
         assert recorder.fit is not None  # it has a path
-        loss, training = str(recorder.fit.trainer.loss), TrainingRecord(history, recorder, kept_best)
+        loss = str(recorder.fit.trainer.loss)
     if loss not in _LOSSES:
         raise ValueError(f"the network was trained by the loss {loss}: expected one of {', '.join(_LOSSES)}")
     columns = [(column.name, column.n_features) for column in encoder.columns]
-    targets = y.reshape(-1, 1) if loss == "binary_cross_entropy" else y
-    names = _output_names(network, encoder)
+    targets, names, training = plain_targets(loss, y), _output_names(network, encoder), None
+    if history is not None and recorder is not None:
+        network, training = measure_course(
+            network, loss, x, targets, history, recorder, kept_best=kept_best, temperature=temperature
+        )
     return Subject("table", network, loss, x, targets, encoder.feature_names, names, columns, training)
 
 
@@ -146,6 +156,10 @@ def train(
         *training, validation, task=encoder.task, n_outputs=encoder.n_outputs, seed=seed,
         callbacks=[recorder, *callbacks],
     )  # fmt: skip
+    # The recipe has divided the outputs of classes by a temperature that it does not tell: the path has them before.
+    states = dict(kept_states(recorder))
+    if history.best_epoch is not None and history.best_epoch + 1 in states:
+        network = network_at(network, states[history.best_epoch + 1])
     return table_subject(network, encoder, *training, history, recorder), history
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..descent import contributions
+from ._course import TrainingCourse
 from ._curve import find_stretches
 from ._figures import draw_bars, draw_cost_curve, draw_layer_lines
 from ._html import Child, tag, to_text
 from ._page import Section, figure, paragraph
-from ._subject import Subject, TrainingRecord
+from ._subject import Subject, with_article
 
 _RISEN = 1.1  # times the lowest cost: more is a rise
 _ALIKE = 1.5  # layers whose gradients differ by less are pulled on alike
@@ -27,67 +29,124 @@ def layers_section(subject: Subject) -> Section:
     return _layer_course(subject, subject.training) if subject.training else _present_layers(subject)
 
 
-def _cost_course(subject: Subject, training: TrainingRecord) -> Section:
-    history = training.history
-    costs = history["loss"]
-    stretches = find_stretches(costs)
-    said = ["An epoch is one walk through all rows."]
-    if len(costs) == 1:
-        said.append(f"In the only one, the cost was {to_text(costs[0])}.")
-    else:
-        said.append(f"In {len(costs):,} of them the cost went from {to_text(costs[0])} to {to_text(costs[-1])}.")
+def _cost_course(subject: Subject, course: TrainingCourse) -> Section:
+    epochs, costs, n = course.epochs, course.costs, course.fit.n_epochs
+    stretches = find_stretches(epochs, costs)
+    said = [
+        f"An epoch is one walk through all rows. In {'the only one' if n == 1 else f'{n:,} of them'} the cost went "
+        f"from {to_text(costs[0])} to {to_text(costs[-1])}."
+    ]
     if stretches.steep:
         where = _epochs_text(*stretches.steep)
-        said.append(f"Half of the whole fall happened {where}: there the slope was steep, and every step paid.")
+        said.append(f"Half of the whole fall happened {where}: there the slope was steep, and the steps paid.")
     if stretches.flat:
         where = _enumeration([_epochs_text(*stretch) for stretch in stretches.flat])
         said.append(
             f"It was flat {where}: there the slopes were small, or pulled to and fro. A flat stretch at the end is the "
             "bottom of a valley; one before that is a plateau, which the network has to cross."
         )
-    svg, numbers = draw_cost_curve(history, stretches, f"{subject.key}-cost-curve")
-    caption = "The mean cost in every epoch."
-    if stretches.steep or stretches.flat:
-        caption += " Shaded: where half of the fall happened (steep), and where next to nothing did (flat)."
+    if stretches.vain:
+        where = _enumeration([_epochs_text(*stretch) for stretch in stretches.vain])
+        said.append(f"It went up, or up and down, {where}, and gained nothing: there the steps were too long.")
+    svg, numbers = draw_cost_curve(course, stretches, f"{subject.key}-cost-curve")
+    caption = f"The cost of {subject.rows_text()}, before training and after {_epochs_measured(course)}."
+    shaded = [
+        text for found, text in (
+            (stretches.steep, "where half of the fall happened (steep)"),
+            (stretches.flat, "where next to nothing did (flat)"),
+            (stretches.vain, "where it only went up, or up and down (in vain)"),
+        ) if found
+    ]  # fmt: skip
+    of = ", of the solid line" if course.other_costs is not None else ""
+    caption += f" Shaded{of}: {_enumeration(shaded)}." if shaded else ""
     content: list[Child | Section] = [paragraph(" ".join(said)), figure(svg, caption, numbers)]
-    if "val_loss" in history:
-        content.append(paragraph(_validation_text(training)))
+    if course.other_costs is not None:
+        content.append(paragraph(_other_rows_text(subject, course, course.other_costs)))
+    if kept := _kept_text(subject, course):
+        content.append(paragraph(kept))
     return Section(f"{subject.key}-cost", "The cost, epoch by epoch", content, label="The cost")
 
 
-def _validation_text(training: TrainingRecord) -> str:
-    """Return the text about the cost on rows that were not trained on."""
-    history = training.history
-    costs = history["val_loss"]
-    best, last = int(costs.argmin()), len(costs) - 1
-    kept = " Its weights were kept." if training.kept_best and history.best_epoch == best else ""
-    if costs[last] > _RISEN * costs[best]:
-        after = (
-            f" Afterwards it rose to {to_text(costs[last])}, while the first line went on down: from there on the "
+def _epochs_measured(course: TrainingCourse) -> str:
+    if len(course.epochs) == course.fit.n_epochs + 1:
+        return "every epoch"
+    return f"each of {len(course.epochs) - 1:,} epochs of the {course.fit.n_epochs:,}"
+
+
+def _other_rows_text(subject: Subject, course: TrainingCourse, others: NDArray[np.float64]) -> str:
+    """Return the text about the cost on rows that were not trained on, by what the diagnosis goes by too."""
+    measured, n = course.others
+    rows = f"{n:,} other rows" if measured == n else f"{measured:,} of {n:,} other rows"
+    text = f"The dashed line is what counts in the end: the same cost on {rows}, which it does not train on."
+    if not np.isfinite(others).any():
+        return f"{text} It is beyond all numbers."
+    best, own = int(np.nanargmin(others)), course.costs
+    text += f" It was lowest {moment_text(int(course.epochs[best]))}, {to_text(others[best])}"
+    if best == len(others) - 1:
+        return f"{text}: to the end, what it learned held for them too."
+    rise, after = f". Afterwards it went to {to_text(others[-1])}", f"{to_text(own[best])} to {to_text(own[-1])}"
+    if subject.overfits:
+        end = f", while the other line went on down, from {after}: the network learned its rows by heart."
+    elif not others[-1] > _RISEN * others[best]:
+        end = ": not much higher, so the network has not learned its rows by heart."
+    elif own[-1] < own[best]:
+        end = (
+            f", and the other line from {after}. That is too small a rise, or too short a one, to say that the "
             "network learned its rows by heart."
         )
     else:
-        after = " It did not rise again much: the network has not learned its rows by heart."
-    return (
-        "The second line is what counts in the end: the cost on rows that it does not train on. It was lowest, "
-        f"{to_text(costs[best])}, in epoch {best + 1}.{kept}{after}"
-    )
+        end = f", and the other line from {after}: what it had learned was lost again on all rows."
+    return text + rise + end
+
+
+def _kept_text(subject: Subject, course: TrainingCourse) -> str:
+    """Return the text about the weights that the network has, if it is not simply those of the end."""
+    parts = []
+    if course.kept is None:
+        parts.append(
+            "The weights that the rest of the page looks at are those of no moment of this line, such as a mean of "
+            f"several; with them the cost is {to_text(subject.cost)}."
+        )
+    elif not course.ends_kept:
+        epoch = int(course.epochs[course.kept])
+        where = moment_text(epoch)
+        parts.append(
+            f"The weights that it had {where} were kept{_why_kept(course, epoch)}, and the rest of the page "
+            f"looks at them; with them the cost is {to_text(course.costs[course.kept])}."
+        )
+    if course.temperature != 1:
+        parts.append(
+            f"Where the model answers, all outputs are divided by {to_text(course.temperature)} besides, its "
+            "temperature: so its probabilities are as sure as other rows say that they should be. This page looks at "
+            "the network before that."
+        )
+    return " ".join(parts)
+
+
+def _why_kept(course: TrainingCourse, epoch: int) -> str:
+    """Return in words by which measure the epoch was chosen, where the history tells."""
+    fit = course.fit
+    if fit.best_epoch is None or fit.best_epoch + 1 != epoch:
+        return ""
+    name = fit.monitor.removeprefix("val_")
+    of = f"all {course.others[1]:,} other rows" if fit.monitor.startswith("val_") else "the training"
+    return f", those of the best {'cost' if name == 'loss' else name} of {of}"
 
 
 def _present_cost(subject: Subject) -> Section:
-    here = contributions(subject.network, *subject.sample(), subject.loss).cost
+    rows = subject.rows_text()
     text = paragraph(
-        f"On these rows the cost is {to_text(here)}. A model file holds the weights, not the way that led to them: so "
-        "there is no cost curve on this page, and no path in the landscape. To see those, let the command train: ",
+        f"On {rows} the cost is {to_text(subject.cost)}. A model file holds the weights, not the way that led to them: "
+        "so there is no cost curve on this page, and no path in the landscape. To see those, let the command train: ",
         tag("code", "steepest explain TABLE --target NAME"),
         ".",
     )
     return Section(f"{subject.key}-cost", "The cost, where the network stands", [text], label="The cost")
 
 
-def _layer_course(subject: Subject, training: TrainingRecord) -> Section:
-    recorder, titles = training.recorder, subject.layer_titles()
-    epochs = np.array(recorder.epochs, np.float64)
+def _layer_course(subject: Subject, course: TrainingCourse) -> Section:
+    recorder, titles = course.recorder, subject.layer_titles()
+    epochs = course.epochs.astype(np.float64)
     series = {title: recorder.series("gradient_norm", name) for name, title in titles.items()}
     svg, numbers = draw_layer_lines(
         series,
@@ -96,21 +155,7 @@ def _layer_course(subject: Subject, training: TrainingRecord) -> Section:
         "How strongly the cost pulls on each layer",
         "length of the gradient",
     )
-    first = {title: float(values[0]) for title, values in series.items()}
-    strongest = max(first, key=lambda title: first[title])
-    peak = int(np.nanargmax(np.sum(list(series.values()), axis=0)))
-    ratio = max(first.values()) / max(min(first.values()), 1e-300)
-    if ratio < _ALIKE:
-        said = "Before training, the cost pulled on all layers about alike."
-    else:
-        said = (
-            f"Before training, it pulled hardest on {_with_article(strongest)}, {to_text(ratio, 2)} times as hard as "
-            "on the one that it pulled on least."
-        )
-    said += (
-        f" All layers together were pulled hardest {_moment_text(int(epochs[peak]))}. Where the lines sink, the "
-        "network comes to rest: the bottom of a valley has no slope."
-    )
+    said = _pulls_text(series, epochs)
     opening = paragraph(
         "The slopes of all weights of a layer together are its ",
         tag("dfn", "gradient"),
@@ -118,7 +163,10 @@ def _layer_course(subject: Subject, training: TrainingRecord) -> Section:
         "input, and a layer near the input gets what all layers after it let through: if its line lies far below the "
         "others, the gradient vanishes on the way; far above, it explodes.",
     )
-    caption = "One line for each layer; each step up the scale is a multiple. Epoch 0 is before training."
+    caption = (
+        f"The gradient of the same cost, on {subject.rows_text()}: one line for each layer; each step up the scale is "
+        "a multiple. Epoch 0 is before training."
+    )
     drawn = figure(svg, caption, numbers)
     return Section(
         f"{subject.key}-layers", "The gradients, layer by layer", [opening, drawn, paragraph(said)], label="The layers"
@@ -138,20 +186,47 @@ def _present_layers(subject: Subject) -> Section:
         ". Its length says how strongly the cost still pulls on the layer. At the bottom of a valley all of them are "
         "near 0.",
     )
-    caption = "Length of the gradient where the network stands, on these rows."
+    caption = f"Length of the gradient where the network stands, on {subject.rows_text()}."
     drawn = figure(svg, caption, numbers)
     return Section(f"{subject.key}-layers", "The gradients, layer by layer", [opening, drawn], label="The layers")
 
 
-def _with_article(layer: str) -> str:
-    return f"the {layer}" if layer.startswith("output") else layer
+def _pulls_text(series: Mapping[str, NDArray[np.float64]], epochs: NDArray[np.float64]) -> str:
+    """Return in words what the lines show: the layer pulled on most, and when."""
+    first = {title: float(values[0]) for title, values in series.items()}
+    least, most = min(first.values()), max(first.values())
+    strongest = with_article(max(first, key=lambda title: first[title]))
+    if len(first) == 1:
+        said = f"Before training, the gradient was {to_text(most)} long."
+    elif not np.isfinite([least, most]).all():
+        said = "Before training, the cost was beyond all numbers."
+    elif most == 0:
+        said = "Before training, the cost pulled on no layer at all: where all slopes are 0, nothing is learned."
+    elif least == 0:
+        unmoved = _enumeration([with_article(title) for title, value in first.items() if value == 0])
+        said = f"Before training, it pulled hardest on {strongest}, and on {unmoved} not at all."
+    elif most / least < _ALIKE:
+        said = "Before training, the cost pulled on all layers about alike."
+    else:
+        said = (
+            f"Before training, it pulled hardest on {strongest}, {to_text(most / least, 2)} times as hard as on the "
+            "one that it pulled on least."
+        )
+    lengths = np.sqrt(np.sum(np.square(list(series.values())), axis=0))
+    if len(epochs) > 1 and np.isfinite(lengths).any():
+        peak = int(epochs[int(np.nanargmax(lengths))])
+        what = "All layers together were pulled hardest" if len(first) > 1 else "It was longest"
+        said += f" {what} {moment_text(peak)}."
+    return f"{said} Where the lines sink, the network comes to rest: the bottom of a valley has no slope."
 
 
 def _epochs_text(first: int, last: int) -> str:
-    return f"in epoch {first + 1}" if first == last else f"in epochs {first + 1} to {last + 1}"
+    """Return the epochs between two moments, each counted in epochs done."""
+    return f"in epoch {last}" if first + 1 == last else f"in epochs {first + 1} to {last}"
 
 
-def _moment_text(epoch: int) -> str:
+def moment_text(epoch: int) -> str:
+    """Return a moment in words."""
     return "before training" if epoch == 0 else f"after epoch {epoch}"
 
 

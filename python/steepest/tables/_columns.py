@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import is_frame, is_missing
+from .._arrays import as_array, fits_float64, is_frame, is_missing, reason_of, shown
 from .._extras import import_pyarrow
 
 
@@ -138,7 +138,7 @@ def read_target(name: str, values: Any) -> NDArray[Any]:
         If the values have another type or dimension, or one is missing (the message has its row) or infinite.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__arrow_c_stream__"):
-        values = import_pyarrow().chunked_array(values)
+        values = _series(values)
     elif not hasattr(values, "chunks"):
         values = _one_dimensional(name, values)
     column = read_column(name, values)
@@ -156,16 +156,17 @@ def read_target(name: str, values: Any) -> NDArray[Any]:
     if own.kind in "mM":
         raise ValueError(f"target {name!r} has the type {own}: expected numbers, text, or true and false")
     if own.kind == "O":  # Python numbers
-        own = np.dtype(np.int64 if all(isinstance(value, numbers.Integral) for value in values) else np.float64)
+        whole = all(isinstance(value, numbers.Integral) and -(2**63) <= int(value) < 2**63 for value in values)
+        own = np.dtype(np.int64 if whole else np.float64)
     return np.asarray(values).astype(own) if own.kind in "iu" else column.values.astype(own)
 
 
 def _one_dimensional(name: str, values: Any) -> Any:
     """Return one column as an arrow or NumPy array."""
     if not isinstance(values, np.ndarray) and hasattr(values, "__arrow_c_stream__"):
-        return import_pyarrow().chunked_array(values)
+        return _series(values)
     if not isinstance(values, np.ndarray):
-        array = np.asarray(values)
+        array = np.asarray(values) if isinstance(values, (list, tuple)) else as_array(f"column {name!r}", values)
         # NumPy writes a list of text and other things out as text, a missing value as "nan" too.
         values = np.array(values, dtype=object) if array.dtype.kind == "U" else array
     if values.ndim == 2 and values.shape[1] == 1:
@@ -180,15 +181,31 @@ def _arrow_columns(table: Any) -> dict[str, Any]:
     arrow = import_pyarrow()
     try:
         read = arrow.table(table)
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError) as error:
-        raise ValueError(f"table cannot be read: {error}") from error
+    except (arrow.ArrowException, OverflowError) as error:
+        if not hasattr(table, "iloc"):
+            raise ValueError(f"table cannot be read: {reason_of(error)}") from error
+        _refuse_repeated([str(name) for name in table.columns])
+        return {str(name): _series(table[name]) for name in table.columns}
     names = read.column_names
-    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
-    if repeated:
-        raise ValueError(f"table has the columns {repeated} more than once: expected a name of its own for each")
+    _refuse_repeated(names)
     # A data frame's index travels along as a column, but it counts the rows and says nothing about them.
     index = read.schema.pandas_metadata["index_columns"] if read.schema.pandas_metadata else ()
     return {name: read.column(name) for name in names if name not in index}
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
+    if repeated:
+        raise ValueError(f"table has the columns {repeated} more than once: expected a name of its own for each")
+
+
+def _series(values: Any) -> Any:
+    """Return a column of a data frame as pyarrow's; as NumPy's where pyarrow has no type for all of it."""
+    arrow = import_pyarrow()
+    try:
+        return arrow.chunked_array(values)
+    except (arrow.ArrowException, OverflowError):
+        return np.asarray(values)
 
 
 def _from_arrow(name: str, column: Any) -> Column:
@@ -270,11 +287,19 @@ def _from_objects(name: str, values: NDArray[Any]) -> Column:
         return Column("boolean", codes, BOOLEAN_LABELS)
     if all_are(numbers.Real) and not any(issubclass(kind, bool) for kind in types):
         filled = np.full(len(values), np.nan)
-        filled[present] = found.astype(np.float64)
+        try:
+            filled[present] = found.astype(np.float64)
+        except OverflowError:
+            row = next(i for i in np.flatnonzero(present) if not fits_float64(values[i]))
+            where = f"column {name!r} has {shown(values[row])} in row {row} (the first row is 0)"
+            raise ValueError(f"{where}, which float64 cannot hold: expected numbers that it can") from None
         return Column("number", filled)
     if all_are(datetime.date):
         times = np.full(len(values), np.datetime64("NaT", "us"))
         times[present] = found.astype("datetime64[us]")
         return _from_numpy(name, times)
     mixture = ", ".join(sorted(kind.__name__ for kind in types))
-    raise ValueError(f"column {name!r} holds {mixture}: expected numbers, text, true and false, or dates alone")
+    first = type(found[0])
+    odd = [i for i in np.flatnonzero(present).tolist() if type(values[i]) is not first]
+    such = f" ({shown(values[odd[0]])} in row {odd[0]}, the first row is 0)" if odd else ""
+    raise ValueError(f"column {name!r} holds {mixture}{such}: expected numbers, text, true and false, or dates alone")

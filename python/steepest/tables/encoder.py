@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import reason_of
 from .._validation import choice, from_dict, integer, text
 from ._columns import Column, missing_in, open_table, read_column, read_target
 from .features import LabelFeatures, NumberFeatures
@@ -272,7 +273,7 @@ class TableEncoder:
             encoder.target_name = text("target_name", data["target_name"])
             encoder.target = from_dict(data["target"], _TARGETS, "target", _RENAMED)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            reason = f"no {error}" if isinstance(error, KeyError) else error
+            reason = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
             raise ValueError(f"the preprocessing describes no table: {reason}") from error
         return encoder
 

@@ -37,8 +37,9 @@ def check_layer_rates(given: object, layers: Sequence[str]) -> dict[str, float] 
         raise TypeError(
             f"layer_rates is {given!r}: expected a mapping such as {{'0': 0.1}} or one of {', '.join(RULES)}"
         )
+    known = {*layers}
     for name in given:
-        if name not in layers:
+        if name not in known:
             raise ValueError(f"layer_rates has {name!r}, no layer with parameters: expected of {', '.join(layers)}")
     return {name: number(f"layer_rates[{name!r}]", rate, ge=0) for name, rate in given.items()}
 

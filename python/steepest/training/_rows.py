@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import is_frame, no_table_of_numbers
+from .._arrays import as_array
 from .._blocks import blocks
 from .._core import Trainer as CoreTrainer
 from ..callbacks.base import Rows
@@ -20,15 +20,6 @@ OnBatch = Callable[[int, float, float, float], None]  # the same, and the batch'
 Batch = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]  # x, y, weight
 
 PROGRESS_INTERVAL = 0.05  # seconds between calls of on_progress: kProgressInterval of cpp/core/trainer.hpp
-
-
-def _array(name: str, values: ArrayLike) -> NDArray[Any]:
-    if hasattr(values, "toarray"):
-        raise TypeError(f"{name} is a sparse {type(values).__name__}: expected a dense array, as by .toarray()")
-    array = np.asarray(values)
-    if array.dtype.kind == "O" and is_frame(values):  # the core would see the array alone
-        raise ValueError(no_table_of_numbers(name, values, array))
-    return array
 
 
 class RowSource(Protocol):
@@ -104,16 +95,16 @@ class ArrayRows:
     Raises
     ------
     TypeError
-        If an argument is a sparse matrix.
+        If an argument is a sparse matrix, or the name of a file.
     ValueError
-        If a frame has values that are no numbers.
+        If something is masked, NumPy cannot read it, or a frame has values that are no numbers.
     """
 
     def __init__(
         self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, prefix: str = "", units: Sequence[float] = ()
     ) -> None:
-        self.x, self.y = _array(f"{prefix}x", x), _array(f"{prefix}y", y)
-        self.weight = None if weight is None else _array(f"{prefix}sample_weight", weight)
+        self.x, self.y = as_array(f"{prefix}x", x), as_array(f"{prefix}y", y)
+        self.weight = None if weight is None else as_array(f"{prefix}sample_weight", weight)
         self.prefix, self.units = prefix, list(units)
 
     def check(self, core: CoreTrainer) -> int:

@@ -462,7 +462,7 @@ class Trainer:
         ValueError
             If the learning rate or the loss is a function of the user's own, which no file can hold.
         OSError
-            If the file cannot be written.
+            If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
         self._check_saveable()
         tensors, state = self._core.snapshot()  # of one moment, even while another thread trains
@@ -522,7 +522,10 @@ class Trainer:
         trainer = cls(network, **options)
         if tensors is not None:
             network.set_parameters(tensors)
-        restore_core(trainer._core, network._trained_layers(), state)
+        restore_core(
+            trainer._core, network._trained_layers(), state,
+            optimizer=trainer.optimizer, accumulate=trainer.accumulate, dtype=network.dtype,
+        )  # fmt: skip
         return trainer
 
     def _options(self) -> dict[str, Any]:

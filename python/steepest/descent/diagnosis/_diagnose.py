@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..._arrays import as_array
 from ...network import Network
-from ...training import Trainer
+from ...training import LOSSES, Trainer
 from .._cost import Cost
 from .._recorder import Recorder
 from .course import find_in_course, find_underfitting
@@ -54,7 +55,8 @@ def diagnose(
     y : array of shape (n,) or (n, n_out), default=None
         Their targets, as for `Trainer`; None takes the recorder's.
     loss : str or Trainer, default=None
-        The loss by name, or a trainer whose loss it is; None takes the recorder's.
+        The loss by name, or a trainer whose loss it is; None takes the recorder's. A function of the user's own has no
+        rules to be judged by.
     history : mapping of str to array of shape (epochs,), default=None
         The `History` of the training; None takes the recorder's. Without any, rates and overfitting are not judged.
 
@@ -78,7 +80,11 @@ def diagnose(
     rate_too_high, rate_too_low, majority_only, overfitting, and, where none of these was found, underfitting. Each
     threshold stands beside its check, with the reason for it.
     """
-    evidence = _gather(subject, x, y, loss, history)
+    return examine(_gather(subject, x, y, loss, history))
+
+
+def examine(evidence: Evidence) -> Diagnosis:
+    """Return all findings about this evidence."""
     findings = find_in_data(evidence)
     if not any(finding.code in HOPELESS and finding.severity == "error" for finding in findings):
         if evidence.finite:
@@ -108,9 +114,14 @@ def _gather(subject: Any, x: Any, y: Any, loss: Any, history: Any) -> Evidence:
     for name, value in (("x", x), ("y", y), ("loss", loss)):
         if value is None:
             raise ValueError(f"{name} is missing: expected diagnose(network, x, y, loss), or a Recorder")
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = as_array("x", x), as_array("y", y)
     if x.ndim != 2 or x.shape[1] != network.n_in or not len(x):
         raise ValueError(f"x has the shape {x.shape}: expected (n, {network.n_in}), n >= 1")
     if y.ndim not in (1, 2) or len(y) != len(x):
         raise ValueError(f"y has the shape {y.shape}: expected ({len(x)},) or ({len(x)}, {network.n_out})")
-    return Evidence(network, Cost.of(loss), x, y, {} if history is None else history, recorder)
+    cost = Cost.of(loss)
+    if not isinstance(cost.loss, str):
+        raise ValueError(f"loss is the function {cost.loss.name}: expected one with rules: {', '.join(LOSSES)}")
+    return Evidence(
+        network, cost, x, y, {} if history is None else history, recorder, recorder is not None and recorder.moved_on
+    )

@@ -43,8 +43,8 @@ def _rate_too_high(evidence: Evidence) -> Finding | None:
         level = float(np.median(later))
         if len(rises) >= RISING * len(moves) and rises.mean() >= JUMP:
             seen = (
-                f"in the second half the cost rose in {len(rises)} of {len(moves)} epochs, by {rises.mean():.0%} of "
-                "all there is to learn on average"
+                f"in the second half the cost rose in {len(rises)} of {len(moves)} {_steps_name(evidence)}, by "
+                f"{rises.mean():.0%} of all there is to learn on average"
             )
             figures = {"rises": len(rises) / len(moves), "mean_rise": float(rises.mean())}
         elif level > max(WORSE, course[0]):
@@ -62,6 +62,10 @@ def _rate_too_high(evidence: Evidence) -> Finding | None:
         40,
         figures=figures,
     )
+
+
+def _steps_name(evidence: Evidence) -> str:
+    return "epochs" if np.all(np.diff(evidence.epochs) == 1) else "stretches of some epochs"
 
 
 def _rate_too_low(evidence: Evidence) -> Finding | None:
@@ -133,7 +137,7 @@ def find_underfitting(evidence: Evidence) -> Finding | None:
         return None
     hidden = [node for node in evidence.nodes[:-1] if isinstance(node.layer, Dense) and "." not in node.name]
     narrow = min(hidden, key=lambda node: node.n_out, default=None)
-    where = f" The narrowest hidden layer, {narrow.name}, is {narrow.n_out} wide." if narrow else ""
+    where = f" The narrowest hidden one, layer {narrow.name}, is {narrow.n_out} wide." if narrow else ""
     if narrow is None:
         where = " There is no hidden layer."
     return Finding(
@@ -160,12 +164,13 @@ def _neighbors(x: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def _overfitting(evidence: Evidence) -> Finding | None:
+    return None if evidence.moved_on else find_overfitting(evidence)
+
+
+def find_overfitting(evidence: Evidence) -> Finding | None:
+    """Find that the training went on to learn its rows by heart, whichever weights the network has now."""
     train, held_out = (np.asarray(evidence.history.get(name, ()), np.float64) for name in ("loss", "val_loss"))
-    if (
-        len(held_out) < FEW_EPOCHS
-        or not np.isfinite(held_out).all()
-        or (evidence.recorder and evidence.recorder.moved_on)
-    ):
+    if len(held_out) < FEW_EPOCHS or not np.isfinite(held_out).all():
         return None
     best = int(np.argmin(held_out))
     span = evidence.baseline - evidence.floor
@@ -173,13 +178,14 @@ def _overfitting(evidence: Evidence) -> Finding | None:
     rise = higher / span if span > 0 else 0.0
     if rise < OVERFIT or higher < ABOVE * (held_out[best] - evidence.floor) or train[-1] >= train[best]:
         return None
+    since = int(evidence.epochs[best])
     return Finding(
         "overfitting",
         "warning",
-        f"The network overfits since epoch {best}: the validation cost was {held_out[best]:.4g} then and is "
+        f"The network overfits since epoch {since}: the validation cost was {held_out[best]:.4g} then and is "
         f"{held_out[-1]:.4g} now, while the training cost fell from {train[best]:.4g} to "
         f"{train[-1]:.4g}.",
         "Stop there (EarlyStopping keeps the best epoch), gather rows, or use dropout, weight decay or fewer units.",
         55,
-        figures={"since": float(best), "rise": rise},
+        figures={"since": float(since), "rise": rise},
     )

@@ -75,9 +75,11 @@ class Evidence:
     x, y : arrays of shape (n, n_in) and (n,) or (n, n_out)
         Rows and targets, of which at most `ROWS` are looked at.
     history : mapping of str to array of shape (epochs,)
-        Of its training; empty if unknown.
+        Of its training; empty if unknown. Its "epoch", if it has one, are their numbers, else 0, 1, 2 and so on.
     recorder : Recorder or None
         Of its training.
+    moved_on : bool, default=False
+        Whether the network has other weights than at the end of that history.
     """
 
     def __init__(
@@ -88,9 +90,11 @@ class Evidence:
         y: NDArray[Any],
         history: Mapping[str, NDArray[np.float64]],
         recorder: Recorder | None,
+        moved_on: bool = False,
     ) -> None:
         chosen = sample_rows(len(x), ROWS)
         self.network, self.cost, self.history, self.recorder = network, cost, history, recorder
+        self.moved_on = moved_on
         self.x = np.asarray(x[chosen], np.float64)
         self.y = np.asarray(y)[chosen]
         self.nodes: list[Node] = list(iter_nodes(network.layers, network.n_in))
@@ -148,6 +152,11 @@ class Evidence:
         loss = np.asarray(self.history.get("loss", ()), np.float64)
         span = self.baseline - self.floor
         return (loss - self.floor) / span if span > 0 else np.empty(0)
+
+    @cached_property
+    def epochs(self) -> NDArray[np.int64]:
+        """The numbers of the epochs of the history, (epochs,)."""
+        return np.asarray(self.history.get("epoch", np.arange(len(self.history.get("loss", ())))), np.int64)
 
     @cached_property
     def moments(self) -> dict[str, Moment]:
