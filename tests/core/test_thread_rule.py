@@ -92,8 +92,12 @@ def test_r05_predictions_beside_set_parameters(rows: int, dtype: str) -> None:
     net = telling(dtype)
     work = setter(net)
     check, seen = checker(net, rows)
-    together(work, check, check)
-    assert set(seen) == {answer(1 / 16), answer(1 / 32)}
+    both = {answer(1 / 16), answer(1 / 32)}
+    for _ in range(20):  # on a busy machine a writer may wait
+        together(work, check, check)
+        if set(seen) == both:
+            break
+    assert set(seen) == both
 
 
 def test_r05_predictions_beside_steps_and_fits() -> None:

@@ -96,7 +96,13 @@ def test_forward_sizes(k: KernelTable) -> None:
         check_forward(k, shape, ("identity", "relu", "tanh")[i % 3], bias=i % 4 > 0)
 
 
+def beyond_blocks(k: KernelTable) -> int:
+    """More numbers of a sum than are taken at a time: `scratch` holds as many of 8 panels."""
+    return k.scratch // (8 * k.panel) + 37
+
+
 def test_forward_beyond_every_block(k: KernelTable) -> None:
+    check_forward(k, (131, beyond_blocks(k), 5), "tanh")
     check_forward(k, (131, 301, 293), "identity")
     check_forward(k, (1, 1031, 5), "silu")
 
@@ -154,6 +160,7 @@ def test_input_gradient_sizes(k: KernelTable) -> None:
 
 
 def test_input_gradient_beyond_every_block(k: KernelTable) -> None:
+    check_input_gradient(k, (131, 5, beyond_blocks(k)), "tanh")
     check_input_gradient(k, (131, 301, 293), "identity")
     check_input_gradient(k, (2, 9 * k.panel + 1, 517), "relu")
 
@@ -212,6 +219,7 @@ def test_weight_gradient_sizes(k: KernelTable) -> None:
 
 
 def test_weight_gradient_beyond_every_block(k: KernelTable) -> None:
+    check_weight_gradient(k, (beyond_blocks(k), k.panel + 3, 5))
     check_weight_gradient(k, (521, 5 * k.panel + 3, 2 * k.panel + 1))
 
 
@@ -341,6 +349,9 @@ def test_fused_update_sizes(k: KernelTable) -> None:
 def test_fused_update_rules(k: KernelTable, name: str) -> None:
     check_fused_update(k, name, (5, k.tile_rows + 1, k.panel + 1))
     check_fused_update(k, name, (300, 4 * k.panel + 3, 3))
+    check_fused_update(k, name, (beyond_blocks(k), 5, k.panel + 1))
+    for batch in (1, 2, 3, 4):  # few rows are outer products
+        check_fused_update(k, name, (batch, k.panel + 3, k.panel + 1))
     for panels in [(0, 1), (1, 3), (2, 2)]:
         check_fused_update(k, name, (5, k.panel + 3, 3 * k.panel), (0, k.panel), panels)
         check_fused_update(k, name, (5, k.panel + 3, 3 * k.panel), (k.panel, k.panel + 3), panels)

@@ -144,8 +144,8 @@ CORE_FILES = {
     "cpp/core/random.cpp": [
         ("key0 += 0x9E3779B9u", "key0 += 0x9E3779B8u", NUMERICS + " -k philox"),
         ("std::sqrt(-2 * std::log", "std::sqrt(-1 * std::log", WIDTHS + " -k init"),
-        ("d = shape + 1 - 1.0 / 3", "d = shape + 1 - 1.0 / 2", OPTIONS + " -k beta"),
-        ("std::log(uniform()) / shape;", "std::log(uniform());", OPTIONS + " -k beta"),
+        ("d = shape + 1 - 1.0 / 3", "d = shape + 1 - 1.0 / 2", OPTIONS + " -k mixture"),
+        ("std::log(uniform()) / shape;", "std::log(uniform());", OPTIONS + " -k mixture"),
         ("random.below(i)", "random.below(n)", NUMERICS + " -k order"),
     ],
     "cpp/core/network.cpp": [
@@ -197,7 +197,7 @@ PYTHON_FILES = {
         ("* self.scale + self.mean)", "* self.scale - self.mean)", SCALING),
     ],
     "python/steepest/losses.py": [
-        ("gradient = gradient * self.scale", "gradient = gradient / self.scale", "tests/estimators/test_estimator_training.py -k loss"),
+        ("gradient = gradient * self.scale", "gradient = gradient / self.scale", LOSS_OF_ONES_OWN),
         ("gradient * (n * share)[:, None]", "gradient * share[:, None]", LOSS_OF_ONES_OWN),
     ],
 }  # fmt: skip

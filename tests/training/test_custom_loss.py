@@ -11,6 +11,7 @@ import pytest
 
 import steepest as st
 from helpers import normal, state_of
+from steepest.losses import CustomLoss
 
 X, Y = normal(0, (50, 3)), normal(1, (50, 2))
 WEIGHT = np.arange(50) % 4 / 2.0
@@ -55,6 +56,17 @@ def test_it_trains_as_the_named_loss(options: dict[str, Any], weight: Any) -> No
     assert trainers[1].evaluate(X, Y, weight)["loss"] == pytest.approx(
         trainers[0].evaluate(X, Y, weight, metrics=[])["loss"]
     )
+
+
+def test_the_gradient_is_by_the_outputs_where_the_function_has_other_units() -> None:
+    loss = CustomLoss(squared, mean=np.array([[3.0, -1.0]]), scale=np.array([[2.0, 0.25]]))
+    y, outputs = Y[:5], Y[5:10]
+    _, gradient = loss(y, None, outputs)
+    for place in np.ndindex(outputs.shape):
+        step = np.zeros_like(outputs)
+        step[place] = 1e-6
+        slope = (loss(y, None, outputs + step)[0] - loss(y, None, outputs - step)[0]) / 2e-6
+        assert gradient[place] == pytest.approx(slope)
 
 
 def test_the_mean_loss_may_be_one_number() -> None:

@@ -225,6 +225,8 @@ def test_shuffling_draws_a_new_order_for_each_epoch() -> None:
         trainer.fit(X, Y, epochs=2)
     states = [state_of(trainer)["0.weight"] for trainer in trainers]
     assert states[0] == states[1] != states[2]
+    first, third = make_trainer()._core.order(len(X)), trainers[0]._core.order(len(X))
+    assert sorted(third) == sorted(first) == [*range(len(X))] and third.tolist() != first.tolist()
     plain = make_trainer(dropout=0.0)
     plain.fit(X, Y, epochs=2, shuffle=False)
     assert state_of(plain)["0.weight"] != states[0]
