@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ._safe_io import START, StrPath, describe, open_to_read, refusing, write_atomically
 
-_LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
+LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
 _METADATA_KEY = "steepest"
 _CHECKSUM = "crc32"  # the key in the metadata of a file's own checksum, which files of 0.1 do not have
 _DEEPEST = 200  # objects and lists of the metadata within one another; 64 residual blocks take some 140
@@ -55,8 +55,8 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
     arrays = {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
     text = json.dumps({**metadata, _CHECKSUM: _checksum(text, arrays)})
     data = save(arrays, {_METADATA_KEY: text})
-    if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
-        raise ValueError(f"metadata has {len(text)} bytes: expected at most {_LONGEST_HEADER} with the tensors' names")
+    if int.from_bytes(data[:8], "little") > LONGEST_HEADER:
+        raise ValueError(f"metadata has {len(text)} bytes: expected at most {LONGEST_HEADER} with the tensors' names")
     write_atomically(path, data)
 
 
@@ -89,10 +89,9 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
-            raise ValueError(
-                f"expected a safetensors file, found {describe(start + file.read(START - len(start)))} in {size} bytes"
-            )
+        if len(start) < 8 or length > min(size - 8, LONGEST_HEADER):
+            found = describe(start + file.read(START - len(start)))
+            raise ValueError(f"expected a safetensors file, found {found} in {size} bytes")
         header = json.loads(file.read(length), object_pairs_hook=_unique)
         text = header.get("__metadata__", {}).get(_METADATA_KEY)
         if text is None:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 import steepest as st
@@ -297,6 +298,20 @@ def test_t09_an_output_that_cannot_be_written_is_refused_first(
         code = cli.main([*COMMANDS[command][0], "--out", out])
         is_refused(Run([command], code, *capsys.readouterr()), f"--out {out}: {reason}")
     assert sorted(os.listdir()) == before
+
+
+def test_t09_labels_that_no_model_file_holds_are_refused_first(
+    inputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [[f"{'long label ' * 200}{i % 200} {c}" for i in range(400)] for c in range(40)]
+    table = {f"c{c}": column for c, column in enumerate(columns)} | {"y": [i % 7 / 7 for i in range(400)]}
+    pyarrow.parquet.write_table(pyarrow.table(table), inputs / "long.parquet")
+    code = cli.main(["train", "long.parquet", "--target", "y", "--out", "out"])
+    is_refused(
+        Run(["train"], code, *capsys.readouterr()),
+        "long.parquet: names and labels take ", "bytes in a model file: expected at most 16,777,216",
+    )  # fmt: skip
+    assert not (inputs / "out").exists()
 
 
 def test_t09_the_demonstration_looks_first_whether_it_can_write(

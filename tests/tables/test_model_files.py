@@ -219,6 +219,15 @@ def test_r13_classes_of_ones_own_are_not_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_r13_parameters_too_deep_for_a_file(tmp_path: Path) -> None:
+    model = estimator()
+    for depth in (300, 100_000):
+        model.set_params(hidden_layer_sizes=within(depth, key=False))
+        with pytest.raises(ValueError, match="too deep|too many lists within one another"):
+            model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
 def test_r13_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     net = st.Network(1, [st.Dense(1)], seed=0)
     own = st.Trainer(net, "mse", st.SGD(1e30))

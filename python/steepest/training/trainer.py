@@ -476,7 +476,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the learning rate or the loss is a function of the user's own, which no file can hold.
+            If the learning rate or the loss is a function of the user's own, or the optimizer or schedule of a class of
+            the user's own, which no file can hold; or if a weight is not finite, as after a step that diverged.
         OSError
             If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
@@ -501,7 +502,7 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the file is damaged, or holds no trainer.
+            If the file is damaged, holds no trainer, or one in a state that no training comes to.
         OSError
             If the file cannot be read.
         """
