@@ -36,10 +36,13 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
         If `metadata` holds a number that is not finite, or is too long; nothing has been written then.
     OSError
         If the file cannot be written.
+    MemoryError
+        If there is no memory for its bytes.
     """
     from safetensors.numpy import save
 
     text = json.dumps(metadata, allow_nan=False)
+    _make_sure_of_memory(sum(tensor.nbytes for tensor in tensors.values()) + len(text))
     data = save({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, {_METADATA_KEY: text})
     if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
         raise ValueError(f"metadata has {len(text)} bytes: expected at most {_LONGEST_HEADER} with the tensors' names")
@@ -67,10 +70,12 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         If the file is damaged, is not safetensors, has no metadata of `write_model`, or a name twice.
     OSError
         If the file cannot be opened.
+    MemoryError
+        If there is no memory for its bytes.
     """
     from safetensors.numpy import load
 
-    with open(os.fspath(path), "rb") as file, refusing(path, "model"):
+    with open(os.fspath(path), "rb") as file, refusing(path, "model", sizes_checked=True):
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = int.from_bytes(start, "little")
@@ -84,7 +89,17 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         if not isinstance(metadata, dict):
             raise ValueError(f"the metadata is a {type(metadata).__name__}: expected an object")
         file.seek(0)
-        return load(file.read()), metadata
+        data = file.read()
+        _make_sure_of_memory(size)
+        return load(data), metadata
+
+
+def _make_sure_of_memory(size: int) -> None:
+    """Raise MemoryError where the copies of so many bytes could not be had that safetensors makes.
+
+    It ends the process then, or panics: an exception that no `except Exception` knows.
+    """
+    np.empty(3 * size + (1 << 20), np.uint8)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
