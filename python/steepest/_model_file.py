@@ -41,6 +41,8 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
         file's own; nothing has been written then.
     OSError
         If the file cannot be written.
+    MemoryError
+        If there is no memory for its bytes.
     """
     from safetensors.numpy import save
 
@@ -53,6 +55,7 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
         raise ValueError(f"metadata has the key {_CHECKSUM!r}: expected others, for this is the file's own")
     arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     arrays = {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
+    _make_sure_of_memory(sum(array.nbytes for array in arrays.values()) + len(text))
     text = json.dumps({**metadata, _CHECKSUM: _checksum(text, arrays)})
     data = save(arrays, {_METADATA_KEY: text})
     if int.from_bytes(data[:8], "little") > LONGEST_HEADER:
@@ -82,10 +85,12 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         name twice.
     OSError
         If the file cannot be opened.
+    MemoryError
+        If there is no memory for its bytes.
     """
     from safetensors.numpy import load
 
-    with open_to_read(path, regular=True) as file, refusing(path, "model"):
+    with open_to_read(path, regular=True) as file, refusing(path, "model", sizes_checked=True):
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = int.from_bytes(start, "little")
@@ -101,12 +106,22 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             raise ValueError(f"the metadata is a {type(metadata).__name__}: expected an object")
         _check_depth(metadata)
         file.seek(0)
-        tensors = load(file.read())
+        data = file.read()
+        _make_sure_of_memory(size)
+        tensors = load(data)
         if _CHECKSUM in metadata:
             written, found = metadata.pop(_CHECKSUM), _checksum(json.dumps(metadata), tensors)
             if written != found:
                 raise ValueError(f"damaged: its checksum is {found}, and was {written!r} when it was written")
         return tensors, metadata
+
+
+def _make_sure_of_memory(size: int) -> None:
+    """Raise MemoryError where the copies of so many bytes could not be had that safetensors makes.
+
+    It ends the process then, or panics: an exception that no `except Exception` knows.
+    """
+    np.empty(3 * size + (1 << 20), np.uint8)
 
 
 def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:

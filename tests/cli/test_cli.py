@@ -347,6 +347,13 @@ def test_interrupt_is_answered_by_one_line(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err.strip() == "steepest: interrupted"
 
 
+def test_r29_a_model_too_large_for_the_machine_is_refused_in_one_line(houses: Path) -> None:
+    table = next(houses.glob("*.csv"))
+    for hidden in ("1000000000000", "1000000000,1000000000"):
+        run = steepest("train", table, "--target", "price", "--hidden", hidden)
+        assert run.returncode == 2 and "would take" in run.stderr and run.stderr.count("\n") == 1, run.stderr
+
+
 WITHOUT = """
 import sys
 for name in sys.argv[1].split(","):
