@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ._safe_io import START, StrPath, describe, open_to_read, refusing, write_atomically
 
-_LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
+LONGEST_HEADER = 1 << 24  # bytes of JSON in a model file
 _METADATA_KEY = "steepest"
 _CHECKSUM = "crc32"  # the key in the metadata of a file's own checksum, which files of 0.1 do not have
 _DEEPEST = 200  # objects and lists of the metadata within one another; 64 residual blocks take some 140
@@ -41,6 +41,8 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
         file's own; nothing has been written then.
     OSError
         If the file cannot be written.
+    MemoryError
+        If there is no memory for its bytes.
     """
     from safetensors.numpy import save
 
@@ -53,10 +55,11 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
         raise ValueError(f"metadata has the key {_CHECKSUM!r}: expected others, for this is the file's own")
     arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     arrays = {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
+    _make_sure_of_memory(sum(array.nbytes for array in arrays.values()) + len(text))
     text = json.dumps({**metadata, _CHECKSUM: _checksum(text, arrays)})
     data = save(arrays, {_METADATA_KEY: text})
-    if int.from_bytes(data[:8], "little") > _LONGEST_HEADER:
-        raise ValueError(f"metadata has {len(text)} bytes: expected at most {_LONGEST_HEADER} with the tensors' names")
+    if int.from_bytes(data[:8], "little") > LONGEST_HEADER:
+        raise ValueError(f"metadata has {len(text)} bytes: expected at most {LONGEST_HEADER} with the tensors' names")
     write_atomically(path, data)
 
 
@@ -82,17 +85,18 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         name twice.
     OSError
         If the file cannot be opened.
+    MemoryError
+        If there is no memory for its bytes.
     """
     from safetensors.numpy import load
 
-    with open_to_read(path, regular=True) as file, refusing(path, "model"):
+    with open_to_read(path, regular=True) as file, refusing(path, "model", sizes_checked=True):
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
-            raise ValueError(
-                f"expected a safetensors file, found {describe(start + file.read(START - len(start)))} in {size} bytes"
-            )
+        if len(start) < 8 or length > min(size - 8, LONGEST_HEADER):
+            found = describe(start + file.read(START - len(start)))
+            raise ValueError(f"expected a safetensors file, found {found} in {size} bytes")
         header = json.loads(file.read(length), object_pairs_hook=_unique)
         text = header.get("__metadata__", {}).get(_METADATA_KEY)
         if text is None:
@@ -102,12 +106,22 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             raise ValueError(f"the metadata is a {type(metadata).__name__}: expected an object")
         _check_depth(metadata)
         file.seek(0)
-        tensors = load(file.read())
+        data = file.read()
+        _make_sure_of_memory(size)
+        tensors = load(data)
         if _CHECKSUM in metadata:
             written, found = metadata.pop(_CHECKSUM), _checksum(json.dumps(metadata), tensors)
             if written != found:
                 raise ValueError(f"damaged: its checksum is {found}, and was {written!r} when it was written")
         return tensors, metadata
+
+
+def _make_sure_of_memory(size: int) -> None:
+    """Raise MemoryError where the copies of so many bytes could not be had that safetensors makes.
+
+    It ends the process then, or panics: an exception that no `except Exception` knows.
+    """
+    np.empty(3 * size + (1 << 20), np.uint8)
 
 
 def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:

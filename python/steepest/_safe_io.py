@@ -211,7 +211,7 @@ def _remove_strays(target: str) -> None:
 
 
 @contextmanager
-def refusing(path: StrPath, kind: str) -> Iterator[None]:
+def refusing(path: StrPath, kind: str, *, sizes_checked: bool = False) -> Iterator[None]:
     """Turn whatever the contents of a file make a parser raise into one ValueError that names the file.
 
     Parsers raise far more on damaged input than they document: zlib.error, EOFError, RecursionError, MemoryError,
@@ -223,6 +223,9 @@ def refusing(path: StrPath, kind: str) -> Iterator[None]:
         The file, for the message.
     kind : str
         Its format, for the message, such as "model".
+    sizes_checked : bool, default=False
+        Whether what the file claims has been checked before memory is taken for it: then a MemoryError says nothing of
+        the file, and is left as it is.
 
     Raises
     ------
@@ -232,6 +235,8 @@ def refusing(path: StrPath, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if sizes_checked and isinstance(error, MemoryError):
+            raise
         raise ValueError(f"{os.fspath(path)}: not a readable {kind} file: {reason_of(error)}") from error
 
 

@@ -366,6 +366,13 @@ def check_layers(layers: object) -> tuple[Layer, ...]:
         if not isinstance(layer, Layer):
             hint = f"Dense({layer})" if isinstance(layer, (int, np.integer)) else "Dense(64, 'relu')"
             raise TypeError(f"layers[{i}] is {layer!r}: expected a layer such as {hint}")
+        if type(layer) not in _KINDS.values():
+            kind = type(layer).__mro__[1].__name__
+            raise TypeError(
+                f"layers[{i}] is a {type(layer).__name__}, a subclass of {kind}: expected {kind} itself, for the core "
+                "never calls a method of a layer. Compute what you add in NumPy between two networks, by their forward "
+                "and backward, or in a loss, which may be a function"
+            )
     if (n := sum(layer._n_layers for layer in layers)) > _MOST:
         raise ValueError(f"layers has {n} layers, with those in residual blocks: expected at most {_MOST}")
     return tuple(layers)

@@ -106,6 +106,15 @@ class Network:
             self._core.set_parameters(given)
         bind(self, self._core, Network, "predict", "forward", "backward")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set `preprocessing`; anything else would be lost by `save` and `copy`, and is refused."""
+        if name != "preprocessing" and not name.startswith("_") and type(self) is Network:
+            raise AttributeError(
+                f"{name} cannot be set: expected preprocessing, a dict of JSON values, which is saved and copied with "
+                "the network; set_parameters changes weights"
+            )
+        object.__setattr__(self, name, value)
+
     def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Compute the outputs in inference mode: no dropout, running statistics in batch normalization.
 
@@ -337,7 +346,9 @@ class Network:
 
     def copy(self) -> Network:
         """Return an independent network with the same layers, weights and running statistics."""
-        return self._from_parts(self._architecture(), self._tensors(), deepcopy(self.preprocessing))
+        network = self._from_parts(self._architecture(), self._tensors(), deepcopy(self.preprocessing))
+        network._owner = self._owner
+        return network
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one safetensors file; `steepest.load` reads it.
@@ -374,7 +385,8 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by architecture and arrays."""
-        return type(self)._from_parts, (self._architecture(), self._tensors(), self.preprocessing)
+        state = {} if self._owner is None else {"_owner": self._owner}
+        return type(self)._from_parts, (self._architecture(), self._tensors(), self.preprocessing), state
 
     def __repr__(self) -> str:
         """Return the call that makes this network, weights aside."""

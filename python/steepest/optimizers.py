@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
+from ._arrays import shown
 from ._core import Optimizer as CoreOptimizer
 from ._validation import Spec, choice, flag, from_dict, number
 from .schedules import LearningRate, Schedule, schedule_from_json
@@ -236,6 +237,18 @@ class RMSprop(Optimizer):
 
 
 _KINDS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop)}
+
+
+def check_optimizer(optimizer: object) -> Optimizer:
+    """Return an optimizer; TypeError for anything else, a subclass too, of which the core would call no method."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer is {shown(optimizer)}: expected an optimizer such as SGD(0.1, momentum=0.9)")
+    if type(optimizer) not in _KINDS.values():
+        raise TypeError(
+            f"optimizer is a {type(optimizer).__name__}: expected one of {', '.join(_KINDS)} itself, for the core "
+            "never calls a method of it; a rule of your own goes by Network.gradients and Network.set_parameters"
+        )
+    return optimizer
 
 
 def optimizer_from_json(data: object) -> Optimizer:

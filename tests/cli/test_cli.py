@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 import steepest as st
@@ -299,6 +300,20 @@ def test_t09_an_output_that_cannot_be_written_is_refused_first(
     assert sorted(os.listdir()) == before
 
 
+def test_t09_labels_that_no_model_file_holds_are_refused_first(
+    inputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [[f"{'long label ' * 200}{i % 200} {c}" for i in range(400)] for c in range(40)]
+    table = {f"c{c}": column for c, column in enumerate(columns)} | {"y": [i % 7 / 7 for i in range(400)]}
+    pyarrow.parquet.write_table(pyarrow.table(table), inputs / "long.parquet")
+    code = cli.main(["train", "long.parquet", "--target", "y", "--out", "out"])
+    is_refused(
+        Run(["train"], code, *capsys.readouterr()),
+        "long.parquet: names and labels take ", "bytes in a model file: expected at most 16,777,216",
+    )  # fmt: skip
+    assert not (inputs / "out").exists()
+
+
 def test_t09_the_demonstration_looks_first_whether_it_can_write(
     inputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -330,6 +345,13 @@ def test_interrupt_is_answered_by_one_line(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(models, "load", interrupt)
     assert cli.main(["info", "model"]) == 130
     assert capsys.readouterr().err.strip() == "steepest: interrupted"
+
+
+def test_r29_a_model_too_large_for_the_machine_is_refused_in_one_line(houses: Path) -> None:
+    table = next(houses.glob("*.csv"))
+    for hidden in ("1000000000000", "1000000000,1000000000"):
+        run = steepest("train", table, "--target", "price", "--hidden", hidden)
+        assert run.returncode == 2 and "would take" in run.stderr and run.stderr.count("\n") == 1, run.stderr
 
 
 WITHOUT = """

@@ -120,3 +120,34 @@ def memory_ends(threads: int, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["adam", "clip", "ema"])
 def test_r10_no_memory_in_the_middle(threads: int, kind: str) -> None:
     succeeds(memory_ends, threads, kind)
+
+
+def files_without_memory(folder: str, left: int) -> None:
+    """Model files of 4 MB are saved and read with less memory than that takes."""
+    import resource
+
+    net = st.Network(1000, [st.Dense(1000)])
+    path = f"{folder}/net"
+    net.save(path)
+    st.load(path)
+    before = Path(path).read_bytes()
+    net.set_parameters({"0.bias": np.ones(1000)})
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    for work in (lambda: net.save(path), lambda: st.load(path)):
+        resource.setrlimit(resource.RLIMIT_AS, (virtual_size() + left, hard))
+        try:
+            work()
+            raise AssertionError("there was enough")
+        except MemoryError:
+            pass
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    assert Path(path).read_bytes() == before and os.listdir(folder) == ["net"]
+    net.save(path)
+    assert np.array_equal(st.load(path).parameters["0.bias"], np.ones(1000))
+
+
+@linux_only
+@pytest.mark.parametrize("left", [100_000, 2_000_000, 6_000_000])
+def test_r10_no_memory_for_a_file(left: int, tmp_path: Path) -> None:
+    succeeds(files_without_memory, str(tmp_path), left, MALLOC_MMAP_THRESHOLD_="65536")

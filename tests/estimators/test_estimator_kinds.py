@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+import pickle
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,3 +190,17 @@ def test_what_is_no_array_is_named(name: str, wrong: Any) -> None:
     x, y = np.arange(12.0).reshape(6, 2), np.arange(6) % 2
     with pytest.raises((TypeError, ValueError), match="number|dimension|shape"):
         st.MLPClassifier(max_iter=1).fit(**{"X": x, "y": y, name: wrong})
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_t18_a_network_taken_out_says_that_the_scaling_stays_behind(kind: str, tmp_path: Path) -> None:
+    fitted = model(kind).fit(X, LABELS)
+    fitted.save(tmp_path / "model")
+    network = fitted.network_
+    copies = [network.copy(), copy.copy(network), copy.deepcopy(network), pickle.loads(pickle.dumps(network))]
+    for each in (network, *copies, st.load(tmp_path / "model").network_, copy.deepcopy(fitted).network_):
+        with pytest.warns(UserWarning, match=rf"within a {type(fitted).__name__}: scaling .* stay behind"):
+            each.save(tmp_path / "network")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        st.load(tmp_path / "network").save(tmp_path / "again")  # that is a network of its own

@@ -22,14 +22,18 @@ class Run:
         What it does.
     count : int
         Rounds of each kind, unless told otherwise.
+    flags : tuple of str, default=()
+        Further options without a value.
     """
 
-    def __init__(self, doc: str, count: int) -> None:
+    def __init__(self, doc: str, count: int, flags: tuple[str, ...] = ()) -> None:
         parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
         parser.add_argument("--count", type=int, default=count, help=f"rounds, {count} by default")
         parser.add_argument("--seconds", type=float, default=float("inf"), help="no more rounds after this time")
         parser.add_argument("--seed", type=int, default=int(time.time()), help="by default another one each time")
         parser.add_argument("--only", default="", help="only kinds whose name has this text")
+        for flag in flags:
+            parser.add_argument(f"--{flag}", action="store_true")
         self.options = parser.parse_args()
         self.seed, self.failures = self.options.seed, list[str]()
         self.start = time.monotonic()

@@ -200,22 +200,34 @@ def test_r13_what_would_come_back_otherwise_is_not_saved(
     assert path.read_bytes() == before
 
 
-class OwnRule(st.SGD):
-    """An optimizer of the user's own."""
-
-
 class OwnRate(st.schedules.exponential):
     """A schedule of the user's own."""
 
 
-def test_r13_classes_of_ones_own_are_not_saved(tmp_path: Path) -> None:
-    for optimizer, name in ((OwnRule(0.1), "OwnRule"), (st.SGD(OwnRate(0.1, factor=0.9)), "OwnRate")):
-        own = st.Trainer(network(), "mse", optimizer)
-        with pytest.raises(ValueError, match=f"cannot save .*{name}.*: only"):
-            own.save(tmp_path / "run")
-        with pytest.raises(ValueError, match="cannot save"):
-            own.fit(normal(0, (8, 3)), normal(1, (8, 2)), callbacks=[st.Checkpoint(tmp_path / "run")])
-        assert own.n_steps == 0
+def test_r13_optimizers_of_ones_own_are_not_described() -> None:
+    class OwnRule(st.SGD):
+        pass
+
+    with pytest.raises(ValueError, match="cannot save the optimizer .*: only"):
+        OwnRule(0.1).to_dict()
+
+
+def test_r13_schedules_of_ones_own_are_not_saved(tmp_path: Path) -> None:
+    own = st.Trainer(network(), "mse", st.SGD(OwnRate(0.1, factor=0.9)))
+    with pytest.raises(ValueError, match="cannot save .*OwnRate.*: only"):
+        own.save(tmp_path / "run")
+    with pytest.raises(ValueError, match="cannot save"):
+        own.fit(normal(0, (8, 3)), normal(1, (8, 2)), callbacks=[st.Checkpoint(tmp_path / "run")])
+    assert own.n_steps == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_r13_parameters_too_deep_for_a_file(tmp_path: Path) -> None:
+    model = estimator()
+    for depth in (300, 100_000):
+        model.set_params(hidden_layer_sizes=within(depth, key=False))
+        with pytest.raises(ValueError, match="too deep|too many lists within one another"):
+            model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from .._model_file import LONGEST_HEADER
 from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, Units, infer_task, split_rows
+from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_rows
 from ._models import Estimator, describe_task, encoder_of, score, target_of
 from .console import ProgressBar, print_numbers
 
@@ -62,6 +64,17 @@ class Job:
         labels = encoded.encode(target, truth) if isinstance(encoded, Classes) else None
         training, held_out = split_rows(np.arange(len(truth)), holdout, seed, labels)
         return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
+
+    def check_saveable(self) -> None:
+        """Refuse a table whose labels no model file could hold: before the training, not after it."""
+        if self.table.nbytes < LONGEST_HEADER // 16:  # a letter takes up to 7 bytes as text in JSON within JSON
+            return
+        rows = self.table.take(self.training)
+        encoder = TableEncoder().fit(rows, np.zeros(len(self.training)), "regression")
+        size = len(json.dumps(json.dumps(encoder.to_dict())))
+        if size > LONGEST_HEADER:
+            expected = f"expected at most {LONGEST_HEADER:,}"
+            raise ValueError(f"{self.path}: names and labels take {size:,} bytes in a model file: {expected}")
 
     def fit(
         self, console: Console, asked: dict[str, Any], seed: int, callbacks: Sequence[Callback] = ()

@@ -74,6 +74,7 @@ def train(
     console = _console()
     read = read_table(table, delimiter=_character(delimiter))
     job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed)
+    job.check_saveable()
     estimator, _ = job.fit(console, asked, seed)
     estimator.save(out)
     console.print(f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv", soft_wrap=True)

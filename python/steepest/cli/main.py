@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0; 2 for a mistake of the user's, with one line on standard error that says which; 1 if training
-        diverged; 130 after Ctrl-C.
+        Exit code: 0; 2 for a mistake of the user's, or a model too large for this machine, with one line on standard
+        error that says which; 1 if training diverged; 130 after Ctrl-C.
     """
     try:
         import typer
@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), FAILURE)
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), MISTAKE)
+    except MemoryError as error:
+        return _say(str(error) or "there is not enough memory", MISTAKE)
     except (ModuleNotFoundError, ValueError) as error:
         return _say(str(error), MISTAKE)
     except Exception as error:

@@ -196,7 +196,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             If there was no fit.
         ValueError
-            If labels are neither text nor numbers nor true and false.
+            If labels are neither text nor numbers nor true and false, or a weight is not finite.
         OSError
             If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """

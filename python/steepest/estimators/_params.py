@@ -15,7 +15,7 @@ from ..callbacks import Callback, check_callbacks
 from ..layers import ACTIVATIONS
 from ..losses import LossFunction
 from ..metrics import MODES, sign_of
-from ..optimizers import Optimizer
+from ..optimizers import Optimizer, check_optimizer
 from ..recipe import Recipe
 from ..schedules import LearningRate
 
@@ -201,9 +201,7 @@ def _batch_size(name: str, value: Any) -> int | None:
 
 
 def _optimizer(name: str, value: Any) -> Optimizer:
-    if not isinstance(value, Optimizer):
-        raise TypeError(f"{name} is {value!r}: expected an optimizer such as steepest.AdamW(0.01)")
-    return value
+    return check_optimizer(value)
 
 
 def _learning_rate(name: str, value: Any) -> LearningRate:

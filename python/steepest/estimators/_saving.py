@@ -35,10 +35,14 @@ def save(estimator: Any, path: StrPath) -> None:
     """Write a fitted estimator; see `BaseMLP.save`."""
     model = estimator._fitted
     tensors: Tensors = {}
-    parameters = estimator.get_params(deep=False) | {"callbacks": None}  # which no file can hold
+    given = estimator.get_params(deep=False) | {"callbacks": None}  # which no file can hold
+    try:
+        parameters = {name: _parameter_to_json(value) for name, value in given.items()}
+    except RecursionError:
+        raise ValueError("a parameter has too many lists within one another to be saved") from None
     description = {
         "type": type(estimator).__name__,
-        "parameters": {name: _parameter_to_json(value) for name, value in parameters.items()},
+        "parameters": parameters,
         "task": _task_to_json(model.task, tensors),
         "preprocessor": _preprocessor_to_json(model.preprocessor, tensors),
         "networks": [_network_to_json(network, f"networks.{i}.", tensors) for i, network in enumerate(model.networks)],

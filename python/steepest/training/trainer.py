@@ -16,7 +16,7 @@ from ..callbacks import Callback, History, PrintEpochs, check_callbacks
 from ..losses import LOSSES, CustomLoss, LossFunction
 from ..metrics import Metric, check_metrics
 from ..network import Network, bind
-from ..optimizers import Adam, Optimizer
+from ..optimizers import Adam, Optimizer, check_optimizer
 from ..schedules import LearningRate, constant
 from ._checkpoint import OPTIONS, State, read_checkpoint, restore_core, with_measured_rates, write_checkpoint
 from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
@@ -151,9 +151,15 @@ class Trainer:
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network is {network!r}: expected a steepest.Network")
-        optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer is {optimizer!r}: expected an optimizer such as SGD(0.1, momentum=0.9)")
+        overridden = [
+            name for name in ("forward", "backward") if getattr(type(network), name) is not vars(Network)[name]
+        ]
+        if overridden:
+            raise TypeError(
+                f"network is a {type(network).__name__} with a {overridden[0]} of its own, which no step would call: "
+                "expected a steepest.Network, and for losses of your own a function as loss"
+            )
+        optimizer = check_optimizer(Adam() if optimizer is None else optimizer)
         self.network = network
         self.loss = loss if callable(loss) else choice("loss", loss, LOSSES)
         self.optimizer = optimizer
@@ -180,6 +186,16 @@ class Trainer:
         )  # fmt: skip
         self._use(optimizer.lr)
         bind(self, self._core, Trainer, "step")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set `learning_rate` or `history`; what the compiled trainer would not hear of is refused."""
+        given = ("network", "optimizer", *OPTIONS) if "_core" not in vars(self) else ()  # by __init__
+        if name[0] != "_" and name not in ("history", "learning_rate", *given) and type(self) is Trainer:
+            raise AttributeError(
+                f"{name} cannot be set: expected learning_rate, which can; other settings are those that the Trainer "
+                "was made with, and what belongs to the model is saved in network.preprocessing"
+            )
+        object.__setattr__(self, name, value)
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Take one step of the optimizer on one batch.
@@ -460,7 +476,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the learning rate or the loss is a function of the user's own, which no file can hold.
+            If the learning rate or the loss is a function of the user's own, or the optimizer or schedule of a class of
+            the user's own, which no file can hold; or if a weight is not finite, as after a step that diverged.
         OSError
             If `path` is a folder or a device, its folder does not exist, or the file cannot be written there.
         """
@@ -485,7 +502,7 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the file is damaged, or holds no trainer.
+            If the file is damaged, holds no trainer, or one in a state that no training comes to.
         OSError
             If the file cannot be read.
         """
