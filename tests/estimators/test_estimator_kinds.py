@@ -184,6 +184,14 @@ def test_r32_the_name_of_a_file_is_no_rows(task: str) -> None:
             model(task).fit(X, LABELS).predict(name)
 
 
+@pytest.mark.parametrize("wrong", [{"a": 1}, {1.0, 2.0}, object()], ids=["dict", "set", "object"])
+@pytest.mark.parametrize("name", ["X", "sample_weight"])
+def test_what_is_no_array_is_named(name: str, wrong: Any) -> None:
+    x, y = np.arange(12.0).reshape(6, 2), np.arange(6) % 2
+    with pytest.raises((TypeError, ValueError), match="number|dimension|shape"):
+        st.MLPClassifier(max_iter=1).fit(**{"X": x, "y": y, name: wrong})
+
+
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 def test_t18_a_network_taken_out_says_that_the_scaling_stays_behind(kind: str, tmp_path: Path) -> None:
     fitted = model(kind).fit(X, LABELS)

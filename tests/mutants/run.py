@@ -48,8 +48,8 @@ class Copy:
             shutil.copy(module, self.folder / "python" / "steepest")
         return True
 
-    def passes(self, tests: str) -> bool:
-        """Run the tests of the original tree on the copy."""
+    def passes(self, tests: str, *, shows: bool = False) -> bool:
+        """Run the tests of the original tree on the copy; print what they say where that is asked for."""
         environment = os.environ | {"PYTHONPATH": str(self.folder / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(tests)]
         try:
@@ -60,6 +60,8 @@ class Copy:
             return False
         if run.returncode not in (0, 1):  # such as no test at all
             raise SystemExit(f"pytest {tests}: {run.stdout[-2000:]}{run.stderr}")
+        if shows and run.returncode:
+            print(run.stdout[-3000:])
         return run.returncode == 0
 
     def verdict(self, mutant: Mutant) -> str:
@@ -83,8 +85,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))
         for tests in sorted({mutant.tests for mutant in chosen}):
-            if not copy.passes(tests):
-                raise SystemExit(f"pytest {tests}: fails on the sources as they are")
+            if not copy.passes(tests, shows=True):
+                raise SystemExit(f"pytest {tests}: fails on the sources as they are, see above")
         wrong = 0
         for mutant in chosen:
             start = time.monotonic()

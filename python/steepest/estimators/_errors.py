@@ -108,7 +108,7 @@ def _place(values: Any, is_wrong: Callable[[Any], bool]) -> str:
         found = [(i, j) for i, j, v in zip(sparse.row, sparse.col, sparse.data, strict=True) if is_wrong(v)]
         places = np.array(sorted(found))
     else:
-        array = np.asarray(values)
+        array = np.atleast_1d(np.asarray(values))  # such as a dict has no rows
         wrong = ~np.isfinite(array) if array.dtype.kind == "f" else np.frompyfunc(is_wrong, 1, 1)(array).astype(bool)
         places = np.argwhere(wrong)
     if not len(places):
