@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `fuzz`, `mutants`, `bench`, `quality`."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `fuzz`, `mutants`, `stress`, `bench`, `quality`."""
 
 from __future__ import annotations
 
@@ -70,3 +70,12 @@ def quality(session: nox.Session) -> None:
     """Cross-validation of the defaults; `nox -s quality -- --write` renews its table in bench/README.md."""
     session.install(".[bench]")
     session.run("python", "bench/quality.py", *session.posargs)
+
+
+@nox.session
+def stress(session: nox.Session) -> None:
+    """Kills, interrupts, long runs, sizes and threads at random moments, which take too long for the tests."""
+    session.install(".[test]")
+    for path in sorted(Path("tests/stress").glob("*.py")):
+        if path.stem != "common":
+            session.run("python", str(path))

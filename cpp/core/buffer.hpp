@@ -21,7 +21,7 @@ public:
     Buffer() = default;
     explicit Buffer(std::size_t size) : size_(size) {
         if (size == 0) return;
-        if (size > kChecked / sizeof(T)) check_memory(capped_product(size, sizeof(T)), "an array of this step");
+        if (size > kChecked / sizeof(T)) check_memory(capped_product(size, sizeof(T)), "one array");
         const bool large = size * sizeof(T) >= kHugePage;
         const std::size_t alignment = large ? kHugePage : kCacheLineBytes;
         const std::size_t bytes = (size * sizeof(T) + alignment - 1) / alignment * alignment;

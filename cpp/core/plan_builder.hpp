@@ -58,6 +58,7 @@ private:
         Matrix<T> gradient;  // of the sum that closes it, (capacity, columns)
     };
 
+    void check_size() const;
     void add_dense(const Layer& layer, const Layer* activation);
     void add_dense_gradients(const Layer& layer, const Value& x, const Value& y, bool wants_dx);
     void add_activation(const Layer& layer);

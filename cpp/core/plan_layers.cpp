@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "plan_builder.hpp"
@@ -9,8 +10,20 @@
 namespace steepest {
 namespace detail {
 
+// Before anything is taken: each array by itself may be small. No less is needed than the input and the dense layers' own.
+template <class T>
+void PlanBuilder<T>::check_size() const {
+    std::size_t columns = panels(network_.n_in());
+    for (const Layer& layer : network_.layers()) {
+        if (layer.kind == LayerKind::dense) columns += panels(layer.n_out) * (trains() ? 2 : 1);
+    }
+    const std::size_t bytes = capped_product(panel_stride(parts_.capacity, k_.panel), sizeof(T));
+    check_memory(capped_product(columns, bytes), "the arrays for " + std::to_string(parts_.capacity) + " rows at once");
+}
+
 template <class T>
 PlanParts<T> PlanBuilder<T>::build() {
+    check_size();
     if (stores()) network_.allocate_gradients();
     values_.push_back({network_.n_in(), allocate(network_.n_in())});
     if (wants_gradient(0)) values_[0].gradient = allocate(network_.n_in());

@@ -151,3 +151,23 @@ def files_without_memory(folder: str, left: int) -> None:
 @pytest.mark.parametrize("left", [100_000, 2_000_000, 6_000_000])
 def test_r10_no_memory_for_a_file(left: int, tmp_path: Path) -> None:
     succeeds(files_without_memory, str(tmp_path), left, MALLOC_MMAP_THRESHOLD_="65536")
+
+
+def many_arrays(rows: int) -> None:
+    """Each array of a step would fit, all of them would not: nothing is taken for any."""
+    import resource
+
+    net = st.Network(8, [st.Dense(8) for _ in range(300)])
+    x = np.lib.stride_tricks.as_strided(np.ones((1, 8), "float32"), (rows, 8), (0, 4))
+    trainer = st.Trainer(net, "mse")
+    start = virtual_size()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (start + 16 * rows * 8 * 4, hard))
+    with pytest.raises(MemoryError, match=rf"the arrays for {rows} rows at once would take \d+ bytes"):
+        trainer.step(x, x)
+    assert virtual_size() - start < 2**20
+
+
+@linux_only
+def test_r29_a_step_beyond_the_machine_says_its_bytes() -> None:
+    succeeds(many_arrays, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (300 * 8 * 4))
