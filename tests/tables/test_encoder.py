@@ -440,3 +440,12 @@ def test_a_class_is_read_under_its_old_name(monkeypatch: pytest.MonkeyPatch) -> 
         TableEncoder.from_dict(data)
     monkeypatch.setitem(encoder_module._RENAMED, "Numbers", "NumberFeatures")
     assert TableEncoder.from_dict(data).to_dict() == fitted().to_dict()
+
+
+@pytest.mark.parametrize("kind", [pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")])
+def test_t11_a_target_of_times_is_refused(kind: pa.DataType) -> None:
+    times = pa.array([8, 9, 10], kind)
+    dates = [datetime.date(2020, 1, day) for day in (1, 2, 3)]
+    for target in (pa.chunked_array([times]), dates, np.array(dates, dtype="M8[D]")):
+        with pytest.raises(ValueError, match="target .* has the type .*: expected numbers, text, or true and false"):
+            TableEncoder().fit({"a": [1.0, 2.0, 3.0]}, target)

@@ -152,9 +152,16 @@ def read_target(name: str, values: Any) -> NDArray[Any]:
         return np.asarray(np.array(column.labels, dtype=object)[column.values])
     if column.kind == "boolean":
         return column.values.astype(bool)
-    own = values.dtype if isinstance(values, np.ndarray) else np.dtype(values.type.to_pandas_dtype())
-    if own.kind in "mM":
-        raise ValueError(f"target {name!r} has the type {own}: expected numbers, text, or true and false")
+    if isinstance(values, np.ndarray):
+        kind: Any = values.dtype
+        is_time = kind.kind in "mM" or (kind.kind == "O" and not isinstance(values[0], numbers.Real))
+    else:
+        kind = values.type
+        is_time = import_pyarrow().types.is_temporal(kind)
+    if is_time:
+        found = type(values[0]).__name__ if str(kind) == "object" else kind
+        raise ValueError(f"target {name!r} has the type {found}: expected numbers, text, or true and false")
+    own = np.dtype(kind if isinstance(values, np.ndarray) else kind.to_pandas_dtype())
     if own.kind == "O":  # Python numbers
         whole = all(isinstance(value, numbers.Integral) and -(2**63) <= int(value) < 2**63 for value in values)
         own = np.dtype(np.int64 if whole else np.float64)
