@@ -71,6 +71,7 @@ public:
     Access& access() const { return access_; }
     std::size_t state_size() const;  // numbers of all parameters and buffers
     bool is_finite() const;          // whether all of them are
+    T largest() const;               // the largest magnitude, not finite where one of them is not
 
     void set_lr_multiplier(const std::string& layer, double multiplier);  // for the parameters of the layer of this name
     void allocate_gradients();
