@@ -78,6 +78,13 @@ void bind_network(py::module_& m) {
                      return n.is_finite();
                  });
              })
+        .def("largest",
+             [](PyNetwork& self) {
+                 return self.core([](auto& n) {
+                     const ReadAccess access(n.access());
+                     return static_cast<double>(n.largest());
+                 });
+             })
         .def(
             "check_size", [](PyNetwork& self, std::size_t numbers) { self.core([&](auto& n) { n.check_size(numbers); }); },
             py::arg("numbers"))

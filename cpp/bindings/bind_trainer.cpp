@@ -126,6 +126,13 @@ void bind_trainer(py::module_& m) {
         .def("state", &PyTrainer::state)
         .def("snapshot", &PyTrainer::snapshot)
         .def("restore", &PyTrainer::restore, py::arg("state"))
+        .def("is_finite",
+             [](PyTrainer& self) {
+                 return self.visit([](auto& t) {
+                     const ReadAccess access(t.network().access());
+                     return t.is_finite();
+                 });
+             })
         .def("reset", [](PyTrainer& self) { self.visit([](auto& t) { t.reset(); }); });
 }
 

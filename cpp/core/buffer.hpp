@@ -1,10 +1,15 @@
 // Zeroed, aligned memory, and matrices in panels that own it.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <type_traits>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -45,6 +50,27 @@ private:
     std::unique_ptr<T, Free> data_;
     std::size_t size_ = 0;
 };
+
+// The largest magnitude of its numbers, at least 0; not finite where one of them is not.
+template <class T>
+T largest_magnitude(const Buffer<T>& buffer) {
+    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    Bits largest = 0;  // magnitudes are in the order of their bits, those that are not finite above all others
+    for (std::size_t i = 0; i < buffer.size(); ++i) {
+        const T magnitude = std::fabs(buffer.data()[i]);
+        Bits bits;
+        std::memcpy(&bits, &magnitude, sizeof bits);
+        largest = std::max(largest, bits);
+    }
+    T result;
+    std::memcpy(&result, &largest, sizeof result);
+    return result;
+}
+
+template <class T>
+bool all_finite(const Buffer<T>& buffer) {
+    return largest_magnitude(buffer) <= std::numeric_limits<T>::max();
+}
 
 // Panels an even number of cache lines apart would fall on the same cache sets: an odd number of rows avoids it.
 inline std::size_t panel_stride(std::size_t rows, std::size_t panel) { return capped_product(rows | 1, panel); }

@@ -134,13 +134,18 @@ const Parameter<T>* Network<T>::find(const std::string& name) const {
 
 template <class T>
 bool Network<T>::is_finite() const {
-    for (const auto& parameter : parameters_) {
-        const Buffer<T>& values = parameter->value.buffer();
-        bool finite = true;
-        for (std::size_t i = 0; i < values.size(); ++i) finite &= std::fabs(values.data()[i]) <= std::numeric_limits<T>::max();
-        if (!finite) return false;
+    return std::all_of(parameters_.begin(), parameters_.end(), [](const auto& p) { return all_finite(p->value.buffer()); });
+}
+
+template <class T>
+T Network<T>::largest() const {
+    T found = 0;
+    for (const auto& p : parameters_) {
+        const T here = largest_magnitude(p->value.buffer());
+        if (!(here <= found)) found = here;
+        if (!std::isfinite(found)) break;
     }
-    return true;
+    return found;
 }
 
 template <class T>

@@ -74,6 +74,7 @@ public:
     std::size_t state_size() const { return state_size_; }    // numbers of all parameters and buffers
     const Parameter<T>* find(const std::string& name) const;  // null where there is none of this name
     bool is_finite() const;                                   // whether all of them are
+    T largest() const;                                        // the largest magnitude, not finite where one of them is not
 
     void set_lr_multiplier(const std::string& layer, double multiplier);  // for the parameters of the layer of this name
     void allocate_gradients();

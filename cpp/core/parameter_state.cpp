@@ -37,10 +37,17 @@ std::vector<Slots<T>> ParameterState<T>::slots() const {
 }
 
 template <class T>
-void ParameterState<T>::clear_slots() {
-    for (auto* slots : {&slots1_, &slots2_}) {
-        for (PanelMatrix<T>& m : *slots) std::fill_n(m.buffer().data(), m.buffer().size(), T(0));
+void ParameterState<T>::clear() {
+    for (auto* kept : {&slots1_, &slots2_, &averages_, &sums_}) {
+        for (PanelMatrix<T>& m : *kept) std::fill_n(m.buffer().data(), m.buffer().size(), T(0));
     }
+}
+
+template <class T>
+bool ParameterState<T>::is_finite() const {
+    const auto is = [](const PanelMatrix<T>& m) { return all_finite(m.buffer()); };
+    const auto kept = {&slots1_, &slots2_, &averages_, &sums_};
+    return std::all_of(kept.begin(), kept.end(), [&](auto* all) { return std::all_of(all->begin(), all->end(), is); });
 }
 
 template <class T>

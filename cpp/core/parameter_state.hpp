@@ -24,7 +24,8 @@ public:
     const Matrices& averages() const { return averages_; }
     const Matrices& sums() const { return sums_; }
     std::vector<Slots<T>> slots() const;  // as a plan takes them
-    void clear_slots();
+    void clear();
+    bool is_finite() const;
     void allocate_sums();
 
     // Learning rates by parameter, relative to the step's and beside the multipliers of the network.

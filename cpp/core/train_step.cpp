@@ -310,7 +310,7 @@ void TrainStep<T>::forget_average() {
 template <class T>
 void TrainStep<T>::reset() {
     const WriteAccess access(network_.access(), Claim::exclude);
-    state_.clear_slots();
+    state_.clear();
     progress_.n_averaged = 0;
     progress_.group = {};
 }

@@ -42,6 +42,7 @@ public:
     void measure(Evaluation& evaluation, const Data& data);
     void apply(const std::vector<std::vector<T>>& gradients) { step_.apply_gradients(gradients); }  // see TrainStep
     void mean_gradient(T* flat) { step_.mean_gradient(flat); }  // of all calls of `differentiate` since the last
+    bool is_finite() const { return network_.is_finite() && step_.state().is_finite(); }
     void reset() { step_.reset(); }
     void forget_average() { step_.forget_average(); }
 

@@ -9,6 +9,7 @@ import datetime
 import numbers
 import os
 import reprlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,9 +33,18 @@ def is_frame(table: Any) -> bool:
 def is_missing(value: object) -> bool:
     """Tell whether a single value says that there is none."""
     try:
-        return value is None or value is np.ma.masked or bool(value != value)
+        return value is None or _is_masked(value) or bool(value != value)
     except TypeError:  # pandas.NA has no truth value
         return True
+
+
+def is_masked_array(values: object) -> bool:
+    """Tell whether this is a masked array of NumPy's, which loads that module only where one is made."""
+    return isinstance(values, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
+
+
+def _is_masked(value: object) -> bool:
+    return is_masked_array(value) and value is np.ma.masked
 
 
 def fits_float64(value: Any) -> bool:
@@ -129,10 +139,10 @@ def refuse_masked(name: str, values: Any) -> None:
     """
     if isinstance(values, (list, tuple)):
         for i, value in enumerate(values):
-            if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+            if is_masked_array(value) and np.ma.getmaskarray(value).any():
                 raise _masked(f"{name} holds a masked value", f"row {i}")
         return
-    if not isinstance(values, np.ma.MaskedArray) or values.dtype.names:
+    if not is_masked_array(values) or values.dtype.names:
         return
     places = np.argwhere(np.ma.getmaskarray(values))
     if len(places):
@@ -262,7 +272,7 @@ def _is_misread(value: Any) -> bool:
     """Tell whether NumPy makes another number than was meant of an object, or fails at it with no word of where."""
     if isinstance(value, numbers.Rational):
         return not fits_float64(value)
-    return isinstance(value, (*_TIMES, bytes, complex)) or value is np.ma.masked
+    return isinstance(value, (*_TIMES, bytes, complex)) or _is_masked(value)
 
 
 def _kinds(table: Any) -> Iterator[tuple[Any, Any]]:

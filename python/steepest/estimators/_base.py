@@ -99,7 +99,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         """Read, plan, split, preprocess and train; nothing is published yet."""
         settings = Settings.of(self.get_params(deep=False), self._losses)
         fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
-        as_table = takes_encoder(X, settings.encode) if fitted is None else fitted.preprocessor.encoder is not None
+        encode = "numbers" if settings.like_sklearn else settings.encode  # as scikit-learn does
+        as_table = takes_encoder(X, encode) if fitted is None else fitted.preprocessor.encoder is not None
 
         # read
         x, given = read_rows(self, X, y, as_table=as_table, numeric=self._numeric, reset=fitted is None)

@@ -165,6 +165,14 @@ class Classification:
         """As in `Task`."""
         return {}
 
+    def largest_output(self, largest: float) -> float:
+        """As in `Task`."""
+        return largest
+
+    def is_finite(self, outputs: NDArray[Any]) -> bool:
+        """As in `Task`."""
+        return bool(np.isfinite(outputs).all())
+
     # --- For predicting: outputs are (networks, n, n_outputs) ---
 
     def labels(self, outputs: NDArray[Any]) -> NDArray[Any]:

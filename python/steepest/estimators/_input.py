@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from .._arrays import check_input, is_frame
+from ..tables._columns import missing_in, open_table, read_column
 from ._errors import located, read_labels, read_numbers, refuse_too_large
 
 _TINY_ROWS = 50  # different rows: fewer train all at once, in float64
@@ -55,15 +56,15 @@ class Rows:
         return replace(self, x=self.x.toarray()) if hasattr(self.x, "toarray") else self
 
     def merged(self) -> Rows:
-        """Return the different rows of an array in order, with how much each weighs in all.
+        """Return the different rows of an array, or a table of numbers, in order, with how much each weighs in all.
 
         Few rows then train alike in any order or repetition.
         """
         weights = np.ones(len(self)) if self.weight is None else np.asarray(self.weight, np.float64)
-        table = np.column_stack([self.x, self.y])
+        table = np.column_stack([np.asarray(_as_numbers(self.x)), self.y])
         _, first, place = np.unique(table, axis=0, return_index=True, return_inverse=True)
         merged = np.bincount(place.reshape(-1), weights=weights).astype(np.float64)
-        return Rows(self.x[first], self.y[first], merged)
+        return Rows(take(self.x, first), self.y[first], merged)
 
 
 def merge_if_tiny(rows: Rows, *, allowed: bool) -> tuple[Rows, bool]:
@@ -71,9 +72,19 @@ def merge_if_tiny(rows: Rows, *, allowed: bool) -> tuple[Rows, bool]:
     if len(rows) > _FEW_ROWS:
         return rows, False
     rows = rows.dense()
-    if allowed and isinstance(rows.x, np.ndarray) and len(merged := rows.merged()) < _TINY_ROWS:
+    if allowed and _as_numbers(rows.x) is not None and len(merged := rows.merged()) < _TINY_ROWS:
         return merged, True
     return rows, False
+
+
+def _as_numbers(x: Any) -> NDArray[Any] | None:
+    """Return an array, or a table that has numbers alone and none of them missing, as an array; else None."""
+    if isinstance(x, np.ndarray):
+        return x
+    columns = [read_column(name, values) for name, values in open_table(x).items()]
+    if any(column.kind != "number" or missing_in(column).any() for column in columns):
+        return None
+    return np.column_stack([column.values for column in columns])
 
 
 def take(x: Any, places: NDArray[np.intp]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -129,6 +130,8 @@ class Regression:
 
         def of(name: str, measure: Callable[..., float]) -> Metric:
             def metric(targets: NDArray[Any], outputs: NDArray[Any]) -> float:
+                if not self.is_finite(outputs[None]):  # scikit-learn would refuse them
+                    return math.nan
                 return float(measure(*self.as_given(targets, outputs)))
 
             metric.__name__ = name
@@ -153,18 +156,37 @@ class Regression:
             return {"delta": settings.delta or 1.0}
         return {"delta": settings.delta / float(np.mean(self.scale.scale))}
 
+    def largest_output(self, largest: float) -> float:
+        """As in `Task`."""
+        if self.is_rate:
+            return 0.0
+        unit = 1.0 if self.scale is None else float(np.max(self.scale.scale))
+        return min(largest, np.finfo(np.float64).max / 4 / max(1.0, unit))
+
+    def is_finite(self, outputs: NDArray[Any]) -> bool:
+        """As in `Task`."""
+        if self.is_rate and (outputs >= _largest_log_rate(outputs.dtype)).any():
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(self.numbers(outputs)).all())
+
     # --- For predicting: outputs are (networks, n, n_outputs) ---
 
     def numbers(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the predicted numbers, (n,) or (n, n_outputs), the mean over the networks."""
-        rates = np.exp(outputs) if self.is_rate else outputs
+        rates = np.exp(np.minimum(outputs, _largest_log_rate(outputs.dtype))) if self.is_rate else outputs
         return self._in_units(rates[0] if len(rates) == 1 else np.add.reduce(rates) / len(rates))
 
     def spread(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the standard deviation over the networks, of the shape of `numbers`."""
-        return np.asarray(np.std([self.numbers(part[None]) for part in outputs], axis=0))
+        return np.asarray(np.std([self.numbers(part[None]) for part in outputs], axis=0, dtype=np.float64))
 
     def _in_units(self, values: NDArray[Any]) -> NDArray[Any]:
         if self.scale is not None:
             values = self.scale.inverse_transform(values)
         return values[:, 0] if self.flat else values
+
+
+def _largest_log_rate(dtype: np.dtype[Any]) -> float:
+    """Return the logarithm of a rate that is still finite, in the targets' units too."""
+    return 0.95 * math.log(np.finfo(dtype).max)

@@ -16,8 +16,9 @@ from ..history import History
 from ..network import Network
 from ..optimizers import SGD, Optimizer
 from ..training import Trainer
-from ..training._loop import run_epochs
+from ..training._loop import diverged, run_epochs
 from ._errors import warn_caller
+from ._finite import predicts_finite
 from ._input import Rows
 from ._jobs import run_together
 from ._lbfgs import minimize
@@ -155,6 +156,7 @@ class Solver:
             trainers, parts, rules = [trainers[i] for i in done], [parts[i] for i in done], [rules[i] for i in done]
         result = self._result(trainers, parts[0], rules[0], watch, optimizer, n)
         result = self._calibrated(result, parts) if plan.calibrates else result
+        self._refuse_divergence(result, trainers, [part.training for part in parts])
         return replace(result, interrupt=interrupt)
 
     def _result(
@@ -208,18 +210,30 @@ class Solver:
                 run_epochs(trainer, source, None, None, [*callbacks], 1, batch, plan.settings.shuffle)
                 for trainer in trainers
             ]
+            loss = float(histories[0]["loss"][0])
+            if plan.settings.like_sklearn:
+                loss = to_sklearn(loss, trainers[0].network)
+            curve = [*before.loss_curve, loss]
+            progress = Progress(before.n_iter + 1, before.t + n, curve, trainers)
+            recipe = self._recipe(trainers[0].optimizer, n, None)
+            result = FitResult(self._predicting(trainers), progress, loss, min(curve), histories, recipe)
+            self._refuse_divergence(result, trainers, [lambda: rows] * len(trainers))
+            return result
         except BaseException:  # as if the call had not been made
             for trainer, (weights, state) in zip(trainers, moments, strict=True):
                 trainer.network._core.restore(weights)
                 trainer._core.restore(state)
             raise
-        loss = float(histories[0]["loss"][0])
-        if plan.settings.like_sklearn:
-            loss = to_sklearn(loss, trainers[0].network)
-        curve = [*before.loss_curve, loss]
-        progress = Progress(before.n_iter + 1, before.t + n, curve, trainers)
-        recipe = self._recipe(trainers[0].optimizer, n, None)
-        return FitResult(self._predicting(trainers), progress, loss, min(curve), histories, recipe)
+
+    def _refuse_divergence(
+        self, result: FitResult, trainers: list[Trainer], training: Sequence[Callable[[], Rows]]
+    ) -> None:
+        """Raise DivergedError where a fit has ended with finite weights, but not with finite predictions."""
+        for network, trainer, rows in zip(result.networks, trainers, training, strict=False):
+            if not predicts_finite(network, self.preprocessor, self.task, rows):
+                raise diverged(trainer, "training diverged: predictions of the rows trained on are not finite")
+        if not np.isfinite(result.loss):
+            raise diverged(trainers[0], f"training diverged: the loss is {result.loss:g}")
 
     def _minimize(self, networks: list[Network], rows: Rows) -> FitResult:
         """Train by L-BFGS on all rows at once."""
@@ -239,7 +253,9 @@ class Solver:
             warn_caller(f"lbfgs did not converge in {n_iter} iterations", ConvergenceWarning)
         progress = Progress(n_iter, self.before.t, self.before.loss_curve)
         recipe = self._recipe("lbfgs", len(rows), None)
-        return FitResult(networks, progress, loss, loss, [], recipe)
+        result = FitResult(networks, progress, loss, loss, [], recipe)
+        self._refuse_divergence(result, trainers, [lambda: rows] * len(trainers))
+        return result
 
     def _calibrated(self, result: FitResult, parts: Sequence[Part]) -> FitResult:
         """Make the logits as sure as all held-out rows together say they should be."""

@@ -70,6 +70,12 @@ class Task(Protocol):
     def as_given(self, targets: NDArray[Any], outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return targets as the user gave them, and outputs as he is told them: probabilities, or numbers."""
 
+    def largest_output(self, largest: float) -> float:
+        """Return the outputs up to which predictions surely are finite, where `largest` is that of a network's type."""
+
+    def is_finite(self, outputs: NDArray[Any]) -> bool:
+        """Tell whether the predictions for outputs of networks, (networks, n, n_outputs), all are finite."""
+
     def trainer_options(self, settings: Settings) -> dict[str, Any]:
         """Return options of the loss, for a Trainer."""
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import as_array, fits_float64, is_frame, is_missing, reason_of, shown
+from .._arrays import as_array, fits_float64, is_frame, is_masked_array, is_missing, reason_of, shown
 from .._extras import import_pyarrow
 
 
@@ -252,8 +252,8 @@ def _arrow_labels(column: Any) -> Column:
 
 def _from_numpy(name: str, values: NDArray[Any]) -> Column:
     """Read a column of NumPy's; what is masked is missing."""
-    if isinstance(values, np.ma.MaskedArray):
-        masked, values = np.ma.getmaskarray(values), values.data.astype(object)
+    if is_masked_array(values):
+        masked, values = np.ma.getmaskarray(values), np.ma.getdata(values).astype(object)
         values[masked] = None
     match values.dtype.kind:
         case "b":

@@ -22,6 +22,7 @@ from ._rows import OnBatch, OnProgress, RowSource
 
 LARGEST_COPY = 64 * 2**20  # bytes of weights that an epoch keeps, to go back to if it diverges, unless told otherwise
 
+_REMEDY = "Scale x (and y) to about -1 to 1, or lower the learning rate."
 _WITHIN = ("epoch_begin", "batch_end", "progress", "epoch_end")  # hooks that are looked up once for all epochs
 
 
@@ -177,9 +178,9 @@ def _run_epoch(
     before = network.state() if rollback else None
     try:
         loss = rows.run_epoch(trainer._core, batch_size, shuffle, on_progress, on_batch)
-        # The last step's loss was taken before its update, so the update itself is still to be judged.
-        if not network.is_finite():
-            raise _diverged(trainer)
+        # The last step's loss was taken before its update, which is still to be judged, and so are the running means.
+        if not trainer._core.is_finite():
+            raise diverged(trainer)
         return loss
     except DivergedError as error:
         if before is not None:
@@ -189,15 +190,23 @@ def _run_epoch(
         error.args = (
             f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
             f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}"
-            "Scale x (and y) to about -1 to 1, or lower the learning rate.",
+            f"{_REMEDY}",
         )
         raise
 
 
-def _diverged(trainer: LoopTrainer) -> DivergedError:
-    """Return the error for weights that the epoch's last step has made not finite."""
-    error = DivergedError()
-    error.epoch, error.step, error.loss = trainer._core.epoch - 1, trainer.n_steps - 1, math.nan
+def diverged(trainer: LoopTrainer, text: str = "") -> DivergedError:
+    """Return the error for what the last step has made not finite.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Of that step.
+    text : str, default=""
+        The message, to begin with; what to do about it follows.
+    """
+    error = DivergedError(f"{text}. {_REMEDY}")
+    error.epoch, error.step, error.loss = max(trainer._core.epoch - 1, 0), max(trainer.n_steps - 1, 0), math.nan
     error.learning_rate = trainer._rate(error.step)
     return error
 

@@ -285,8 +285,9 @@ class Trainer:
             refuses, or if `metrics` has one that does not go with the loss, or any without `validation`; nothing has
             changed then.
         DivergedError
-            If the loss or a weight is no longer finite. The network has the weights of the last finite epoch then (or
-            the best, by `EarlyStopping`; see `rollback`), and the optimizer's running means are forgotten.
+            If the loss, a weight or a running mean of the optimizer is no longer finite. The network has the weights
+            of the last finite epoch then (or the best, by `EarlyStopping`; see `rollback`), and the running means and
+            the average of `ema` are forgotten.
         KeyboardInterrupt
             By Ctrl-C: training stops after a whole step, callbacks are ended, and the network stays usable.
         """
