@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,23 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 def dtype(request: pytest.FixtureRequest) -> str:
     """Both dtypes in turn."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: the system's, or playwright's own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pages are looked at through playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    system = next(filter(None, map(shutil.which, names)), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=system, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            if system or "Executable doesn't exist" not in str(error):
+                raise
+            pytest.skip(
+                "needs Chromium: install your system's (apt-get install chromium), or playwright's "
+                "(python -m playwright install --with-deps chromium-headless-shell)"
+            )
+        yield chromium
+        chromium.close()

@@ -24,7 +24,6 @@ from steepest.descent import Recorder, _recorder, contributions
 
 pytest.importorskip("matplotlib", reason="the page's charts need matplotlib")
 
-from steepest.explain import _html as html
 from steepest.explain import _landscape, of_model, table_page, table_subject
 from steepest.explain._backprop_trace import Example, trace_backprop
 from steepest.explain._chain import Chain, cost_of, dense_chain, propagate
@@ -33,6 +32,7 @@ from steepest.explain._curve import find_stretches as find_stretches_at
 from steepest.explain._steps import step_texts
 from steepest.explain._subject import Subject
 from steepest.explain._table import measured
+from steepest.pages import html
 from steepest.tables import TableEncoder
 
 VOID = {"br", "hr", "meta"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,46 +9,20 @@ from typing import Any
 import pytest
 from explain_pages import FIGURES, written
 
-pytest.importorskip("matplotlib", reason="the page's charts need matplotlib")
-sync_api = pytest.importorskip("playwright.sync_api", reason="the page is looked at through playwright")
+from browser_pages import NARROW, WIDE, OpenedPage
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytest.importorskip("matplotlib", reason="the page's charts need matplotlib")
+
 KINDS = ("demo", "table", "model")
-NARROW, WIDE = 400, 1400
 STEPS = {"demo": 8, "table": 10, "model": 8}  # of the first animation: 4, and 2 for each layer
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: the system's, or playwright's own."""
-    with sync_api.sync_playwright() as playwright:
-        try:
-            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            if CHROMIUM or "Executable doesn't exist" not in str(error):
-                raise
-            pytest.skip(
-                "needs Chromium: install your system's (apt-get install chromium), or playwright's "
-                "(python -m playwright install --with-deps chromium-headless-shell)"
-            )
-        yield chromium
-        chromium.close()
-
-
-class Opened:
-    """A page in the browser, and everything that it complained about or asked for."""
+class Opened(OpenedPage):
+    """A page of a kind, and its animation."""
 
     def __init__(self, browser: Any, kind: str, path: Path, width: int, **options: Any) -> None:
-        self.kind, self.width = kind, width
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.clock.install()
-        self.page.goto(path.as_uri())
+        self.kind = kind
+        super().__init__(browser, path, width, **options)
 
     def box(self) -> Any:
         """The first animation."""
@@ -70,9 +43,7 @@ def opened(request: pytest.FixtureRequest, browser: Any, tmp_path_factory: pytes
     kind, width = request.param
     page = Opened(browser, kind, written(kind, tmp_path_factory), width)
     yield page
-    assert page.complaints == []
-    assert len(page.requests) == 1, page.requests
-    page.context.close()
+    page.close()
 
 
 @pytest.fixture
@@ -80,41 +51,19 @@ def demo(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ope
     """The demonstration at 1400 pixels."""
     page = Opened(browser, "demo", written("demo", tmp_path_factory), WIDE)
     yield page
-    assert page.complaints == []
-    page.context.close()
+    page.close()
 
 
 def test_page_fits_its_width(opened: Opened) -> None:
-    root = opened.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert root[0] <= root[1] == opened.width
-    for details in opened.page.locator("details").all():
-        details.evaluate("element => (element.open = true)")
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= opened.width
-    wide = opened.page.evaluate(
-        """width => [...document.querySelectorAll('p, h1, h2, h3, h4, figure, button, dl, .said')]
-        .filter(e => e.getBoundingClientRect().right > width).map(e => e.textContent.slice(0, 40))""",
-        opened.width,
-    )
-    assert wide == []
+    opened.fits_its_width()
 
 
 def test_every_figure_is_seen(opened: Opened) -> None:
-    for name in FIGURES[opened.kind]:
-        boxes = [opened.page.locator(f"#{ident}").bounding_box() for ident in (name, f"{name}-narrow")
-                 if opened.page.locator(f"#{ident}").count()]  # fmt: skip
-        seen = [box for box in boxes if box is not None]
-        assert len(seen) == 1, name
-        assert seen[0]["width"] > 120 and seen[0]["height"] > 60, name
+    opened.shows(FIGURES[opened.kind])
 
 
 def test_letters_are_large_enough(opened: Opened) -> None:
-    sizes = opened.page.evaluate("""() => [...document.querySelectorAll('svg.chart text')].map(text => {
-        const scale = text.getScreenCTM();
-        return scale && text.getBoundingClientRect().width ?
-            parseFloat(getComputedStyle(text).fontSize) * Math.hypot(scale.a, scale.b) : 99;
-    })""")
-    assert len(sizes) > 50 and min(sizes) >= 10
-    assert opened.page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 16
+    opened.has_large_letters()
 
 
 def test_animation_steps_from_the_output_to_the_input_and_on(opened: Opened) -> None:

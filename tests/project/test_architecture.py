@@ -31,8 +31,8 @@ FLOORS = (
     ("network", "callbacks", "tables"),
     ("training",),
     ("recipe", "calibration"),
-    ("estimators", "descent"),
-    ("explain", "_load"),
+    ("estimators", "descent", "pages"),
+    ("explain", "report", "_load"),
     ("cli", "demo", "__main__"),
 )
 CORE_FLOORS = (

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from .._core import __version__
 from ..callbacks import Callback
+from ..pages.drawing import require_matplotlib
+from ..pages.html import table
+from ..pages.page import Section, page_html, paragraph
 from ..tables import TableEncoder
 from ._demo import train_spirals, train_xor
-from ._drawing import require_matplotlib
-from ._html import table
-from ._page import Section, page_html, paragraph
 from ._story import story_sections
 from ._subject import Subject
 from ._table import RECORDED_ROWS, measured, of_model, table_subject, train

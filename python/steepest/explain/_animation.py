@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..pages.html import Markup, tag, to_text
 from ._backprop_trace import BackpropTrace, Column
-from ._html import Markup, tag, to_text
 from ._steps import prediction_text, truth_text
 
 _COLUMN, _ROW, _RADIUS, _TOP, _FOOT = 200, 98, 28, 40, 26  # pixels

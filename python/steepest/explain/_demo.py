@@ -10,9 +10,9 @@ from ..descent import Recorder
 from ..layers import Dense
 from ..network import Network
 from ..optimizers import SGD, Adam
+from ..pages.html import to_percent
 from ..training import Trainer
 from ._course import measure_course
-from ._html import to_percent
 from ._subject import Subject
 
 XOR_EPOCHS = 300

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..descent import Slope, Surface
 from ..network import Network
+from ..pages.charts import whole_numbers
+from ..pages.drawing import RAMP, color, draw_both_widths, drawing, hide_axes, to_svg
+from ..pages.html import Markup, table, tag, to_percent, to_text
 from ._course import TrainingCourse
 from ._curve import CurveStretches, evenly_spaced
-from ._drawing import RAMP, color, draw_both_widths, drawing, hide_axes, to_svg
-from ._html import Markup, clean, table, tag, to_percent, to_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def draw_cost_curve(course: TrainingCourse, stretches: CurveStretches, name: str
 
     def draw(ident: str, width: float) -> Markup:
         with drawing(width, 360) as (figure, axes):
-            _integers(axes)
+            whole_numbers(axes.xaxis)
             marker = "o" if len(costs) < 3 else ""
             axes.plot(epochs, costs, color=color("one"), label="rows it trains on", marker=marker, zorder=3)
             if others is not None:
@@ -79,7 +80,7 @@ def draw_layer_lines(
         with drawing(width, 360) as (figure, axes):
             from matplotlib.ticker import LogLocator
 
-            _integers(axes)
+            whole_numbers(axes.xaxis)
             for k, (layer, values) in enumerate(series.items()):
                 drawn = np.where(values > 0, values, np.nan)
                 style = {"color": color(_LINES[k % 4]), "linestyle": _DASHES[k % 4]}
@@ -235,36 +236,6 @@ def color_scale(low: str, high: str) -> Markup:
     return tag("span", low, tag("span", steps, class_="bands", aria_hidden="true"), high, class_="scale")
 
 
-def draw_bars(
-    names: Sequence[str],
-    values: Array,
-    name: str,
-    title: str,
-    label: str,
-    *,
-    what: str = "layer",
-    most: int | None = None,
-) -> tuple[Markup, Markup]:
-    """Draw horizontal bars, all in the given order, or only the `most` largest, largest first."""
-    order = np.arange(len(values)) if most is None else np.argsort(-values, kind="stable")[:most]
-
-    def draw(ident: str, width: float) -> Markup:
-        with drawing(width, 64 + 30 * len(order)) as (figure, axes):
-            axes.grid(False, axis="y")
-            places = np.arange(len(order))
-            axes.barh(places, values[order], color=color("one"), height=0.62)
-            axes.set_yticks(places, [_short_name(names[i], round(width / 20)) for i in order])
-            axes.tick_params(axis="y", labelcolor=color("ink"))
-            axes.invert_yaxis()
-            axes.spines["left"].set_visible(False)
-            axes.xaxis.set_major_formatter(lambda value, _: to_text(value))
-            axes.set_xlabel(label)
-            listed = ", ".join(f"{names[i]} {to_text(values[i])}" for i in order)
-            return to_svg(figure, ident, title, f"From top to bottom: {listed}.")
-
-    return draw_both_widths(name, draw), table(title, [what, label], [[names[i], to_text(values[i])] for i in order])
-
-
 def _mark(axes: Axes, word: str, place: tuple[float, float], *, below: bool = False) -> None:
     """Draw a point and write a word above or below it, legible on any color."""
     from matplotlib.patheffects import withStroke
@@ -286,14 +257,3 @@ def _subdivisions(values: Array) -> tuple[float, ...]:
     drawn = values[values > 0]
     decades = float(np.log10(drawn.max() / drawn.min())) if drawn.size else 0.0
     return (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
-
-
-def _integers(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _short_name(name: str, length: int) -> str:
-    name = clean(name)
-    return name if len(name) <= length else f"{name[: length - 1]}…"

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..descent import Slope, Surface, contributions, slope, surface
 from ..layers import BatchNorm, iter_nodes
+from ..pages.html import Child, tag, to_percent, to_text
+from ..pages.page import Section, figure, numbers_behind, paragraph, side_by_side
 from ._curve import evenly_spaced
 from ._figures import color_scale, draw_landscape, draw_weight_slope, slopes_table
-from ._html import Child, tag, to_percent, to_text
-from ._page import Section, figure, numbers_behind, paragraph, side_by_side
 from ._subject import Subject
 from ._training_course import moment_text
 

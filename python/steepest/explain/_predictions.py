@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..descent import sensitivity
-from ._figures import draw_bars, draw_boundary
-from ._html import tag
-from ._page import Section, figure, paragraph
+from ..pages.charts import draw_bars
+from ..pages.html import tag
+from ..pages.page import Section, figure, paragraph
+from ._figures import draw_boundary
 from ._subject import Subject
 from ._training_course import moment_text
 

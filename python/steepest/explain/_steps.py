@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..pages.html import TIMES, to_percent, to_text
 from ._backprop_trace import BackpropTrace, Example
 from ._chain import Array, prediction_of
-from ._html import TIMES, to_percent, to_text
 
 
 def step_texts(trace: BackpropTrace) -> list[str]:

@@ -8,12 +8,12 @@ import re
 from ..descent import Diagnosis, Finding
 from ..descent.diagnosis._diagnose import examine
 from ..layers import Dropout, Layer, iter_nodes
+from ..pages.html import Child, join, tag, to_text
+from ..pages.page import Section, facts, paragraph, stepper
 from ._animation import draw_animation
 from ._backprop_trace import MOST_UNITS, trace_backprop
 from ._chain import Chain
-from ._html import Child, join, tag, to_text
 from ._landscape import landscape_section, weights_section
-from ._page import Section, facts, paragraph, stepper
 from ._predictions import boundary_section, inputs_section
 from ._steps import step_texts
 from ._subject import Subject

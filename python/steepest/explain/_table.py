@@ -9,10 +9,10 @@ from ..descent import Recorder
 from ..descent._recorder import kept_states, network_at
 from ..history import History
 from ..network import Network
+from ..pages.html import to_percent, to_text
 from ..recipe import Recipe
 from ..tables import Classes, TableEncoder
 from ._course import Rows, Targets, measure_course, plain_targets
-from ._html import to_percent, to_text
 from ._subject import Subject
 
 RECORDED_ROWS = 256

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..descent import contributions
+from ..pages.charts import draw_bars
+from ..pages.html import Child, tag, to_text
+from ..pages.page import Section, figure, paragraph
 from ._course import TrainingCourse
 from ._curve import find_stretches
-from ._figures import draw_bars, draw_cost_curve, draw_layer_lines
-from ._html import Child, tag, to_text
-from ._page import Section, figure, paragraph
+from ._figures import draw_cost_curve, draw_layer_lines
 from ._subject import Subject, with_article
 
 _RISEN = 1.1  # times the lowest cost: more is a rise
@@ -178,7 +179,7 @@ def _present_layers(subject: Subject) -> Section:
     lengths = np.array([layer.gradient_norm for layer in found.layers])
     svg, numbers = draw_bars(
         [titles[layer.name] for layer in found.layers], lengths, f"{subject.key}-gradients",
-        "How strongly the cost pulls on each layer", "length of the gradient",
+        "How strongly the cost pulls on each layer", "length of the gradient", what="layer",
     )  # fmt: skip
     opening = paragraph(
         "The slopes of all weights of a layer together are its ",

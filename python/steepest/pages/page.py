@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from ._html import Child, Markup, join, tag
+from .html import Child, Markup, join, tag
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ._html import Markup, tag
+from .html import Markup, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
