@@ -108,7 +108,7 @@ def test_page_of_classes(classes: tuple[st.MLPClassifier, pyarrow.Table, np.ndar
 def test_page_of_numbers(numbers: tuple[st.MLPRegressor, pyarrow.Table, np.ndarray]) -> None:
     page = page_of(*numbers)
     for name in ("predicted", "calibration", "importance", "course"):
-        assert page.count(f'id="{name}"') >= 1 and f'id="{name}-narrow"' in page
+        assert page.count(f'id="{name}-chart"') >= 1 and f'id="{name}-chart-narrow"' in page
     assert "Right on average" in page and "http" not in page.replace("http-equiv", "")
 
 

@@ -18,8 +18,8 @@ pytest.importorskip("matplotlib", reason="the report's charts need matplotlib")
 from steepest.report import report_page
 
 FIGURES = {
-    "classes": ("confusion", "calibration", "importance", "course"),
-    "numbers": ("predicted", "calibration", "importance", "course"),
+    "classes": tuple(f"{name}-chart" for name in ("confusion", "calibration", "importance", "course")),
+    "numbers": tuple(f"{name}-chart" for name in ("predicted", "calibration", "importance", "course")),
 }
 
 

@@ -46,7 +46,7 @@ def draw_confusion(found: Confusion) -> tuple[Markup, Markup]:
             return to_svg(figure, ident, "Predicted and true classes", f"{to_percent(right)} are on the diagonal.")
 
     rows = [[name, *(f"{count:,}" for count in counts)] for name, counts in zip(found.names, found.counts, strict=True)]
-    return draw_both_widths("confusion", draw), table(
+    return draw_both_widths("confusion-chart", draw), table(
         "True classes down, predicted ones across", ["", *found.names], rows
     )
 
@@ -69,7 +69,7 @@ def draw_calibration(found: Calibration, said: str, came: str, *, shares: bool) 
             return to_svg(figure, ident, "What was said, and what came", text)
 
     rows = [[f"{n:,}", to_text(a), to_text(b)] for n, a, b in zip(found.rows, found.said, found.came, strict=True)]
-    return draw_both_widths("calibration", draw), table(
+    return draw_both_widths("calibration-chart", draw), table(
         "Rows in the order of what was said", ["rows", said, came], rows
     )
 
@@ -91,7 +91,7 @@ def draw_predicted(predicted: Array, truth: Array, target: str) -> Markup:
             text = f"{len(truth):,} rows; half of them are off by less than {middle}."
             return to_svg(figure, ident, "Predicted and true numbers", text)
 
-    return draw_both_widths("predicted", draw)
+    return draw_both_widths("predicted-chart", draw)
 
 
 def draw_course(lines: Mapping[str, NDArray[np.float64]], label: str) -> tuple[Markup, Markup]:
@@ -118,7 +118,7 @@ def draw_course(lines: Mapping[str, NDArray[np.float64]], label: str) -> tuple[M
 
     shown = np.unique(np.linspace(0, n - 1, min(n, _ROWS)).round().astype(int))
     rows = [[f"{epochs[i]:,}", *(to_text(v[i]) if i < len(v) else "" for v in lines.values())] for i in shown.tolist()]
-    return draw_both_widths("course", draw), table("Some of the epochs", ["epoch", *lines], rows)
+    return draw_both_widths("course-chart", draw), table("Some of the epochs", ["epoch", *lines], rows)
 
 
 def _square(column: int, row: int, role: str) -> object:

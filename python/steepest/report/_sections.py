@@ -104,7 +104,7 @@ def importance_section(model: MLPClassifier | MLPRegressor, rows: Any, truth: ND
     found = permutation_importance(model, rows, truth, seed)
     lost = "log loss gained" if isinstance(model, MLPClassifier) else "R² lost"
     svg, numbers = draw_bars(
-        found.names, found.lost, "importance", "The columns that the model needs most", lost, what="column",
+        found.names, found.lost, "importance-chart", "The columns that the model needs most", lost, what="column",
         most=_SHOWN,
     )  # fmt: skip
     opening = paragraph(
