@@ -1,6 +1,7 @@
 """Tables: raw columns to the rows a network wants, targets and back, and rows held out."""
 
 from ._columns import DataWarning
+from ._reader import read, read_batches
 from .encoder import TableEncoder
 from .features import LabelFeatures, NumberFeatures
 from .split import split_rows
@@ -16,5 +17,7 @@ __all__ = [
     "Task",
     "Units",
     "infer_task",
+    "read",
+    "read_batches",
     "split_rows",
 ]

@@ -107,7 +107,7 @@ def missing_in(column: Column) -> NDArray[np.bool_]:
     return np.asarray(column.values < 0 if column.kind in LABELED else np.isnan(column.values))
 
 
-def odd_cells(name: str, kind: Kind, odd: Odd, n: int, line: int | None = None) -> str:
+def odd_cells(name: str, kind: Kind, odd: Odd, n: int, place: str | None = None) -> str:
     """Return the words of a `DataWarning`.
 
     Parameters
@@ -120,14 +120,13 @@ def odd_cells(name: str, kind: Kind, odd: Odd, n: int, line: int | None = None) 
         The cells that are not of this kind.
     n : int
         Rows of the column.
-    line : int, optional
-        Line of the first of them in a file, to say in place of its row.
+    place : str, optional
+        Where the first of them is, in words; by default its row.
     """
-    place = f"row {odd.row}" if line is None else f"line {line}"
     what = {"boolean": "neither true nor false", "date": "no dates", "clock": "no times"}.get(kind, "no numbers")
     return (
         f"column {name!r}: {odd.count:,} of {n:,} cells are {what} and count as missing, "
-        f"the first is {shown(odd.text)} in {place}"
+        f"the first is {shown(odd.text)} in {place or f'row {odd.row}'}"
     )
 
 

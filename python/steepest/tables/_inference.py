@@ -36,7 +36,7 @@ Kind: TypeAlias = Literal["number", "text", "boolean", "date", "clock", "empty"]
 
 _FEW = 20  # different labels that may be a scale such as 0, 1, 2, 3+
 _SAMPLE = 4096  # cells that tell of which kinds a column cannot be
-_NUMBERLIKE = r"^[+-]?[0-9.,' \x{a0}\x{202f}\x{2019}]+(?:[eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
+NUMBERLIKE = r"^[+-]?[0-9.,' \x{a0}\x{202f}\x{2019}]+(?:[eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _MARK = (
     r"^(?:[^\pL\pN]+|#[A-Za-z0-9/]+[!?]?|(?i:n/?a|n\.a\.?|n\.d\.?|nd|nan|nil|null|none|missing|unknown|undefined"
     r"|unavailable|not available|tbd)|[<>~=\x{2264}\x{2265}\x{2248}]*\s*\p{Sc}?\s*[+-]?[0-9][0-9.,' ]*"
@@ -132,10 +132,9 @@ def infer(
         return Inferred("empty", import_pyarrow().nulls(len(text)))
     if expected == "boolean":
         return _with_odd(cells, "boolean", booleans(cells.there, TRUE, FALSE))
-    if expected == "clock":
-        return _with_odd(cells, "clock", clocks(cells.there))
-    if expected == "date":
-        return _dated(cells, form)
+    if expected in ("clock", "date"):
+        found = _dated(cells, form) if expected == "date" else _with_odd(cells, "clock", clocks(cells.there))
+        return found if 2 * _n_words(cells, found) <= cells.n else as_text
     if expected == "number":
         found = _numbers(cells, notation)
         if 2 * _n_words(cells, found) <= cells.n:
@@ -161,7 +160,7 @@ def _prepared(name: str, text: Any, missing: tuple[str, ...]) -> _Cells:
 
 def _decided(cells: _Cells, notation: Notation | None, form: str | None) -> Inferred | None:
     """Return the column as another kind than text, if it is of one."""
-    sample = _sample(cells.there)
+    sample = sample_of(cells.there)
     least = (len(sample) - sample.null_count) // 4
 
     def may_be(read: Any) -> bool:
@@ -171,7 +170,7 @@ def _decided(cells: _Cells, notation: Notation | None, form: str | None) -> Infe
         found = _dated(cells, form)
         if _holds(cells, found):
             return found
-    if may_be(where(sample, matches(sample, _NUMBERLIKE))):
+    if may_be(where(sample, matches(sample, NUMBERLIKE))):
         found = _numbers(cells, notation)
         if _holds(cells, found) and not _is_scale(cells, found):
             read = cells.there if found.odd is None else where(cells.there, found.values.is_valid())
@@ -201,7 +200,7 @@ def _numbers(cells: _Cells, notation: Notation | None) -> Inferred:
     return found
 
 
-def _sample(cells: Any) -> Any:
+def sample_of(cells: Any) -> Any:
     """Return at most `_SAMPLE` cells that are there, evenly over the column."""
     arrow = import_pyarrow()
     step = max(len(cells) // _SAMPLE, 1)
