@@ -16,7 +16,7 @@ from .._extras import import_pyarrow
 from ._frames import one_dimensional as one_dimensional
 from ._frames import open_table as open_table
 from ._frames import series
-from ._inference import Kind, Odd, infer
+from ._inference import Kind, Odd, infer, is_text
 
 _NUMBERS = (numbers.Real, decimal.Decimal)
 
@@ -208,6 +208,8 @@ def _from_arrow(name: str, column: Any, options: _Options) -> Column:
     """Read a column of pyarrow's."""
     arrow = import_pyarrow()
     types = arrow.types
+    if isinstance(column, arrow.Array):
+        column = arrow.chunked_array([column])
     kind = column.type
     if types.is_dictionary(kind):  # categories are labels, whatever they look like
         return _arrow_labels(column.cast(kind.value_type))
@@ -215,7 +217,7 @@ def _from_arrow(name: str, column: Any, options: _Options) -> Column:
         return Column("empty", np.full(len(column), np.nan))
     if types.is_boolean(kind):
         return Column("boolean", column.cast(arrow.int8()).fill_null(-1).to_numpy(), BOOLEAN_LABELS)
-    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+    if is_text(kind):
         return _from_text(name, column, options)
     found: Kind = "number"
     if types.is_temporal(kind):
@@ -231,6 +233,17 @@ def _from_arrow(name: str, column: Any, options: _Options) -> Column:
     return Column(found, column.cast(arrow.float64(), safe=False).to_numpy())
 
 
+def missing_cells(column: Any, gaps: Collection[str]) -> NDArray[np.bool_]:
+    """Return where a column of pyarrow's has no value, or text that stands for none, (n,)."""
+    arrow = import_pyarrow()
+    empty = column.is_null()
+    values = column.cast(column.type.value_type) if arrow.types.is_dictionary(column.type) else column
+    if is_text(values.type):
+        trimmed = arrow.compute.utf8_trim_whitespace(values.cast(arrow.large_string()))
+        empty = arrow.compute.or_(empty, arrow.compute.is_in(trimmed, arrow.array(list(gaps), arrow.large_string())))
+    return np.asarray(arrow.compute.fill_null(empty, True).to_numpy(zero_copy_only=False), bool)
+
+
 def _without_gaps(column: Column, gaps: Collection[str]) -> Column:
     """Return a column of text where these labels are missing."""
     found = np.array([*(label.strip() in gaps for label in column.labels), True])
@@ -240,6 +253,8 @@ def _without_gaps(column: Column, gaps: Collection[str]) -> Column:
 def _from_text(name: str, column: Any, options: _Options) -> Column:
     """Read a column of text by the rules."""
     arrow = import_pyarrow()
+    if isinstance(column, arrow.Array):
+        column = arrow.chunked_array([column])
     if str(column.type) == "string_view":
         column = column.cast(arrow.large_string())
     found = infer(name, column, options.expected, form=options.dates)

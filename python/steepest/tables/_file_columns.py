@@ -8,15 +8,9 @@ from typing import Any
 from .._extras import import_pyarrow
 from ..files import MISSING
 from ._cells import PLAIN, Notation, matches
-from ._inference import NUMBERLIKE, Inferred, infer, sample_of
+from ._inference import NUMBERLIKE, Inferred, infer, is_text, sample_of
 from ._notation import find_shared_notation, has_mark
 from ._reading_options import Options
-
-
-def is_text(kind: Any) -> bool:
-    """Tell whether a type of pyarrow's is text."""
-    types = import_pyarrow().types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view")
 
 
 def notation_of(names: Sequence[str], columns: Sequence[Any], options: Options) -> Notation:

@@ -145,8 +145,8 @@ def infer(
     if decided is not None:
         return decided
     compute = import_pyarrow().compute
-    blank = compute.equal(compute.utf8_trim_whitespace(as_text.values), "")
-    return Inferred("text", where(as_text.values, compute.invert(compute.fill_null(blank, True))))
+    blank = compute.fill_null(compute.equal(compute.utf8_trim_whitespace(as_text.values), ""), False)
+    return as_text if not compute.any(blank).as_py() else Inferred("text", where(text, compute.invert(blank)))
 
 
 def _prepared(name: str, text: Any, missing: tuple[str, ...]) -> _Cells:
@@ -154,7 +154,7 @@ def _prepared(name: str, text: Any, missing: tuple[str, ...]) -> _Cells:
     arrow = import_pyarrow()
     trimmed = arrow.compute.utf8_trim_whitespace(text)
     is_missing = arrow.compute.is_in(trimmed, arrow.array([mark.strip() for mark in missing], trimmed.type))
-    there = where(trimmed, arrow.compute.invert(is_missing))
+    there = where(trimmed, arrow.compute.invert(is_missing)) if arrow.compute.any(is_missing).as_py() else trimmed
     return _Cells(name, text, there, len(there) - there.null_count)
 
 
@@ -263,3 +263,9 @@ def _is_scale(cells: _Cells, found: Inferred) -> bool:
         return False
     most = compute.max(compute.struct_field(compute.value_counts(labels), 1)).as_py()
     return bool(most >= max(2, cells.n / 50)) and bool(compute.count_distinct(cells.there).as_py() <= _FEW)
+
+
+def is_text(kind: Any) -> bool:
+    """Tell whether a type of pyarrow's is text."""
+    types = import_pyarrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view")

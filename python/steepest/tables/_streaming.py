@@ -10,8 +10,8 @@ from .._extras import import_pyarrow
 from ._cells import Notation
 from ._columns import odd_cells
 from ._csv import Layout, line_of
-from ._file_columns import inferred, is_text, notation_of
-from ._inference import Inferred, Kind, Odd, infer
+from ._file_columns import inferred, notation_of
+from ._inference import Inferred, Kind, Odd, infer, is_text
 from ._notation import UndecidedError
 from ._reading_options import Options
 from ._sources import Source

@@ -167,7 +167,8 @@ class TableEncoder:
         start = 0
         for column in self.columns:
             end = start + column.n_features
-            column.fill(read_column(column.name, columns[column.name]), out[:, start:end])
+            expected: Any = getattr(column, "kind", "number")
+            column.fill(read_column(column.name, columns[column.name], expected), out[:, start:end])
             start = end
         return out
 
