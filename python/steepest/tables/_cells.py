@@ -125,7 +125,9 @@ def are_codes(cells: Any, values: Any) -> bool:
             return True
     if max(-least, most) <= 2**53:
         return False
-    beyond = compute.fill_null(compute.greater(compute.abs(values.cast(import_pyarrow().float64())), 2.0**53), False)
+    beyond = compute.fill_null(
+        compute.greater(compute.abs(values.cast(import_pyarrow().float64(), safe=False)), 2.0**53), False
+    )
     long = matches(cells.filter(beyond), r"^[+-]?[0-9]{16,}$")
     return bool((compute.sum(long).as_py() or 0) * 10 >= max(len(cells) - cells.null_count, 1))
 

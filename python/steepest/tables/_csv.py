@@ -182,11 +182,23 @@ def _rows(stream: Any, sep: str, encoding: str) -> Generator[tuple[int, list[str
     except UnicodeError as error:
         name = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise ValueError(
-            f"line {line} or one soon after is not {name} text: save the file as UTF-8, or declare its encoding, "
-            "as encoding='latin-1'"
+            f"{_undecodable(stream, encoding, line)} is not {name} text: save the file as UTF-8, or declare its "
+            "encoding, as encoding='latin-1'"
         ) from error
     finally:
         lines.detach()
+
+
+def _undecodable(stream: Any, encoding: str, line: int) -> str:
+    """Return the line that is not text in an encoding; from `line` on, where its lines end in more than a byte."""
+    if encoding == "utf-8-sig":
+        stream.seek(0)
+        for number, raw in enumerate(stream, 1):
+            try:
+                raw.decode()
+            except UnicodeError:
+                return f"line {number}"
+    return f"line {line} or one soon after"
 
 
 def _first_rows(source: Source, sep: str, encoding: str) -> list[list[str]]:

@@ -88,12 +88,26 @@ def in_memory(name: str, table: Any) -> Any:
     if not is_frame(table) or hasattr(table, "iloc"):
         return table
     arrow = import_pyarrow()
-    if isinstance(table, arrow.Table):
-        return table
     try:
-        return arrow.Table.from_batches([table]) if isinstance(table, arrow.RecordBatch) else arrow.table(table)
+        if not isinstance(table, arrow.Table):
+            table = arrow.Table.from_batches([table]) if isinstance(table, arrow.RecordBatch) else arrow.table(table)
     except (arrow.ArrowException, OverflowError) as error:
         raise ValueError(f"{name} cannot be read: {reason_of(error)}") from error
+    if not any("string_view" in str(kind) for kind in table.schema.types):
+        return table
+    return arrow.table([_without_views(column) for column in table.columns], names=table.column_names)
+
+
+def _without_views(column: Any) -> Any:
+    """Return text of polars' type, of which rows cannot be taken, as a usual one; its categories likewise."""
+    arrow = import_pyarrow()
+    text = arrow.large_string()
+    if str(column.type) == "string_view":
+        return column.cast(text)
+    if "string_view" not in str(column.type) or not arrow.types.is_dictionary(column.type):
+        return column
+    chunks = [arrow.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(text)) for c in column.chunks]
+    return arrow.chunked_array(chunks, arrow.dictionary(column.type.index_type, text))
 
 
 def one_dimensional(name: str, values: Any) -> Any:

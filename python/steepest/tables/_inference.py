@@ -144,9 +144,14 @@ def infer(
     decided = _decided(cells, notation, form)
     if decided is not None:
         return decided
+    return as_text._replace(values=without_blanks(as_text.values))
+
+
+def without_blanks(text: Any) -> Any:
+    """Return text, null where a cell is empty but for white space."""
     compute = import_pyarrow().compute
-    blank = compute.fill_null(compute.equal(compute.utf8_trim_whitespace(as_text.values), ""), False)
-    return as_text if not compute.any(blank).as_py() else Inferred("text", where(text, compute.invert(blank)))
+    blank = compute.fill_null(compute.equal(compute.utf8_trim_whitespace(text), ""), False)
+    return where(text, compute.invert(blank)) if compute.any(blank).as_py() else text
 
 
 def _prepared(name: str, text: Any, missing: tuple[str, ...]) -> _Cells:

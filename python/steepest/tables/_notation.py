@@ -75,7 +75,8 @@ def find_shared_notation(
     votes = {name: vote for name, vote in counted.items() if vote is not None}
     for name, vote in votes.items():
         if 2 * vote.grouped > vote.n - vote.plain and vote.grouped:
-            raise _two_ways(name, columns[name], _GROUPED, "declare the mark between thousands, as thousands=' '")
+            mark = _first(columns[name], _GROUPED).lstrip("+-0123456789")[0]
+            raise _two_ways(name, columns[name], _GROUPED, f"declare the mark between thousands, as thousands={mark!r}")
     numeric = {name: vote for name, vote in votes.items() if vote.is_number}
     by_comma = [name for name, vote in numeric.items() if vote.comma > vote.point]
     by_point = [name for name, vote in numeric.items() if vote.point > vote.comma]

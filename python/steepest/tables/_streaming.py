@@ -11,7 +11,7 @@ from ._cells import Notation
 from ._columns import odd_cells
 from ._csv import Layout, line_of
 from ._file_columns import inferred, notation_of
-from ._inference import Inferred, Kind, Odd, infer, is_text
+from ._inference import Inferred, Kind, Odd, infer, is_text, without_blanks
 from ._notation import UndecidedError
 from ._reading_options import Options
 from ._sources import Source
@@ -96,7 +96,7 @@ class Typist:
         found = infer(name, column, expected, missing=self.options.missing, notation=self._notation, form=seen.form)
         arrow = import_pyarrow()
         if seen.kind == "text":
-            return found.values
+            return found.values if self.options.kind_of(name) == "text" else without_blanks(found.values)
         if found.kind not in (expected, "empty"):
             raise self._changed(name, seen, column, found)
         if found.odd is not None:
