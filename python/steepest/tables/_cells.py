@@ -53,7 +53,7 @@ class Notation(NamedTuple):
         decimal, digits = re.escape(self.decimal), "[0-9]+"
         if self.thousands:
             mark = _ALIKE.get(self.thousands, re.escape(self.thousands))
-            digits = f"(?:[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+|[0-9]+)"
+            digits = f"(?:[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+|[0-9]+)"
         return f"^[+-]?(?:(?:{digits}(?:{decimal}[0-9]*)?|{decimal}[0-9]+){_EXPONENT}|{_INFINITE})$"
 
 

@@ -11,7 +11,7 @@ from ._cells import PLAIN, Notation, matches
 
 POINT, COMMA = Notation(".", ","), Notation(",", ".")
 _MARKS = r"[, '\x{a0}\x{202f}\x{2019}]"
-_GROUPED = r"^[+-]?[0-9]{1,3}(?:[ '\x{a0}\x{202f}\x{2019}][0-9]{3})+(?:[.,][0-9]*)?$"
+_GROUPED = r"^[+-]?[1-9][0-9]{0,2}(?:[ '\x{a0}\x{202f}\x{2019}][0-9]{3})+(?:[.,][0-9]*)?$"
 
 
 def has_mark(cells: Any) -> bool:
