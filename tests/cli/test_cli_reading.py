@@ -190,9 +190,9 @@ def test_a_model_given_as_a_table(folder: Path, capsys: pytest.CaptureFixture[st
     x, y = labeled(100)
     (folder / "t.csv").write_text("\n".join(["x,y", *map(",".join, zip(x, y, strict=True))]))
     run(capsys, "train", "t.csv", "--target", "y", *QUICK)
-    assert "a model file (safetensors): expected a table" in refused(
-        capsys, "train", "model.safetensors", "--target", "y"
-    )
+    for command in (["train", "--target", "y", "--out", "other"], ["predict", "model.safetensors"]):
+        said = refused(capsys, *command, "model.safetensors")
+        assert "model.safetensors: a model file (safetensors): expected a table" in said
     assert "not a readable model file" in refused(capsys, "predict", "t.csv", "t.csv")
     assert sorted(os.listdir()) == ["model.safetensors", "t.csv"]
     assert np.isfinite(metric(run(capsys, "evaluate", "model.safetensors", "t.csv")[0], "accuracy"))
