@@ -34,7 +34,7 @@ with suppress(ImportError):  # threadpoolctl is optional
     from . import _threadpool as _threadpool
 
 if TYPE_CHECKING:
-    from . import descent
+    from . import descent, tables
     from .estimators import MLPClassifier, MLPRegressor
 
 __all__ = [
@@ -70,13 +70,14 @@ __all__ = [
     "load",
     "schedules",
     "set_num_threads",
+    "tables",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import what few need when it is first asked for: scikit-learn is optional."""
-    if name == "descent":
-        return importlib.import_module(f"{__name__}.descent")
+    if name in ("descent", "tables"):
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in ("MLPClassifier", "MLPRegressor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ._extras import require

@@ -38,4 +38,6 @@ def axes_or_new(ax: Axes | None, who: str) -> Axes:
 
 def import_pyarrow() -> Any:
     """Import pyarrow; ModuleNotFoundError with the extra that installs it."""
-    return require("pyarrow", "pyarrow", "reading tables")
+    arrow = require("pyarrow", "pyarrow", "reading tables")
+    importlib.import_module("pyarrow.compute")  # which it does not load itself
+    return arrow

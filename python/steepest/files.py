@@ -361,17 +361,22 @@ def _read_array(
 
 def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: _Limit) -> NDArray[Any]:
     """Read one array of an NPZ file; `numpy.load` would allocate what the header claims."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        if version not in readers:
-            raise ValueError(f"{info.filename}: version {version} of the npy format: expected one of {list(readers)}")
-        shape, fortran, dtype = readers[version](member)
-        if dtype.hasobject:
-            raise ValueError(f"{info.filename}: holds Python objects, which would have to be unpickled")
-        if any(size < 0 for size in shape):
-            raise ValueError(f"{info.filename}: shape {shape}: expected sizes >= 0")
-        return _read_array(member, shape, dtype, "F" if fortran else "C", limit)
+        return read_npy_stream(member, info.filename, limit)
+
+
+def read_npy_stream(stream: Any, name: str, limit: _Limit | None = None) -> NDArray[Any]:
+    """Read an array of NumPy's npy format from a stream that it must fill; `name` is for messages."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(stream)
+    if version not in readers:
+        raise ValueError(f"{name}: version {version} of the npy format: expected one of {list(readers)}")
+    shape, fortran, dtype = readers[version](stream)
+    if dtype.hasobject:
+        raise ValueError(f"{name}: holds Python objects, which would have to be unpickled")
+    if any(size < 0 for size in shape):
+        raise ValueError(f"{name}: shape {shape}: expected sizes >= 0")
+    return _read_array(stream, shape, dtype, "F" if fortran else "C", limit)
 
 
 @contextmanager
@@ -425,4 +430,4 @@ def is_number(field: str) -> bool:
         float(field)
     except ValueError:
         return False
-    return True
+    return "_" not in field and field.isascii()  # as Python alone writes numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import reason_of
+from .._extras import import_pyarrow
 from .._load import load
 from ..estimators import MLPClassifier, MLPRegressor
 from ..estimators._loading import from_network
-from ..files import read_table
 from ..network import Network
 from ..recipe import class_scores, number_scores
-from ..tables import Classes, LabelFeatures, TableEncoder, Units
-from ..tables._columns import read_column, read_target
+from ..tables import Classes, TableEncoder, Units
+from ..tables._columns import missing_cells, read_column, read_target
+from ..tables._inference import Kind
+from ._reading import Reading
 from .console import as_field
 
 Estimator = MLPClassifier | MLPRegressor
@@ -48,14 +51,24 @@ def encoder_of(model: Estimator | Network) -> TableEncoder | None:
     return None if isinstance(model, Network) else model._fitted.preprocessor.encoder
 
 
-def read_for(model: Estimator | Network, path: Path, delimiter: str) -> Any:
+def read_for(model: Estimator | Network, path: Path, reading: Reading) -> Any:
     """Read a table for a trained model: what was text in training is text, even where it looks like numbers."""
     encoder = encoder_of(model)
-    columns = [] if encoder is None else encoder.columns
-    text = [column.name for column in columns if isinstance(column, LabelFeatures) and column.kind == "text"]
-    if isinstance(model, MLPClassifier) and model.target_name_ and model.classes_.dtype.kind in "OU":
-        text.append(model.target_name_)
-    return read_table(path, delimiter=delimiter, text=text)
+    columns = () if encoder is None else encoder.columns
+    kinds = {column.name: _kind_of(column) for column in columns}
+    names = list(kinds) or [] if isinstance(model, Network) else list(vars(model).get("feature_names_in_", kinds))
+    target = None if isinstance(model, Network) else model.target_name_
+    text = [name for name, kind in kinds.items() if kind == "text"]
+    if isinstance(model, MLPClassifier) and target and model.classes_.dtype.kind in "OU":
+        text.append(target)
+    others: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind != "text"}
+    return reading.table(path, names=names, text=text, kinds=others)
+
+
+def _kind_of(column: Any) -> Kind:
+    """Return the kind of a column of an encoder."""
+    kind: Kind = getattr(column, "kind", "number")
+    return kind
 
 
 def rows_for(model: Estimator | Network, table: Any, path: Path) -> Any:
@@ -94,22 +107,46 @@ def predictions(model: Estimator | Network, rows: Any) -> Columns:
     return columns
 
 
-def target_of(table: Any, name: str, path: Path) -> NDArray[Any]:
-    """Return a column of a table as a target."""
+def with_target(table: Any, name: str, path: Path, reading: Reading) -> tuple[Any, NDArray[Any]]:
+    """Return a table with the values of its target, (n,); rows without one are refused, or left out where asked.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    name : str
+        Name of the target.
+    path : Path
+        Where it was read from, for messages.
+    reading : Reading
+        How it was read.
+    """
     if name not in table.column_names:
         raise ValueError(f"{path}: no column {name!r}: found {', '.join(table.column_names)}")
-    return read_target(name, table.column(name))
+    is_gap = missing_cells(table.column(name), reading.gaps)
+    if is_gap.any() and not reading.drop_missing_target:
+        raise ValueError(
+            f"{path}: target {name!r} has no value in row {is_gap.argmax()} (the first row is 0; {is_gap.sum():,} of "
+            f"{len(is_gap):,} rows have none): fill them in, or leave these rows out with --drop-missing-target"
+        )
+    if is_gap.any():
+        print(
+            f"steepest: {path}: {is_gap.sum():,} of {len(is_gap):,} rows have no {name}, and are left out",
+            file=sys.stderr,
+        )
+        table = table.filter(import_pyarrow().array(~is_gap))
+    return table, read_target(name, table.column(name))
 
 
 def measured_rows(
-    model: Estimator, path: Path, delimiter: str, target: str | None = None
+    model: Estimator, path: Path, reading: Reading, target: str | None = None
 ) -> tuple[str, Any, NDArray[Any]]:
     """Read a table to measure a model on: the target's name, the rows for the model, and the target's values, (n,)."""
     name = target or model.target_name_
     if name is None:
         raise ValueError(f"{path}: the model does not know its target's name: expected --target NAME")
-    table = read_for(model, path, delimiter)
-    truth = target_of(table, name, path)
+    table = read_for(model, path, reading)
+    table, truth = with_target(table, name, path, reading)
     if not len(truth):
         raise ValueError(f"{path}: no rows: expected at least one")
     return name, rows_for(model, table.drop_columns([name]), path), truth

@@ -19,7 +19,8 @@ from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
 from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_rows
-from ._models import Estimator, describe_task, encoder_of, score, target_of
+from ._models import Estimator, describe_task, encoder_of, score, with_target
+from ._reading import Reading
 from .console import ProgressBar, print_numbers
 
 _FEWEST_ROWS = 10
@@ -54,9 +55,9 @@ class Job:
     held_out: NDArray[np.intp]
 
     @classmethod
-    def of(cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int) -> Job:
+    def of(cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int, reading: Reading) -> Job:
         """Decide what is to be done, and hold a share of the rows out."""
-        truth = target_of(table, target, path)
+        table, truth = with_target(table, target, path, reading)
         if len(truth) < _FEWEST_ROWS:
             raise ValueError(f"{path}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
         kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task

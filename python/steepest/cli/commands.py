@@ -16,9 +16,9 @@ from .._core import __version__, build_info
 from .._extras import require
 from .._safe_io import check_writable, write_atomically
 from .._validation import integer, number
-from ..files import read_table
 from ..network import Network
 from ..tables import LabelFeatures
+from ._reading import Reading, reads_tables
 from .console import as_field, print_numbers
 
 app = typer.Typer(
@@ -29,8 +29,12 @@ app = typer.Typer(
 )
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `steepest train` wrote.")]
-TablePath = Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV (perhaps gzipped) or Parquet file.")]
-Delimiter = Annotated[str, typer.Option(help=r"Character between fields of a CSV file; \t for a tab.")]
+TablePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TABLE", help="A file of CSV, Parquet, Arrow, JSON lines or arrays, a folder of such, or -."
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -53,6 +57,7 @@ def demo(
 
 
 @app.command()
+@reads_tables()
 def train(
     table: TablePath,
     target: Annotated[str, typer.Option(help="Name of the column to predict.")],
@@ -62,7 +67,8 @@ def train(
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of the split, the first weights and the shuffling.")] = 0,
-    delimiter: Delimiter = ",",
+    *,
+    reading: Reading,
 ) -> None:
     """Train a network on a table, and measure it on rows that it has never seen."""
     _require_sklearn()
@@ -72,8 +78,8 @@ def train(
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     _check_out(out, table)
     console = _console()
-    read = read_table(table, delimiter=_character(delimiter))
-    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed)
+    read = reading.table(table, names=[target])
+    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed, reading=reading)
     job.check_saveable()
     estimator, _ = job.fit(console, asked, seed)
     estimator.save(out)
@@ -81,11 +87,13 @@ def train(
 
 
 @app.command()
+@reads_tables(without=("drop_missing_target",))
 def predict(
     model: ModelPath,
     table: TablePath,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; by default standard output.")] = None,
-    delimiter: Delimiter = ",",
+    *,
+    reading: Reading,
 ) -> None:
     """Predict every row of a table: CSV with a prediction column, and probabilities of classes."""
     _require_sklearn()
@@ -94,7 +102,7 @@ def predict(
     if out is not None:
         _check_out(out, model, table)
     read = load_model(model)
-    rows = rows_for(read, read_for(read, table, _character(delimiter)), table)
+    rows = rows_for(read, read_for(read, table, reading), table)
     columns = predictions(read, rows)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -111,25 +119,28 @@ def predict(
 
 
 @app.command()
+@reads_tables()
 def evaluate(
     model: ModelPath,
     table: TablePath,
     target: Annotated[
         str | None, typer.Option(help="Name of the column to predict; by default as in training.")
     ] = None,
-    delimiter: Delimiter = ",",
+    *,
+    reading: Reading,
 ) -> None:
     """Measure a model on the rows of a table that has the target's column."""
     _require_sklearn()
     from ._models import load_estimator, measured_rows, score
 
     estimator = load_estimator(model)
-    name, rows, truth = measured_rows(estimator, table, _character(delimiter), target)
+    name, rows, truth = measured_rows(estimator, table, reading, target)
     numbers = score(estimator, rows, name, truth)
     print_numbers(_console(), f"{name} in {len(truth):,} rows of {table}", numbers)
 
 
 @app.command()
+@reads_tables()
 def explain(
     context: typer.Context,
     table: Annotated[Path | None, typer.Argument(metavar="[TABLE]", help="A CSV or Parquet file.")] = None,
@@ -142,7 +153,8 @@ def explain(
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("explain.html"),
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of the split, the first weights and the shuffling.")] = 0,
-    delimiter: Delimiter = ",",
+    *,
+    reading: Reading,
 ) -> None:
     """Write a page that shows how a network learns: cost, gradients, landscape, backpropagation, diagnosis."""
     from ..explain import demo_page, require_matplotlib
@@ -163,9 +175,9 @@ def explain(
     elif table is None:
         raise ValueError("TABLE is missing: expected a table with --target or --model, or --demo")
     elif model is not None:
-        page = _page_of_model(model, table, delimiter, console)
+        page = _page_of_model(model, table, reading, console)
     elif target is not None:
-        page = _page_of_training(table, target, task, holdout, asked, seed, delimiter, console)
+        page = _page_of_training(table, target, task, holdout, asked, seed, reading, console)
     else:
         raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model")
     write_atomically(out, page.encode())
@@ -196,14 +208,14 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
         print(f"  {column.name} ({kind}; {column.n_features} features)")
 
 
-def _page_of_model(model: Path, table: Path, delimiter: str, console: Console) -> str:
+def _page_of_model(model: Path, table: Path, reading: Reading, console: Console) -> str:
     _require_sklearn()
     from ..explain import table_page, table_subject
     from ._models import encoder_with_target, load_estimator, measured_rows, score
 
     estimator = load_estimator(model)
     encoder = encoder_with_target(estimator, model)
-    name, rows, truth = measured_rows(estimator, table, _character(delimiter))
+    name, rows, truth = measured_rows(estimator, table, reading)
     numbers = score(estimator, rows, name, truth)
     print_numbers(console, f"{name} in {len(truth):,} rows of {table}", numbers)
     subject = table_subject(estimator.network_, encoder, encoder.transform(rows), encoder.encode_target(truth))
@@ -220,7 +232,7 @@ def _page_of_training(
     holdout: float,
     asked: dict[str, Any],
     seed: int,
-    delimiter: str,
+    reading: Reading,
     console: Console,
 ) -> str:
     _require_sklearn()
@@ -229,8 +241,8 @@ def _page_of_training(
     from ._models import encoder_with_target
     from ._training import Job
 
-    read = read_table(table, delimiter=_character(delimiter))
-    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed)
+    read = reading.table(table, names=[target])
+    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed, reading=reading)
     recorder = Recorder(every=1, rows=RECORDED_ROWS)
     estimator, numbers = job.fit(console, {"ensemble": 1} | asked, seed, [recorder])
     encoder, found = encoder_with_target(estimator, table), estimator.recipe_
@@ -291,10 +303,6 @@ def _widths(text: str) -> list[int]:
         return [integer("--hidden", int(width), ge=1) for width in text.split(",")]
     except ValueError as error:
         raise ValueError(f"--hidden is {text!r}: expected widths such as 256,256") from error
-
-
-def _character(delimiter: str) -> str:
-    return "\t" if delimiter == r"\t" else delimiter
 
 
 def _field(name: str, value: Any) -> str:

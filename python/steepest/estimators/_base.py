@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from .._arrays import check_input, is_frame, reason_of
 from ..network import Network, dense_names
+from ..tables._frames import in_memory
 from ._errors import located, refuse_too_large, warn_caller
 from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
 from ._model import K, Model
@@ -98,6 +99,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     ) -> tuple[Model[K], FitResult]:
         """Read, plan, split, preprocess and train; nothing is published yet."""
         settings = Settings.of(self.get_params(deep=False), self._losses)
+        X = in_memory("X", X)
         fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
         encode = "numbers" if settings.like_sklearn else settings.encode  # as scikit-learn does
         as_table = takes_encoder(X, encode) if fitted is None else fitted.preprocessor.encoder is not None
@@ -157,7 +159,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     def _read_eval_set(self, eval_set: Any, task: K, *, as_table: bool) -> Rows:
         x, y, weight = eval_set_parts(eval_set)
         try:
-            x, y = read_rows(self, x, y, as_table=as_table, numeric=self._numeric, reset=False)
+            x, y = read_rows(self, in_memory("X", x), y, as_table=as_table, numeric=self._numeric, reset=False)
             task.check_same(y)
             return Rows(x, task.encode(y), read_weight(weight, y))
         except (TypeError, ValueError) as error:
@@ -273,6 +275,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         moment = self._twin(own)  # a fit gives this estimator other attributes meanwhile, and leaves these alone
         check_is_fitted(moment)
         model = moment._model
+        x = in_memory("X", x)
         if model.preprocessor.encoder is not None:
             if not is_frame(x):
                 x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)

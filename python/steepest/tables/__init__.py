@@ -1,5 +1,7 @@
 """Tables: raw columns to the rows a network wants, targets and back, and rows held out."""
 
+from ._columns import DataWarning
+from ._reader import read, read_batches
 from .encoder import TableEncoder
 from .features import LabelFeatures, NumberFeatures
 from .split import split_rows
@@ -8,11 +10,14 @@ from .targets import TASKS, Classes, Task, Units, infer_task
 __all__ = [
     "TASKS",
     "Classes",
+    "DataWarning",
     "LabelFeatures",
     "NumberFeatures",
     "TableEncoder",
     "Task",
     "Units",
     "infer_task",
+    "read",
+    "read_batches",
     "split_rows",
 ]

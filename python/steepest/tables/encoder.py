@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import reason_of
 from .._validation import choice, from_dict, integer, text
-from ._columns import Column, missing_in, open_table, read_column, read_target
+from ._columns import LABELED, Column, missing_in, open_table, read_column, read_target
 from .features import LabelFeatures, NumberFeatures
 from .targets import TASKS, Classes, Task, Units, infer_task
 
@@ -167,7 +167,8 @@ class TableEncoder:
         start = 0
         for column in self.columns:
             end = start + column.n_features
-            column.fill(read_column(column.name, columns[column.name]), out[:, start:end])
+            expected: Any = getattr(column, "kind", "number")
+            column.fill(read_column(column.name, columns[column.name], expected), out[:, start:end])
             start = end
         return out
 
@@ -288,6 +289,6 @@ class TableEncoder:
         values = column.values[rows]
         if missing_in(column)[rows].all():
             return None
-        if column.kind == "number":
+        if column.kind not in LABELED:
             return NumberFeatures.fit(name, values, self.bins)
         return LabelFeatures.fit(name, column, values)

@@ -1,0 +1,130 @@
+"""The options of commands that read a table, once for all of them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..files import MISSING
+from ..tables import DataWarning, read
+from ..tables._inference import Kind
+
+# What stands for a missing target; "none" may well be a label.
+_GAPS = tuple(mark for mark in MISSING if mark.lower() != "none")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How tables are read, as the command line says it; each attribute is an option of that name."""
+
+    sep: Annotated[
+        str | None,
+        typer.Option("--sep", "--delimiter", help=r"Character between fields of CSV; \t for a tab. By default found."),
+    ] = None
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark of numbers, . or , and by default found.")] = None
+    thousands: Annotated[str | None, typer.Option(help="Mark between groups of three digits.")] = None
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Whether CSV begins with names. By default found.")
+    ] = None
+    encoding: Annotated[str | None, typer.Option(help="Encoding of CSV, such as latin-1; by default UTF-8.")] = None
+    missing: Annotated[
+        list[str] | None, typer.Option(help="A cell that is missing, in any column; may be given several times.")
+    ] = None
+    dates: Annotated[list[str] | None, typer.Option(help="How dates are written, as %d.%m.%Y or COLUMN=%d.%m.%Y.")] = (
+        None
+    )
+    drop_missing_target: Annotated[
+        bool, typer.Option("--drop-missing-target", help="Leave out rows whose target is missing; else an error.")
+    ] = False
+
+    def table(
+        self,
+        path: Path,
+        *,
+        names: Collection[str] = (),
+        text: Collection[str] = (),
+        kinds: Mapping[str, Kind] | None = None,
+    ) -> Any:
+        """Read a table, and print what is odd in it.
+
+        Parameters
+        ----------
+        path : Path
+            Where it lies.
+        names, text, kinds : optional
+            What is known of its columns, as `steepest.tables.read` takes it.
+        """
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", DataWarning)
+            found = read(
+                path, sep="\t" if self.sep == r"\t" else self.sep, decimal=self.decimal, thousands=self.thousands,
+                header="auto" if self.header is None else self.header, encoding=self.encoding,
+                missing=self.missing or None, dates=self._forms(), names=names, text=text, kinds=kinds,
+            )  # fmt: skip
+        for warning in said:
+            print(f"steepest: {path}: {warning.message}", file=sys.stderr)
+        return found
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """The cells of a target of text that are missing values."""
+        return ("",) if self.missing else _GAPS
+
+    def _forms(self) -> str | dict[str, str] | None:
+        """Return how dates are written, of all columns or by column."""
+        if not self.dates:
+            return None
+        by_column = dict(each.split("=", 1) for each in self.dates if "=" in each)
+        if not by_column and len(self.dates) == 1:
+            return self.dates[0]
+        if len(by_column) < len(self.dates):
+            raise ValueError(f"--dates is {', '.join(self.dates)}: expected one form, or COLUMN=FORM for each column")
+        return by_column
+
+
+Command = Callable[..., None]
+
+
+def reads_tables(without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command the options of `Reading`, in place of its parameter `reading`.
+
+    Parameters
+    ----------
+    without : collection of str, default=()
+        Options that say nothing to this command.
+    """
+    return functools.partial(_with_options, without=without)
+
+
+def _with_options(command: Command, without: Collection[str]) -> Command:
+    options = get_type_hints(Reading, include_extras=True)
+    defaults = {each.name: each.default for each in fields(Reading) if each.name not in without}
+    own = get_type_hints(command, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        parameter.replace(kind=keyword, annotation=own[name])
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "reading"
+    ]
+    parameters += [
+        inspect.Parameter(name, keyword, default=default, annotation=options[name])
+        for name, default in defaults.items()
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        reading = Reading(**{name: given.pop(name) for name in defaults})
+        command(**given, reading=reading)
+
+    del with_options.__wrapped__
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
