@@ -18,7 +18,8 @@ from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_rows
+from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_groups, split_latest, split_rows
+from ..tables._columns import missing_in, read_column
 from ._models import Estimator, describe_task, encoder_of, score, target_of
 from .console import ProgressBar, print_numbers
 
@@ -54,15 +55,27 @@ class Job:
     held_out: NDArray[np.intp]
 
     @classmethod
-    def of(cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int) -> Job:
-        """Decide what is to be done, and hold a share of the rows out."""
+    def of(
+        cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int,
+        group: str | None = None, time: str | None = None,
+    ) -> Job:  # fmt: skip
+        """Decide what is to be done, and hold a share of the rows out: whole groups, or the latest, where asked for."""
         truth = target_of(table, target, path)
         if len(truth) < _FEWEST_ROWS:
             raise ValueError(f"{path}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
         kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
         encoded: Classes | Units = (Classes if kind == "classification" else Units).fit(target, truth)
         labels = encoded.encode(target, truth) if isinstance(encoded, Classes) else None
-        training, held_out = split_rows(np.arange(len(truth)), holdout, seed, labels)
+        places = np.arange(len(truth))
+        if group is not None and time is not None:
+            raise ValueError("--group and --time are given both: expected one of them, to hold rows out by")
+        if group is not None:  # a name of the group would tell nothing of groups that are new
+            training, held_out = split_groups(places, holdout, seed, _split_column("--group", table, group, target))
+            table = table.drop_columns([group])
+        elif time is not None:
+            training, held_out = split_latest(places, holdout, _split_column("--time", table, time, target))
+        else:
+            training, held_out = split_rows(places, holdout, seed, labels)
         return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
 
     def check_saveable(self) -> None:
@@ -116,6 +129,20 @@ class Job:
         numbers = score(estimator, self.table.take(self.held_out), self.target, self.truth[self.held_out])
         print_numbers(console, f"On the {n_held:,} held-out rows", numbers)
         return estimator, numbers
+
+
+def _split_column(option: str, table: Any, name: str, target: str) -> NDArray[Any]:
+    """Return the column that rows are held out by: of groups the place of each label, of times numbers."""
+    if name == target or name not in table.column_names:
+        others = ", ".join(column for column in table.column_names if column != target)
+        raise ValueError(f"{option} is {name!r}: expected a column beside the target: {others}")
+    column = read_column(name, table.column(name))
+    missing = missing_in(column)
+    if option == "--time" and (column.kind in ("text", "boolean", "empty") or missing.any()):
+        found = f"no value in row {missing.argmax()} (the first row is 0)" if missing.any() else column.kind
+        raise ValueError(f"column {name!r} of --time has {found}: expected dates, times or numbers in every row")
+    values = column.values
+    return np.where(missing, np.inf if values.dtype.kind == "f" else -1, values)  # the missing ones are one group
 
 
 def _course(estimator: Estimator) -> str:

@@ -20,6 +20,7 @@ from ._errors import located, refuse_too_large, warn_caller
 from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
 from ._model import K, Model
 from ._networks import new_networks, sklearn_networks
+from ._online import FEWEST_TO_SCALE_BY, Prepared, Seen, adapt
 from ._params import Parameters, Settings
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
@@ -29,8 +30,6 @@ from ._split import Split
 
 E = TypeVar("E", bound="BaseMLP[Any]")
 F = TypeVar("F", bound=Callable[..., Any])
-
-_FEWEST_TO_SCALE_BY = 10  # rows of the first call of partial_fit
 
 
 @dataclass(eq=False, repr=False)
@@ -128,16 +127,11 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         plan = plan.with_smoothing(classes=task.is_of_single_labels, held_out=split.holds_out)
 
         # preprocess
-        if fitted is not None:
-            preprocessor = fitted.preprocessor
-        elif settings.like_sklearn:
-            preprocessor = Preprocessor(plan.dtype)
-        else:
-            scales = not online or len(split.fitted) >= _FEWEST_TO_SCALE_BY
-            preprocessor = Preprocessor.fit(
-                split.fitted, plan.dtype, bins=plan.recipe.bins, as_table=as_table, scales=scales
-            )
-            task = task.scaled_by(split.fitted.y, split.fitted.weight)
+        before = Progress() if fitted is None else self._progress
+        last = None if fitted is None else replace(fitted, task=task)
+        found = self._preprocess(plan, task, split.fitted, last, networks, as_table=as_table)
+        preprocessor, task, networks, trainers, _ = found
+        before = replace(before, trainers=trainers)
         if plan.dtype == np.float32 and self._numeric:
             refuse_too_large("y", task.scaled(rows.y), places)
         features = preprocessor.features(split.fitted.x)
@@ -145,10 +139,47 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         # solve
         if networks is None:
             networks = new_networks(plan, task, features, preprocessor)
-        before = Progress() if fitted is None else self._progress
         solver = Solver(plan, task, preprocessor, before)
         result = solver.train(networks, split.parts(task, preprocessor, features, plan), split.n_training)
+        result = replace(result, progress=replace(result.progress, seen=found.seen))
         return Model(task, preprocessor, result.networks), result
+
+    def _preprocess(
+        self,
+        plan: FitPlan,
+        task: K,
+        rows: Rows,
+        last: Model[K] | None,
+        networks: list[Network] | None,
+        *,
+        as_table: bool,
+    ) -> Prepared:
+        """Learn from training rows how they are encoded and scaled, or let the last fit's way follow them."""
+        if plan.settings.like_sklearn:
+            preprocessor = Preprocessor(plan.dtype) if last is None else last.preprocessor
+            return Prepared(preprocessor, task, networks, self._progress.trainers if last else None, None)
+        if last is not None:
+            return adapt(last, self._progress.trainers, self._seen(), rows, self._names)
+        scales = not plan.online or len(rows) >= FEWEST_TO_SCALE_BY
+        preprocessor = Preprocessor.fit(rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table, scales=scales)
+        task = task.scaled_by(rows.y, rows.weight)
+        goes_on = plan.settings.warm_start or plan.online
+        seen = Seen.first(preprocessor, task, rows, self._names) if goes_on else None
+        return Prepared(preprocessor, task, None, None, seen)
+
+    @property
+    def _names(self) -> list[str]:
+        """The names of all columns of a table that was fitted, those without a value too."""
+        return list(vars(self).get("feature_names_in_", ()))
+
+    def _seen(self) -> Seen:
+        """Return an account of the rows of all fits so far; of a fit that kept none, one that suits its scales."""
+        progress = self._progress
+        if progress.seen is not None:
+            return progress.seen
+        one_fit = self.history_.n_epochs == progress.n_iter  # which saw the same rows in each epoch
+        rows = progress.t // progress.n_iter if one_fit and progress.n_iter else progress.t
+        return Seen.of(self._model.preprocessor, self._model.task, rows, self.n_features_in_)
 
     def _task_of(self, y: NDArray[Any], classes: Any, settings: Settings, last: K | None, *, online: bool) -> K:
         """Learn the task from the targets, or return that of the last fit, which they must suit then."""

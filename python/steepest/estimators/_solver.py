@@ -22,6 +22,7 @@ from ._finite import predicts_finite
 from ._input import Rows
 from ._jobs import run_together
 from ._lbfgs import minimize
+from ._online import Seen
 from ._optimizer import gradient_factor, make_optimizer, sklearn_penalty
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
@@ -49,12 +50,15 @@ class Progress:
         The loss of each epoch.
     trainers : list of Trainer, optional
         What another fit goes on with: running means, counters and seeds.
+    seen : Seen, optional
+        The rows that scales were learned from, for them to follow those of another fit.
     """
 
     n_iter: int = 0
     t: int = 0
     loss_curve: list[float] = field(default_factory=list)
     trainers: list[Trainer] | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from .encoder import TableEncoder
 from .features import LabelFeatures, NumberFeatures
-from .split import split_rows
+from .split import split_groups, split_latest, split_rows
 from .targets import TASKS, Classes, Task, Units, infer_task
 
 __all__ = [
@@ -14,5 +14,7 @@ __all__ = [
     "Task",
     "Units",
     "infer_task",
+    "split_groups",
+    "split_latest",
     "split_rows",
 ]
