@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
+from rich.console import Console
 
+from steepest.cli._training import Job
 from steepest.tables import split_groups, split_latest, split_rows
 
 
@@ -125,3 +129,56 @@ def test_rows_of_one_time_are_never_parted() -> None:
 def test_groups_and_times_that_cannot_part_rows_are_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- On the command line ---
+
+
+def visits(n: int = 300) -> Any:
+    random = np.random.default_rng(0)
+    size = random.normal(size=n)
+    return pyarrow.table(
+        {
+            "shop": [f"s{i}" for i in random.integers(0, 30, n)],
+            "day": np.datetime64("2020-01-01") + random.permutation(n),
+            "size": size,
+            "price": 2 * size + 1,
+        }
+    )
+
+
+def job(table: Any, **options: Any) -> Job:
+    return Job.of(Path("t.csv"), table, "price", task="auto", holdout=0.2, seed=0, **options)
+
+
+@pytest.mark.parametrize("column", ["shop", "day"])
+def test_the_command_holds_out_by_group_and_by_time(column: str) -> None:
+    table = visits()
+    found = job(table, **{"group" if column == "shop" else "time": column})
+    assert found.choosing is not None and len(found.held_out) > 30 and len(found.choosing) > 20
+    parts = [found.training, found.choosing, found.held_out]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(300))
+    values = [table.column(column).take(part).to_pylist() for part in parts]
+    if column == "shop":
+        assert "shop" not in found.table.column_names
+        assert not {*values[0]} & {*values[1]} and not {*values[0], *values[1]} & {*values[2]}
+    else:
+        assert max(values[0]) < min(values[1]) and max(values[1]) < min(values[2])
+    estimator, numbers = found.fit(Console(quiet=True), {"max_iter": 20}, 0)
+    assert numbers["r2"] > 0.9 and estimator.recipe_["held_out_rows"] == len(found.choosing)
+    encoder = estimator._model.preprocessor.encoder
+    assert encoder is not None and ("day" in [feature.name for feature in encoder.columns])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group": "shop", "time": "day"}, "--group and --time are given both"),
+        ({"group": "price"}, "--group is 'price': expected a column beside the target: shop, day, size"),
+        ({"time": "when"}, "--time is 'when'"),
+        ({"time": "shop"}, "column 'shop' of --time has text: expected dates, times or numbers"),
+    ],
+)
+def test_columns_that_cannot_part_a_table_are_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        job(visits(), **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ._models import Estimator, describe_task, encoder_of, score, target_of
 from .console import ProgressBar, print_numbers
 
 _FEWEST_ROWS = 10
+_CHOOSING = 0.15  # of the rows to learn from, to choose the best epoch by, where groups or times part them
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Job:
         What is to be done.
     training, held_out : array of int
         Places of the rows to learn from, and of those to measure by.
+    choosing : array of int, optional
+        Places of the rows to choose the best epoch by, where they are not the estimator's to draw.
     """
 
     path: Path
@@ -53,6 +56,7 @@ class Job:
     task: str
     training: NDArray[np.intp]
     held_out: NDArray[np.intp]
+    choosing: NDArray[np.intp] | None = None
 
     @classmethod
     def of(
@@ -67,16 +71,17 @@ class Job:
         encoded: Classes | Units = (Classes if kind == "classification" else Units).fit(target, truth)
         labels = encoded.encode(target, truth) if isinstance(encoded, Classes) else None
         places = np.arange(len(truth))
-        if group is not None and time is not None:
-            raise ValueError("--group and --time are given both: expected one of them, to hold rows out by")
-        if group is not None:  # a name of the group would tell nothing of groups that are new
-            training, held_out = split_groups(places, holdout, seed, _split_column("--group", table, group, target))
-            table = table.drop_columns([group])
-        elif time is not None:
-            training, held_out = split_latest(places, holdout, _split_column("--time", table, time, target))
-        else:
+        if group is None and time is None:
             training, held_out = split_rows(places, holdout, seed, labels)
-        return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
+            return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
+        split = _splitter(table, target, seed, group=group, time=time)
+        training, held_out = split(places, holdout)
+        training, choosing = split(
+            training, _CHOOSING
+        )  # as the rows at the end, so that they choose what is good there
+        # The name of a group tells nothing of groups that are new.
+        table = table.drop_columns([target] if group is None else [target, group])
+        return cls(path, table, target, truth, kind, training, held_out, choosing)
 
     def check_saveable(self) -> None:
         """Refuse a table whose labels no model file could hold: before the training, not after it."""
@@ -114,7 +119,9 @@ class Job:
         options = {"ensemble": networks} | asked | {"random_state": seed, "callbacks": [*callbacks, shown]}
         estimator: Estimator = MLPClassifier(**options) if classifies else MLPRegressor(**options)
         start = time.perf_counter()
-        estimator.fit(self.table.take(self.training), self.truth[self.training])
+        held = self.choosing
+        eval_set = None if held is None else (self.table.take(held), self.truth[held])
+        estimator.fit(self.table.take(self.training), self.truth[self.training], eval_set=eval_set)
         seconds = time.perf_counter() - start
         estimator.target_name_ = self.target
         estimator.set_params(callbacks=None)
@@ -129,6 +136,19 @@ class Job:
         numbers = score(estimator, self.table.take(self.held_out), self.target, self.truth[self.held_out])
         print_numbers(console, f"On the {n_held:,} held-out rows", numbers)
         return estimator, numbers
+
+
+def _splitter(
+    table: Any, target: str, seed: int, *, group: str | None, time: str | None
+) -> Callable[[NDArray[np.intp], float], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return the function that holds a share of rows out by the column of groups, or of times."""
+    if group is not None and time is not None:
+        raise ValueError("--group and --time are given both: expected one of them, to hold rows out by")
+    if group is not None:
+        groups = _split_column("--group", table, group, target)
+        return lambda rows, share: split_groups(rows, share, seed, groups[rows])
+    times = _split_column("--time", table, str(time), target)
+    return lambda rows, share: split_latest(rows, share, times[rows])
 
 
 def _split_column(option: str, table: Any, name: str, target: str) -> NDArray[Any]:
