@@ -22,6 +22,7 @@ from ._validation import flag, integer
 _BLOCK_BYTES = 1 << 24  # of an array's rows: a block has fewer rows where they are wide
 _PIECES = 8  # from anywhere in an array, that make a block where rows are shuffled
 _BUFFERED = 4  # blocks, out of which shuffled rows are drawn
+Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 _TABLES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz", ".feather", ".arrow")
 
 
@@ -165,7 +166,7 @@ class Stream:
         weights = () if sample_weight is None else (sample_weight,)
         return Stream((self._arrays.x, y, *weights), self.batch_rows, shuffle=self.shuffle, seed=self.seed)
 
-    def blocks(self, epoch: int = 0, *, shuffle: bool = False) -> Iterator[Block]:
+    def blocks(self, epoch: int = 0, *, shuffle: bool = False, keep: Keep | None = None) -> Iterator[Block]:
         """Go through all rows once.
 
         Parameters
@@ -174,6 +175,8 @@ class Stream:
             Together with `seed` it decides the order.
         shuffle : bool, default=False
             Whether to shuffle, if the stream does.
+        keep : callable, optional
+            Called with numbers of rows, (n,), the first of the source being 0: tells which of them to give.
 
         Yields
         ------
@@ -186,32 +189,38 @@ class Stream:
             If the source cannot be read; the message names it.
         """
         if not (shuffle and self.shuffle):
-            return self._raw(None)
+            return self._raw(None, keep)
         random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        return _drawn(self._raw(random), random)
+        return _drawn(self._raw(random, keep), random)
 
-    def read_ahead(self, work: Callable[[Block], Any], epoch: int = 0, *, shuffle: bool = False) -> ReadAhead[Any]:
+    def read_ahead(
+        self, work: Callable[[Block], Any], epoch: int = 0, *, shuffle: bool = False, keep: Keep | None = None
+    ) -> ReadAhead[Any]:
         """Return `blocks` after some work on each, read by a thread, for a `with` statement."""
 
         def worked() -> Iterator[Any]:
-            for block in self.blocks(epoch, shuffle=shuffle):
+            for block in self.blocks(epoch, shuffle=shuffle, keep=keep):
                 with _naming(str(self)):
                     done = work(block)
                 yield done
 
         return ReadAhead(worked())
 
-    def _raw(self, random: np.random.Generator | None) -> Iterator[Block]:
+    def _raw(self, random: np.random.Generator | None, keep: Keep | None) -> Iterator[Block]:
         if self._arrays is not None:
             if self._arrays.y is None:
                 raise ValueError(f"y is not given with {self!r}: expected targets")
-            yield from _array_blocks(self._arrays, self.batch_rows, random)
+            yield from _array_blocks(self._arrays, self.batch_rows, random, keep)
             return
+        n = 0
         with _naming(str(self)):
             for batch in self._batches():
                 block = self._block(batch)
                 for start in range(0, block.n, self.batch_rows):
-                    yield block.at(slice(start, start + self.batch_rows))
+                    kept = _kept(block.at(slice(start, start + self.batch_rows)), n + start, keep)
+                    if kept.n:
+                        yield kept
+                n += block.n
 
     def _batches(self) -> Iterator[Any]:
         if self._files is not None:
@@ -326,21 +335,36 @@ def _files_of(source: Any) -> list[str] | None:
     return files
 
 
-def _array_blocks(arrays: Block, batch_rows: int, random: np.random.Generator | None) -> Iterator[Block]:
+def _array_blocks(
+    arrays: Block, batch_rows: int, random: np.random.Generator | None, keep: Keep | None
+) -> Iterator[Block]:
     """Go through arrays in blocks, each of them of pieces from anywhere where there is `random`."""
     n, mapped = arrays.n, Mapped(arrays.x, arrays.y, arrays.weight)
     size = min(batch_rows, max(1, _BLOCK_BYTES * n // max(arrays.x.nbytes, 1)))
     if random is None:
         for start in range(0, n, size):
-            yield _copied(arrays.at(slice(start, start + size)))
+            kept = _kept(_copied(arrays.at(slice(start, start + size))), start, keep)
             mapped.drop()
+            if kept.n:
+                yield kept
         return
     piece = max(1, size // _PIECES)
     starts = random.permutation(-(-n // piece)) * piece
     for first in range(0, len(starts), _PIECES):
-        parts = [_copied(arrays.at(slice(start, start + piece))) for start in starts[first : first + _PIECES].tolist()]
-        yield Block.joined(parts)
+        chosen = starts[first : first + _PIECES].tolist()
+        parts = [_kept(_copied(arrays.at(slice(start, start + piece))), start, keep) for start in chosen]
         mapped.drop()
+        joined = Block.joined(parts)
+        if joined.n:
+            yield joined
+
+
+def _kept(block: Block, start: int, keep: Keep | None) -> Block:
+    """Return the rows of a block, which begins at row `start` of the source, that are to be kept."""
+    if keep is None:
+        return block
+    kept = keep(np.arange(start, start + block.n))
+    return block if kept.all() else block.at(np.flatnonzero(kept))
 
 
 def _copied(block: Block) -> Block:

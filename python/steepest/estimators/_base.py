@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from .._arrays import check_input, is_frame, reason_of
 from ..network import Network, dense_names
+from ..stream import Stream
 from ._errors import located, refuse_too_large, warn_caller
 from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
 from ._model import K, Model
@@ -27,6 +28,7 @@ from ._preprocess import Preprocessor
 from ._saving import save
 from ._solver import FitResult, Progress, Solver
 from ._split import Split
+from ._streaming import solve_stream
 
 E = TypeVar("E", bound="BaseMLP[Any]")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,15 +41,18 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     _losses: ClassVar[tuple[str, ...]]  # by name
     _numeric: ClassVar[bool]  # whether targets are numbers
 
-    def fit(self: E, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> E:
+    def fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, eval_set: Any = None) -> E:
         """Train anew, or from the last weights with `warm_start`.
 
         Parameters
         ----------
-        X : array, CSR or CSC matrix, or data frame of shape (n, n_features)
-            The rows. A sparse matrix becomes dense batch by batch.
+        X : array, CSR or CSC matrix, or data frame of shape (n, n_features), or Stream
+            The rows. A sparse matrix becomes dense batch by batch. A stream brings targets and weights along, and is
+            read once for what the encoder and the scales are learned from (a sample of 100,000 rows at most) and once
+            for each epoch; of its rows up to 50,000, a tenth at most, are held out.
         y : array of shape (n,) or (n, n_targets)
             The numbers to predict; or labels of any type, (n,), or indicators of several labels a row, (n, n_labels).
+            None with a stream that has them.
         sample_weight : array of shape (n,), default=None
             Weights of the rows, >= 0; a row of weight 0 is no row. None: all are 1.
         eval_set : (X, y) or (X, y, sample_weight), default=None
@@ -76,8 +81,14 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     ) -> E:
         """Fit, or leave the estimator as it was: what others see of it changes at once, when all is done."""
         work = self._twin(self.__dict__.copy())
-        model, result = work._solve(X, y, sample_weight, eval_set, classes, online)
-        name = getattr(y, "name", None)
+        if isinstance(X, Stream):
+            if online:
+                raise TypeError("X is a Stream: partial_fit expects rows, and fit takes a stream")
+            model, result = solve_stream(work, X, y, sample_weight, eval_set)
+            name = X.target
+        else:
+            model, result = work._solve(X, y, sample_weight, eval_set, classes, online)
+            name = getattr(y, "name", None)
         work._publish(model, result, name if isinstance(name, str) else None)
         fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
         kept = {key: vars(self)[key] for key in self._get_param_names()}

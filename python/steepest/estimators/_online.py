@@ -202,14 +202,19 @@ def _targets_followed(
     if seen is None:
         return task, None, correction
     moments = seen.moments.after(rows.y.reshape(len(rows), -1), rows.weight, limited=True)
-    mean, scale = moments.mean_and_scale(np.float64)
-    if task.is_rate:
-        mean, scale = np.zeros_like(mean), np.where(moments.mean > 0, moments.mean, 1.0)
+    mean, scale = target_scale(task, moments)
     seen, change = seen.after(moments, mean, scale)
     if change is None:
         return task, seen, correction
     task = replace(task, scale=Standardizer(seen.mean[None], seen.scale[None], task.scale.furthest))
     return task, seen, correction.of_outputs(change, rates=task.is_rate)
+
+
+def target_scale(task: Regression, moments: RunningMoments) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and scale, (n_outputs,) each, of numbers with these moments; a rate has no offset."""
+    if task.is_rate:
+        return np.zeros_like(moments.mean), np.where(moments.mean > 0, moments.mean, 1.0)
+    return moments.mean_and_scale(np.float64)
 
 
 def _standardizer(scale: Standardizer | BinnedStandardizer) -> Standardizer:

@@ -14,7 +14,7 @@ from .._arrays import as_array, is_frame
 from .._core import Trainer as CoreTrainer
 from ..callbacks.base import Rows
 from ..network import Network
-from ..stream import Block, Stream
+from ..stream import Block, Keep, Stream
 from ._rows import PROGRESS_INTERVAL, Batch, OnBatch, OnProgress, counted_from
 
 Convert = Callable[[Block], Batch]
@@ -36,6 +36,10 @@ class StreamRows:
         As of `ArrayRows`.
     by_steps : bool, default=False
         Whether each batch is a call of its own: for a trainer that accumulates, whose groups no block may end.
+    keep : callable, optional
+        Tells of which numbers the rows are that count; by default all do.
+    n : int, default=0
+        How many there are, if they have been checked already.
     """
 
     def __init__(
@@ -46,14 +50,16 @@ class StreamRows:
         units: Sequence[float] = (),
         *,
         by_steps: bool = False,
+        keep: Keep | None = None,
+        n: int = 0,
     ) -> None:
-        self.by_steps = by_steps
+        self.by_steps, self.keep = by_steps, keep
         self.stream, self.prefix, self.units = stream, prefix, list(units)
         self.convert = convert or numbers_of
         self._weight: NDArray[Any] | None = None
         self._y: NDArray[Any] | None = None
         self._first: Batch | None = None
-        self._n = 0
+        self._n = n
 
     @property
     def y(self) -> NDArray[Any]:
@@ -143,7 +149,7 @@ class StreamRows:
             return np.concatenate([network.predict(x) for x, _, _ in blocks])
 
     def _blocks(self, epoch: int = 0, shuffle: bool = False) -> Any:
-        return self.stream.read_ahead(self.convert, epoch, shuffle=shuffle)
+        return self.stream.read_ahead(self.convert, epoch, shuffle=shuffle, keep=self.keep)
 
 
 def numbers_of(block: Block) -> Batch:
@@ -201,7 +207,7 @@ class _Sums:
         return self.loss / self.weight if self.weight else 0.0
 
     def shifted(self, on_progress: OnProgress | None) -> OnProgress | None:
-        """Return what the core calls within a part, for a function that is to be told of the whole epoch."""
+        """Return a function for the core to call within a part, that tells another one of the whole epoch."""
         if on_progress is None:
             return None
         rows, weight, loss = self.rows, self.weight, self.loss
