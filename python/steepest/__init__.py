@@ -28,6 +28,7 @@ from .callbacks import (
 from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual
 from .network import Network
 from .optimizers import SGD, Adam, AdamW, RMSprop
+from .stream import Stream
 from .training import Trainer
 
 with suppress(ImportError):  # threadpoolctl is optional
@@ -59,6 +60,7 @@ __all__ = [
     "Progress",
     "RMSprop",
     "Residual",
+    "Stream",
     "TensorBoard",
     "TimeLimit",
     "Trainer",

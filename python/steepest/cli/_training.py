@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_rows
+from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_groups, split_latest, split_rows
+from ..tables._columns import missing_in, read_column
 from ._models import Estimator, describe_task, encoder_of, score, with_target
 from ._reading import Reading
 from .console import ProgressBar, print_numbers
 
 _FEWEST_ROWS = 10
+_CHOOSING = 0.15  # of the rows to learn from, to choose the best epoch by, where groups or times part them
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Job:
         What is to be done.
     training, held_out : array of int
         Places of the rows to learn from, and of those to measure by.
+    choosing : array of int, optional
+        Places of the rows to choose the best epoch by, where they are not the estimator's to draw.
     """
 
     path: Path
@@ -53,18 +57,32 @@ class Job:
     task: str
     training: NDArray[np.intp]
     held_out: NDArray[np.intp]
+    choosing: NDArray[np.intp] | None = None
 
     @classmethod
-    def of(cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int, reading: Reading) -> Job:
-        """Decide what is to be done, and hold a share of the rows out."""
+    def of(
+        cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int, reading: Reading,
+        group: str | None = None, time: str | None = None,
+    ) -> Job:  # fmt: skip
+        """Decide what is to be done, and hold a share of the rows out: whole groups, or the latest, where asked for."""
         table, truth = with_target(table, target, path, reading)
         if len(truth) < _FEWEST_ROWS:
             raise ValueError(f"{path}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
         kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
         encoded: Classes | Units = (Classes if kind == "classification" else Units).fit(target, truth)
         labels = encoded.encode(target, truth) if isinstance(encoded, Classes) else None
-        training, held_out = split_rows(np.arange(len(truth)), holdout, seed, labels)
-        return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
+        places = np.arange(len(truth))
+        if group is None and time is None:
+            training, held_out = split_rows(places, holdout, seed, labels)
+            return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
+        split = _splitter(table, target, seed, group=group, time=time)
+        training, held_out = split(places, holdout)
+        training, choosing = split(
+            training, _CHOOSING
+        )  # as the rows at the end, so that they choose what is good there
+        # The name of a group tells nothing of groups that are new.
+        table = table.drop_columns([target] if group is None else [target, group])
+        return cls(path, table, target, truth, kind, training, held_out, choosing)
 
     def check_saveable(self) -> None:
         """Refuse a table whose labels no model file could hold: before the training, not after it."""
@@ -102,7 +120,9 @@ class Job:
         options = {"ensemble": networks} | asked | {"random_state": seed, "callbacks": [*callbacks, shown]}
         estimator: Estimator = MLPClassifier(**options) if classifies else MLPRegressor(**options)
         start = time.perf_counter()
-        estimator.fit(self.table.take(self.training), self.truth[self.training])
+        held = self.choosing
+        eval_set = None if held is None else (self.table.take(held), self.truth[held])
+        estimator.fit(self.table.take(self.training), self.truth[self.training], eval_set=eval_set)
         seconds = time.perf_counter() - start
         estimator.target_name_ = self.target
         estimator.set_params(callbacks=None)
@@ -117,6 +137,33 @@ class Job:
         numbers = score(estimator, self.table.take(self.held_out), self.target, self.truth[self.held_out])
         print_numbers(console, f"On the {n_held:,} held-out rows", numbers)
         return estimator, numbers
+
+
+def _splitter(
+    table: Any, target: str, seed: int, *, group: str | None, time: str | None
+) -> Callable[[NDArray[np.intp], float], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return the function that holds a share of rows out by the column of groups, or of times."""
+    if group is not None and time is not None:
+        raise ValueError("--group and --time are given both: expected one of them, to hold rows out by")
+    if group is not None:
+        groups = _split_column("--group", table, group, target)
+        return lambda rows, share: split_groups(rows, share, seed, groups[rows])
+    times = _split_column("--time", table, str(time), target)
+    return lambda rows, share: split_latest(rows, share, times[rows])
+
+
+def _split_column(option: str, table: Any, name: str, target: str) -> NDArray[Any]:
+    """Return the column that rows are held out by: of groups the place of each label, of times numbers."""
+    if name == target or name not in table.column_names:
+        others = ", ".join(column for column in table.column_names if column != target)
+        raise ValueError(f"{option} is {name!r}: expected a column beside the target: {others}")
+    column = read_column(name, table.column(name))
+    missing = missing_in(column)
+    if option == "--time" and (column.kind in ("text", "boolean", "empty") or missing.any()):
+        found = f"no value in row {missing.argmax()} (the first row is 0)" if missing.any() else column.kind
+        raise ValueError(f"column {name!r} of --time has {found}: expected dates, times or numbers in every row")
+    values = column.values
+    return np.where(missing, np.inf if values.dtype.kind == "f" else -1, values)  # the missing ones are one group
 
 
 def _course(estimator: Estimator) -> str:

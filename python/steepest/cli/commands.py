@@ -66,6 +66,8 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
+    group: Annotated[str | None, typer.Option(help="Column whose groups are held out as a whole.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times, of which the latest are held out.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split, the first weights and the shuffling.")] = 0,
     *,
     reading: Reading,
@@ -79,7 +81,7 @@ def train(
     _check_out(out, table)
     console = _console()
     read = reading.table(table, names=[target])
-    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed, reading=reading)
+    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed, reading=reading, group=group, time=time)
     job.check_saveable()
     estimator, _ = job.fit(console, asked, seed)
     estimator.save(out)

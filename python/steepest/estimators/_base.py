@@ -16,22 +16,23 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from .._arrays import check_input, is_frame, reason_of
 from ..network import Network, dense_names
+from ..stream import Stream
 from ..tables._frames import in_memory
 from ._errors import located, refuse_too_large, warn_caller
 from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
 from ._model import K, Model
 from ._networks import new_networks, sklearn_networks
+from ._online import FEWEST_TO_SCALE_BY, Prepared, Seen, adapt
 from ._params import Parameters, Settings
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
 from ._saving import save
 from ._solver import FitResult, Progress, Solver
 from ._split import Split
+from ._streaming import solve_stream
 
 E = TypeVar("E", bound="BaseMLP[Any]")
 F = TypeVar("F", bound=Callable[..., Any])
-
-_FEWEST_TO_SCALE_BY = 10  # rows of the first call of partial_fit
 
 
 @dataclass(eq=False, repr=False)
@@ -41,15 +42,18 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     _losses: ClassVar[tuple[str, ...]]  # by name
     _numeric: ClassVar[bool]  # whether targets are numbers
 
-    def fit(self: E, X: Any, y: Any, sample_weight: Any = None, eval_set: Any = None) -> E:
+    def fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, eval_set: Any = None) -> E:
         """Train anew, or from the last weights with `warm_start`.
 
         Parameters
         ----------
-        X : array, CSR or CSC matrix, or data frame of shape (n, n_features)
-            The rows. A sparse matrix becomes dense batch by batch.
+        X : array, CSR or CSC matrix, or data frame of shape (n, n_features), or Stream
+            The rows. A sparse matrix becomes dense batch by batch. A stream brings targets and weights along, and is
+            read once for what the encoder and the scales are learned from (a sample of 100,000 rows at most) and once
+            for each epoch; of its rows up to 50,000, a tenth at most, are held out.
         y : array of shape (n,) or (n, n_targets)
             The numbers to predict; or labels of any type, (n,), or indicators of several labels a row, (n, n_labels).
+            None with a stream that has them.
         sample_weight : array of shape (n,), default=None
             Weights of the rows, >= 0; a row of weight 0 is no row. None: all are 1.
         eval_set : (X, y) or (X, y, sample_weight), default=None
@@ -78,8 +82,14 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     ) -> E:
         """Fit, or leave the estimator as it was: what others see of it changes at once, when all is done."""
         work = self._twin(self.__dict__.copy())
-        model, result = work._solve(X, y, sample_weight, eval_set, classes, online)
-        name = getattr(y, "name", None)
+        if isinstance(X, Stream):
+            if online:
+                raise TypeError("X is a Stream: partial_fit expects rows, and fit takes a stream")
+            model, result = solve_stream(work, X, y, sample_weight, eval_set)
+            name = X.target
+        else:
+            model, result = work._solve(X, y, sample_weight, eval_set, classes, online)
+            name = getattr(y, "name", None)
         work._publish(model, result, name if isinstance(name, str) else None)
         fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
         kept = {key: vars(self)[key] for key in self._get_param_names()}
@@ -130,16 +140,11 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         plan = plan.with_smoothing(classes=task.is_of_single_labels, held_out=split.holds_out)
 
         # preprocess
-        if fitted is not None:
-            preprocessor = fitted.preprocessor
-        elif settings.like_sklearn:
-            preprocessor = Preprocessor(plan.dtype)
-        else:
-            scales = not online or len(split.fitted) >= _FEWEST_TO_SCALE_BY
-            preprocessor = Preprocessor.fit(
-                split.fitted, plan.dtype, bins=plan.recipe.bins, as_table=as_table, scales=scales
-            )
-            task = task.scaled_by(split.fitted.y, split.fitted.weight)
+        before = Progress() if fitted is None else self._progress
+        last = None if fitted is None else replace(fitted, task=task)
+        found = self._preprocess(plan, task, split.fitted, last, networks, as_table=as_table)
+        preprocessor, task, networks, trainers, _ = found
+        before = replace(before, trainers=trainers)
         if plan.dtype == np.float32 and self._numeric:
             refuse_too_large("y", task.scaled(rows.y), places)
         features = preprocessor.features(split.fitted.x)
@@ -147,10 +152,47 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         # solve
         if networks is None:
             networks = new_networks(plan, task, features, preprocessor)
-        before = Progress() if fitted is None else self._progress
         solver = Solver(plan, task, preprocessor, before)
         result = solver.train(networks, split.parts(task, preprocessor, features, plan), split.n_training)
+        result = replace(result, progress=replace(result.progress, seen=found.seen))
         return Model(task, preprocessor, result.networks), result
+
+    def _preprocess(
+        self,
+        plan: FitPlan,
+        task: K,
+        rows: Rows,
+        last: Model[K] | None,
+        networks: list[Network] | None,
+        *,
+        as_table: bool,
+    ) -> Prepared:
+        """Learn from training rows how they are encoded and scaled, or let the last fit's way follow them."""
+        if plan.settings.like_sklearn:
+            preprocessor = Preprocessor(plan.dtype) if last is None else last.preprocessor
+            return Prepared(preprocessor, task, networks, self._progress.trainers if last else None, None)
+        if last is not None:
+            return adapt(last, self._progress.trainers, self._seen(), rows, self._names)
+        scales = not plan.online or len(rows) >= FEWEST_TO_SCALE_BY
+        preprocessor = Preprocessor.fit(rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table, scales=scales)
+        task = task.scaled_by(rows.y, rows.weight)
+        goes_on = plan.settings.warm_start or plan.online
+        seen = Seen.first(preprocessor, task, rows, self._names) if goes_on else None
+        return Prepared(preprocessor, task, None, None, seen)
+
+    @property
+    def _names(self) -> list[str]:
+        """The names of all columns of a table that was fitted, those without a value too."""
+        return list(vars(self).get("feature_names_in_", ()))
+
+    def _seen(self) -> Seen:
+        """Return an account of the rows of all fits so far; of a fit that kept none, one that suits its scales."""
+        progress = self._progress
+        if progress.seen is not None:
+            return progress.seen
+        one_fit = self.history_.n_epochs == progress.n_iter  # which saw the same rows in each epoch
+        rows = progress.t // progress.n_iter if one_fit and progress.n_iter else progress.t
+        return Seen.of(self._model.preprocessor, self._model.task, rows, self.n_features_in_)
 
     def _task_of(self, y: NDArray[Any], classes: Any, settings: Settings, last: K | None, *, online: bool) -> K:
         """Learn the task from the targets, or return that of the last fit, which they must suit then."""

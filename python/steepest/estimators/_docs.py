@@ -60,7 +60,8 @@ PARAMETERS: dict[str, Entry] = {
     "warm_start": Entry(
         "bool",
         "Whether another `fit` goes on from the last: from its weights, the optimizer's running means and the order of "
-        "rows. At a constant rate, fits of 2 and 3 epochs are then one of 5.",
+        "rows. At a constant rate, fits of 2 and 3 epochs are then one of 5. Scales, labels and columns follow rows "
+        "that are not like those before, as in `partial_fit`.",
     ),
     "momentum": Entry("float", 'Momentum of "sgd", 0 <= momentum < 1.'),
     "nesterovs_momentum": Entry("bool", 'Whether the momentum of "sgd" is Nesterov\'s.'),

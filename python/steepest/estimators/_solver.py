@@ -17,11 +17,13 @@ from ..network import Network
 from ..optimizers import SGD, Optimizer
 from ..training import Trainer
 from ..training._loop import diverged, run_epochs
+from ..training._rows import RowSource
 from ._errors import warn_caller
 from ._finite import predicts_finite
 from ._input import Rows
 from ._jobs import run_together
 from ._lbfgs import minimize
+from ._online import Seen
 from ._optimizer import gradient_factor, make_optimizer, sklearn_penalty
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
@@ -31,10 +33,14 @@ from ._watch import Watch, stopping_rules
 
 
 class Part(NamedTuple):
-    """Rows of one network, as features: `training` makes those to train on when they are needed."""
+    """Rows of one network, as features: `training` makes those to train on when they are needed.
+
+    Where these come from a stream, `training` has some of them, and `source` makes the stream of all.
+    """
 
     training: Callable[[], Rows]
     held_out: Rows | None
+    source: Callable[[], RowSource] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,15 @@ class Progress:
         The loss of each epoch.
     trainers : list of Trainer, optional
         What another fit goes on with: running means, counters and seeds.
+    seen : Seen, optional
+        The rows that scales were learned from, for them to follow those of another fit.
     """
 
     n_iter: int = 0
     t: int = 0
     loss_curve: list[float] = field(default_factory=list)
     trainers: list[Trainer] | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ class Solver:
             callbacks = [*rule, *settings.callbacks, *([PrintEpochs()] if settings.verbose else []), *more]
             held = None if part.held_out is None else self._source(part.held_out)
             metrics = None if held is None else watch.metrics
-            rows = self._source(part.training())
+            rows = self._source(part.training()) if part.source is None else part.source()
             run_epochs(trainer, rows, held, metrics, callbacks, epochs, batch, settings.shuffle)
 
         # The user's callbacks are called for one network after the other.

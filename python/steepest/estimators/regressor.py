@@ -61,8 +61,14 @@ class MLPRegressor(RegressorMixin, BaseMLP[Regression]):  # type: ignore[misc]
         """Train one epoch on some rows, at a constant learning rate.
 
         It goes on from the last call, or from a `fit` with `warm_start`, with the optimizer's running means; after any
-        other `fit` from the weights alone. The first call, if it has at least ten rows, also decides how features are
-        scaled, and always how targets are. No rows are held out.
+        other `fit` from the weights alone. No rows are held out. A call that fails leaves all as it was.
+
+        Features and targets are scaled by the mean and deviation of all rows so far (features of an array from the
+        tenth row on), and these go on adapting, so that a first batch that is not like the rest does no harm: a scale
+        that is 5% off follows. Up to 30% from where the network began to learn from a column, its weights are
+        corrected, so that its answers stay the same; a column that goes further than that is learned anew at its new
+        scale. A number beyond ten deviations of the rows before counts as just that far. In a table, labels and missing
+        values that come up later get features of their own, and so does a column that had no value until then.
 
         Parameters
         ----------

@@ -4,7 +4,7 @@ from ._columns import DataWarning
 from ._reader import read, read_batches
 from .encoder import TableEncoder
 from .features import LabelFeatures, NumberFeatures
-from .split import split_rows
+from .split import split_groups, split_latest, split_rows
 from .targets import TASKS, Classes, Task, Units, infer_task
 
 __all__ = [
@@ -19,5 +19,7 @@ __all__ = [
     "infer_task",
     "read",
     "read_batches",
+    "split_groups",
+    "split_latest",
     "split_rows",
 ]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import as_array
+from .._arrays import as_array, reason_of
 from .._blocks import blocks
 from .._core import Trainer as CoreTrainer
+from .._mapped import MOST, Mapped
 from ..callbacks.base import Rows
 from ..network import Network
 
@@ -23,18 +25,15 @@ PROGRESS_INTERVAL = 0.05  # seconds between calls of on_progress: kProgressInter
 
 
 class RowSource(Protocol):
-    """Rows with their targets and weights, to train on or to measure.
+    """Rows with their targets and weights, to train on or to measure."""
 
-    Attributes
-    ----------
-    y : array of shape (n, ...)
-        The targets.
-    weight : array of shape (n,) or None
-        The weights of the rows, >= 0.
-    """
+    @property
+    def y(self) -> NDArray[Any]:
+        """The targets, (n, ...)."""
 
-    y: NDArray[Any]
-    weight: NDArray[Any] | None
+    @property
+    def weight(self) -> NDArray[Any] | None:
+        """The weights of the rows, (n,), >= 0; None where all are 1."""
 
     def check(self, core: CoreTrainer) -> int:
         """Raise ValueError for what an epoch would refuse; return the number of rows."""
@@ -106,10 +105,19 @@ class ArrayRows:
         self.x, self.y = as_array(f"{prefix}x", x), as_array(f"{prefix}y", y)
         self.weight = None if weight is None else as_array(f"{prefix}sample_weight", weight)
         self.prefix, self.units = prefix, list(units)
+        self._mapped = Mapped(self.x, self.y, self.weight)
 
     def check(self, core: CoreTrainer) -> int:
         """As in `RowSource`."""
-        return core.check(self.x, self.y, self.weight, self.prefix)
+        same = len(self.x) == len(self.y) and (self.weight is None or len(self.weight) == len(self.y))
+        if not (self._mapped and same):
+            return core.check(self.x, self.y, self.weight, self.prefix)
+        for start, (x, y, weight) in self._parts():
+            if weight is not None and not weight.any() and np.any(self.weight):
+                weight = None  # only the sum of all must be above 0
+            with counted_from(start):
+                core.check(x, y, weight, self.prefix)
+        return len(self.x)
 
     def shown(self) -> Rows | None:
         """As in `RowSource`."""
@@ -128,10 +136,15 @@ class ArrayRows:
         on_batch: OnBatch | None = None,
     ) -> float:
         """As in `RowSource`."""
-        if on_batch is None:
+        if on_batch is None and not (self._mapped and shuffle):
+            if self._mapped:
+                on_progress = self._dropping(on_progress)
             return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, on_progress)
 
         def read(rows: NDArray[np.int64]) -> Batch:
+            if self._mapped:
+                weight = None if self.weight is None else self._mapped.gather(self.weight, rows)
+                return self._mapped.gather(self.x, rows), self._mapped.gather(self.y, rows), weight
             return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
 
         return run_batches(core, len(self.x), batch_size, shuffle, read, on_progress, on_batch)
@@ -139,12 +152,42 @@ class ArrayRows:
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""
         evaluation = core.evaluation(names, self.units)
-        evaluation.add(self.x, self.y, self.weight)
+        for _, part in self._parts():
+            evaluation.add(*part)
         return evaluation.results()
 
     def outputs(self, network: Network) -> NDArray[Any]:
         """As in `RowSource`."""
         return network.predict(self.x)
+
+    def _parts(self) -> Iterator[tuple[int, Batch]]:
+        """Go through the rows: all at once, or those of a large file in parts, each of which is let go again."""
+        n = len(self.x)
+        size = max(1, MOST // 4 * n // max(self.x.nbytes, 1)) if self._mapped else max(n, 1)
+        for start in range(0, max(n, 1), size):
+            rows = slice(start, start + size)
+            yield start, (self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
+            self._mapped.drop()
+
+    def _dropping(self, on_progress: OnProgress | None) -> OnProgress:
+        """Return a function that lets the read part of a file go every time that the core calls it."""
+
+        def progress(rows: int, mean_loss: float) -> None:
+            self._mapped.drop()
+            if on_progress is not None:
+                on_progress(rows, mean_loss)
+
+        return progress
+
+
+@contextmanager
+def counted_from(row: int, source: str = "") -> Iterator[None]:
+    """Say in the errors of a part where it begins, and what it is of."""
+    try:
+        yield
+    except ValueError as error:
+        of = f"{source}: " if source else ""
+        raise ValueError(f"{of}{reason_of(error)}" + (f" (counted from row {row})" if row else "")) from None
 
 
 def run_batches(
@@ -223,10 +266,8 @@ class SparseRows:
         for rows, (x, y, weight) in self._parts():
             if weight is not None and not weight.any() and np.any(self.weight):
                 weight = None  # only the sum of all must be above 0
-            try:
+            with counted_from(rows.start):
                 core.check(x, y, weight, "")
-            except ValueError as error:
-                raise ValueError(f"{error} (counted from row {rows.start})" if rows.start else str(error)) from None
         return int(self.x.shape[0])
 
     def shown(self) -> Rows | None:

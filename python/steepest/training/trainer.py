@@ -18,11 +18,13 @@ from ..metrics import Metric, check_metrics
 from ..network import Network, bind
 from ..optimizers import Adam, Optimizer, check_optimizer
 from ..schedules import LearningRate, constant
+from ..stream import Stream
 from ._checkpoint import OPTIONS, State, read_checkpoint, restore_core, with_measured_rates, write_checkpoint
 from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
 from ._loop import LARGEST_COPY, measure, run_epochs
 from ._options import check_combinations, make_core
-from ._rows import ArrayRows, validation_rows
+from ._rows import ArrayRows, RowSource, validation_rows
+from ._stream_rows import StreamRows
 
 T = TypeVar("T", bound="Trainer")
 
@@ -227,12 +229,12 @@ class Trainer:
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Stream,
+        y: ArrayLike | None = None,
         *,
         epochs: int = 10,
         batch_size: int = 32,
-        validation: Sequence[ArrayLike] | None = None,
+        validation: Sequence[ArrayLike] | Stream | None = None,
         sample_weight: ArrayLike | None = None,
         shuffle: bool = True,
         metrics: Iterable[Metric] | None = None,
@@ -243,24 +245,25 @@ class Trainer:
         """Train for some epochs; a second fit goes on where the first ended.
 
         Every epoch uses every row once; the last batch of an epoch may be short. Rows are read in place, batch by
-        batch, whatever their dtype, layout or memory map.
+        batch, whatever their dtype, layout or memory map; of a large map, what has been read is let go again. A stream
+        is read once more at the start, to count and check its rows.
 
         Parameters
         ----------
-        x : array of shape (n, n_in)
-            The rows, n >= 1.
-        y : array of shape (n,) or (n, n_out)
-            Their targets, see `Trainer`.
+        x : array of shape (n, n_in), or Stream
+            The rows, n >= 1; or a stream of rows, targets and weights, whose tables have columns of numbers.
+        y : array of shape (n,) or (n, n_out), default=None
+            Their targets, see `Trainer`; None with a stream that has them.
         epochs : int, default=10
             How many times to go through the rows, >= 1.
         batch_size : int, default=32
             Rows in a batch, >= 1; more than n means all.
-        validation : (x, y) or (x, y, sample_weight), default=None
+        validation : (x, y), (x, y, sample_weight) or Stream, default=None
             Rows to evaluate after each epoch.
         sample_weight : array of shape (n,), default=None
             Weights of the rows, >= 0. None: 1 for all.
         shuffle : bool, default=True
-            Whether to draw a new order for each epoch.
+            Whether to draw a new order for each epoch; of a stream, if it shuffles.
         metrics : iterable of str or callable, default=None
             Metrics of the validation rows besides the loss, see `evaluate`.
         callbacks : iterable of Callback, default=()
@@ -297,15 +300,25 @@ class Trainer:
         keeps = self.network.n_parameters * np.dtype(self.network.dtype).itemsize <= LARGEST_COPY
         rollback = keeps if rollback is None else flag("rollback", rollback)
         active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
-        rows = ArrayRows(x, y, sample_weight)
-        held_out = None if validation is None else validation_rows(validation)
+        rows = self._rows(x, y, sample_weight)
+        held_out = None if validation is None else _validation(validation)
         asked = None if metrics is None else check_metrics(metrics)
         return run_epochs(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
 
+    def _rows(self, x: Any, y: Any, sample_weight: Any) -> RowSource:
+        if not isinstance(x, Stream):
+            if y is None:
+                raise TypeError("y is None: expected the targets of x")
+            return ArrayRows(x, y, sample_weight)
+        if self.update_order != "together":
+            raise ValueError(f"update_order is {self.update_order!r}: a stream expects 'together'")
+        stream = x if y is None and sample_weight is None else x.with_targets(y, sample_weight)
+        return StreamRows(stream, by_steps=self.accumulate > 1)
+
     def evaluate(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Stream,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         metrics: Iterable[Metric] | None = None,
@@ -314,10 +327,10 @@ class Trainer:
 
         Parameters
         ----------
-        x : array of shape (n, n_in)
+        x : array of shape (n, n_in), or Stream
             The rows, n >= 1.
-        y : array of shape (n,) or (n, n_out)
-            Their targets, see `Trainer`.
+        y : array of shape (n,) or (n, n_out), default=None
+            Their targets, see `Trainer`; None with a stream that has them.
         sample_weight : array of shape (n,), default=None
             Weights of the rows, >= 0. None: 1 for all.
         metrics : iterable of str or callable, default=None
@@ -340,7 +353,7 @@ class Trainer:
         ValueError
             If `x`, `y` or `sample_weight` is what `step` refuses, or `metrics` has one that does not go with the loss.
         """
-        return measure(self, ArrayRows(x, y, sample_weight), None if metrics is None else check_metrics(metrics))
+        return measure(self, self._rows(x, y, sample_weight), None if metrics is None else check_metrics(metrics))
 
     def predict(self, x: ArrayLike) -> NDArray[Any]:
         """Predict in the units of the targets, in inference mode, with `ema` by the averaged weights.
@@ -577,3 +590,9 @@ class Trainer:
     def _rate(self, step: int) -> float:
         lr = self._lr  # read once: another thread may set it
         return float(lr(step)) if callable(lr) else lr
+
+
+def _validation(parts: Sequence[ArrayLike] | Stream) -> RowSource:
+    if isinstance(parts, Stream):
+        return StreamRows(parts, prefix="validation ")
+    return validation_rows(parts)

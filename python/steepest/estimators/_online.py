@@ -1,0 +1,234 @@
+"""Scales, labels and columns that go on adapting while a fitted estimator is trained further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..network import Network
+from ..tables._bins import BinnedStandardizer
+from ..tables._growing import (
+    grown,
+    number_places,
+    number_scale,
+    number_values,
+    read_columns,
+    rescaled,
+)
+from ..tables._running import AdaptiveScale, Change, RunningMoments
+from ..tables._scaling import FURTHEST, Standardizer
+from ..training import Trainer
+from ._correction import Correction, unchanged
+from ._input import Rows
+from ._model import Model
+from ._preprocess import Preprocessor
+from ._regression import Regression
+from ._task import Task
+
+FEWEST_TO_SCALE_BY = 10  # rows that an array has to have had
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An account of all rows so far, of which scales are made.
+
+    Parameters
+    ----------
+    features : AdaptiveScale
+        Of the columns of an array, or of a table's columns of numbers in the encoder's order.
+    targets : AdaptiveScale, optional
+        Of numbers to predict.
+    rows : int
+        How many there were.
+    """
+
+    features: AdaptiveScale
+    targets: AdaptiveScale | None
+    rows: int
+
+    @classmethod
+    def of(cls, preprocessor: Preprocessor, task: Task, rows: int, n_columns: int) -> Seen:
+        """Return the account of so many rows of an array or a table that suits the scales learned from them."""
+        if preprocessor.encoder is not None:
+            return cls(number_scale(preprocessor.encoder, rows), _targets_of(task, rows), rows)
+        mean, scale = np.zeros(n_columns), np.ones(n_columns)
+        if preprocessor.scale is not None:
+            own = _standardizer(preprocessor.scale)
+            mean, scale = own.mean[0], own.scale[0]
+        features = AdaptiveScale.of(RunningMoments.assumed(mean, scale, rows), mean, scale)
+        return cls(features, _targets_of(task, rows), rows)
+
+    @classmethod
+    def first(cls, preprocessor: Preprocessor, task: Task, rows: Rows, names: Sequence[str]) -> Seen:
+        """Return the account of the rows that scales have just been learned from."""
+        values, _ = _values(preprocessor, rows, names)
+        seen = cls.of(preprocessor, task, 0, values.shape[1])
+        features, targets = replace(seen.features, moments=seen.features.moments.after(values, rows.weight)), None
+        if seen.targets is not None:
+            moments = seen.targets.moments.after(rows.y.reshape(len(rows), -1), rows.weight)
+            targets = replace(seen.targets, moments=moments)
+        return cls(features, targets, len(rows))
+
+
+def _targets_of(task: Task, rows: int) -> AdaptiveScale | None:
+    """Return the scale of numbers to predict, as of so many rows."""
+    if not isinstance(task, Regression) or task.scale is None:
+        return None
+    mean, scale = task.scale.mean[0], task.scale.scale[0]
+    return AdaptiveScale.of(RunningMoments.assumed(scale if task.is_rate else mean, scale, rows), mean, scale)
+
+
+class Prepared(NamedTuple):
+    """All that stands ready for a training.
+
+    Parameters
+    ----------
+    preprocessor, task
+        With the scales of now.
+    networks : list of Network or None
+        The last fit's, or corrected copies where something has changed; None where there was no fit.
+    trainers : list of Trainer or None
+        Theirs, if there were any.
+    seen : Seen or None
+        The account of all rows, these included; None where nothing will follow.
+    """
+
+    preprocessor: Preprocessor
+    task: Any
+    networks: list[Network] | None
+    trainers: list[Trainer] | None
+    seen: Seen | None
+
+
+def adapt(model: Model[Any], trainers: list[Trainer] | None, seen: Seen, rows: Rows, names: Sequence[str]) -> Prepared:
+    """Let scales, labels and columns follow more rows. Nothing that is given changes.
+
+    Parameters
+    ----------
+    model : Model
+        The fitted one.
+    trainers : list of Trainer or None
+        What goes on with its networks.
+    seen : Seen
+        The rows so far.
+    rows : Rows
+        More of them.
+    names : sequence of str
+        The columns of a table, those that had no value so far too.
+    """
+    preprocessor, networks = model.preprocessor, model.networks
+    correction = unchanged(networks[0].n_in, networks[0].n_out)
+    if preprocessor.encoder is not None:
+        changed, features, correction = _table_followed(preprocessor, seen, rows, names, correction)
+    elif preprocessor.scale is None:
+        changed, features = _first_scaled(preprocessor, seen, rows)
+    else:
+        changed, features, correction = _array_followed(preprocessor, seen, rows, correction)
+    task, targets, correction = _targets_followed(model.task, seen.targets, rows, correction)
+    seen = Seen(features, targets, seen.rows + len(rows))
+    if changed is preprocessor and task is model.task:
+        return Prepared(preprocessor, task, networks, trainers, seen)
+    if trainers is None:
+        return Prepared(changed, task, [correction.network(network) for network in networks], None, seen)
+    trainers = [correction.trainer(trainer) for trainer in trainers]
+    return Prepared(changed, task, [trainer.network for trainer in trainers], trainers, seen)
+
+
+def _table_followed(
+    preprocessor: Preprocessor, seen: Seen, rows: Rows, names: Sequence[str], correction: Correction
+) -> tuple[Preprocessor, AdaptiveScale, Correction]:
+    """Let an encoder grow and its scales follow."""
+    assert preprocessor.encoder is not None
+    columns = read_columns(preprocessor.encoder, rows.x, names)
+    encoder, origins = grown(preprocessor.encoder, columns)
+    features, values = seen.features, number_values(encoder, columns)
+    n_new = values.shape[1] - len(features.mean)
+    if n_new:
+        fitted = number_scale(encoder, 0)
+        features = features.with_columns(
+            AdaptiveScale.of(RunningMoments.none(n_new), fitted.mean[-n_new:], fitted.scale[-n_new:])
+        )
+    features, change = _followed(features, values, rows.weight, np.float64)
+    if change is None and len(origins) == len(correction.origins):
+        return preprocessor, features, correction
+    correction = correction.of_inputs(change, number_places(encoder), origins)
+    return replace(preprocessor, encoder=rescaled(encoder, features)), features, correction
+
+
+def _array_followed(
+    preprocessor: Preprocessor, seen: Seen, rows: Rows, correction: Correction
+) -> tuple[Preprocessor, AdaptiveScale, Correction]:
+    """Let the scale of an array's columns follow."""
+    features, change = _followed(seen.features, rows.x, rows.weight, rows.x.dtype)
+    if change is None or preprocessor.scale is None:
+        return preprocessor, features, correction
+    correction = correction.of_inputs(change, np.arange(len(change.factor)), correction.origins)
+    return replace(preprocessor, scale=_moved(preprocessor.scale, features)), features, correction
+
+
+def _first_scaled(preprocessor: Preprocessor, seen: Seen, rows: Rows) -> tuple[Preprocessor, AdaptiveScale]:
+    """Scale an array's columns once there were enough rows: so few have taught the weights nothing."""
+    moments = seen.features.moments.after(rows.x, rows.weight)
+    if seen.rows + len(rows) < FEWEST_TO_SCALE_BY:
+        return preprocessor, replace(seen.features, moments=moments)
+    mean, scale = moments.mean_and_scale(rows.x.dtype)
+    found = AdaptiveScale.of(moments, mean, scale)
+    return replace(preprocessor, scale=Standardizer(mean[None], scale[None], FURTHEST)), found
+
+
+def _values(preprocessor: Preprocessor, rows: Rows, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Return the numbers of rows as they are scaled, and the columns of a table."""
+    if preprocessor.encoder is None:
+        return rows.x, {}
+    columns = read_columns(preprocessor.encoder, rows.x, names)
+    return number_values(preprocessor.encoder, columns), columns
+
+
+def _followed(
+    scale: AdaptiveScale, values: Any, weight: NDArray[Any] | None, dtype: Any
+) -> tuple[AdaptiveScale, Change | None]:
+    moments = scale.moments.after(values, weight, limited=True)
+    return scale.after(moments, *moments.mean_and_scale(dtype))
+
+
+def _targets_followed(
+    task: Any, seen: AdaptiveScale | None, rows: Rows, correction: Correction
+) -> tuple[Any, AdaptiveScale | None, Correction]:
+    """Let the scale of numbers to predict follow."""
+    if seen is None:
+        return task, None, correction
+    moments = seen.moments.after(rows.y.reshape(len(rows), -1), rows.weight, limited=True)
+    mean, scale = target_scale(task, moments)
+    seen, change = seen.after(moments, mean, scale)
+    if change is None:
+        return task, seen, correction
+    task = replace(task, scale=Standardizer(seen.mean[None], seen.scale[None], task.scale.furthest))
+    return task, seen, correction.of_outputs(change, rates=task.is_rate)
+
+
+def target_scale(task: Regression, moments: RunningMoments) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and scale, (n_outputs,) each, of numbers with these moments; a rate has no offset."""
+    if task.is_rate:
+        return np.zeros_like(moments.mean), np.where(moments.mean > 0, moments.mean, 1.0)
+    return moments.mean_and_scale(np.float64)
+
+
+def _standardizer(scale: Standardizer | BinnedStandardizer) -> Standardizer:
+    return scale if isinstance(scale, Standardizer) else scale.standardizer
+
+
+def _moved(scale: Standardizer | BinnedStandardizer, to: AdaptiveScale) -> Standardizer | BinnedStandardizer:
+    """Return the scale with other means and deviations; its bins stay where they are in the columns' units."""
+    old = _standardizer(scale)
+    new = Standardizer(to.mean[None], to.scale[None], old.furthest)
+    if isinstance(scale, Standardizer):
+        return new
+    n = old.n_columns
+    column = scale.column[n:]
+    start = old.mean[0, column] + scale.start[0, n:] * old.scale[0, column]
+    width = scale.width[0, n:] * old.scale[0, column] / to.scale[column]
+    return BinnedStandardizer._of_bins(new, column, (start - to.mean[column]) / to.scale[column], width)

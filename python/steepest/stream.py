@@ -1,0 +1,420 @@
+"""Rows that are read block by block, again for each epoch: more of them than memory holds."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._arrays import as_array, is_frame, reason_of
+from ._extras import import_pyarrow
+from ._mapped import Mapped
+from ._read_ahead import ReadAhead
+from ._validation import flag, integer
+
+_BLOCK_BYTES = 1 << 24  # of an array's rows: a block has fewer rows where they are wide
+_PIECES = 8  # from anywhere in an array, that make a block where rows are shuffled
+_BUFFERED = 4  # blocks, out of which shuffled rows are drawn
+Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+_TABLES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz", ".feather", ".arrow")
+
+
+class Block(NamedTuple):
+    """Some rows.
+
+    Parameters
+    ----------
+    x : array of shape (n, n_in) or pyarrow.Table
+        The rows.
+    y : array or pyarrow array of length n
+        Their targets.
+    weight : array of shape (n,) or None
+        Their weights.
+    """
+
+    x: Any
+    y: Any
+    weight: Any
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return len(self.y)
+
+    def at(self, places: NDArray[np.intp] | slice) -> Block:
+        """Return some of the rows."""
+        return Block(*(None if part is None else _take(part, places) for part in self))
+
+    @staticmethod
+    def joined(blocks: Sequence[Block]) -> Block:
+        """Return the rows of several blocks in one."""
+        if len(blocks) == 1:
+            return blocks[0]
+        return Block(*(None if parts[0] is None else _concatenated(parts) for parts in zip(*blocks, strict=True)))
+
+
+class Stream:
+    """Rows to train on that need not fit in memory, for `Trainer.fit` and the estimators' `fit` in place of arrays.
+
+    It is read anew for each epoch, block by block, by a thread that reads ahead while the core trains. Which rows come
+    when is decided by `seed` and the epoch alone.
+
+    Parameters
+    ----------
+    source : path, list of paths, array, tuple of arrays, list or callable
+        - Files of tables: Parquet, CSV (also compressed), Feather; one, a list of them, a folder, or a pattern such as
+          ``"days/*.parquet"``, whose files are read in the order of their names.
+        - ``(x, y)`` or ``(x, y, sample_weight)``: arrays, memory maps, or paths of .npy files, which are mapped. Or x
+          alone, an array or the path of a .npy file, for a `fit` that is given y.
+        - A list of batches, or a function that returns an iterator of them, called anew for each pass: each batch is a
+          tuple as above, or a table (a pyarrow Table or RecordBatch, or a data frame).
+    batch_rows : int, default=65536
+        Rows read at a time, >= 1; of arrays fewer where a block would take over 16 MiB. No limit of the batches of
+        training, which `fit` has.
+    target : str, optional
+        Of tables: the column to predict.
+    weight : str, optional
+        Of tables: the column of the rows' weights; it is no feature.
+    shuffle : bool, default=True
+        Whether rows come in another order in each epoch: blocks of arrays are put together from pieces from anywhere,
+        and rows are drawn from a buffer of four blocks. Blocks of files and functions come in their own order, so rows
+        that are sorted there are mixed within the buffer only.
+    seed : int, default=0
+        Of that order, >= 0.
+
+    Raises
+    ------
+    TypeError
+        If `source` is none of these, such as an iterator, which could be read only once.
+    ValueError
+        If there is no such file, arrays have different lengths, or a table has no `target`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).standard_normal((1000, 3))
+    >>> stream = st.Stream((x, x.sum(axis=1)), batch_rows=256)
+    >>> trainer = st.Trainer(st.Network(3, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> bool(trainer.fit(stream, epochs=3)["loss"][-1] < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        batch_rows: int = 65536,
+        *,
+        target: str | None = None,
+        weight: str | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.batch_rows = integer("batch_rows", batch_rows, ge=1)
+        self.shuffle, self.seed = flag("shuffle", shuffle), integer("seed", seed, ge=0)
+        self.target, self.weight = target, weight
+        self.source = source
+        self._arrays = _arrays_of(source)
+        self._files = None if self._arrays else _files_of(source)
+        if self._arrays is None and self._files is None and not callable(source) and not isinstance(source, list):
+            hint = " (an iterator can be read once only)" if hasattr(source, "__next__") else ""
+            raise TypeError(
+                f"source is a {type(source).__name__}{hint}: expected files, (x, y), a list of batches, or a function "
+                "that returns an iterator of them"
+            )
+        if self._files is not None and target is None:
+            raise ValueError(f"target is not given: expected the name of the column of {self} to predict")
+
+    def __repr__(self) -> str:
+        """Return a short account."""
+        return f"<Stream of {self}>"
+
+    def __str__(self) -> str:
+        """Return the name of the source, for messages."""
+        if isinstance(self.source, (str, os.PathLike)):
+            return os.fspath(self.source)
+        if self._files is not None:
+            return f"{len(self._files)} files, from {self._files[0]} on"
+        if self._arrays is not None:
+            return f"arrays of {len(self._arrays.x):,} rows"
+        return getattr(self.source, "__name__", None) or f"{len(self.source)} batches"
+
+    def with_targets(self, y: Any, sample_weight: Any = None) -> Stream:
+        """Return the stream of the same rows with these targets, where it has none yet.
+
+        Parameters
+        ----------
+        y : array of shape (n,) or (n, n_out)
+            The targets.
+        sample_weight : array of shape (n,), default=None
+            Weights of the rows.
+
+        Raises
+        ------
+        ValueError
+            If the stream has targets, or another number of rows.
+        """
+        if self._arrays is None or self._arrays.y is not None:
+            raise ValueError(f"y and sample_weight are given with {self!r}, which has them: expected it alone")
+        weights = () if sample_weight is None else (sample_weight,)
+        return Stream((self._arrays.x, y, *weights), self.batch_rows, shuffle=self.shuffle, seed=self.seed)
+
+    def blocks(self, epoch: int = 0, *, shuffle: bool = False, keep: Keep | None = None) -> Iterator[Block]:
+        """Go through all rows once.
+
+        Parameters
+        ----------
+        epoch : int, default=0
+            Together with `seed` it decides the order.
+        shuffle : bool, default=False
+            Whether to shuffle, if the stream does.
+        keep : callable, optional
+            Called with numbers of rows, (n,), the first of the source being 0: tells which of them to give.
+
+        Yields
+        ------
+        Block
+            Rows with their targets, at least one; the sizes of blocks may differ.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the source cannot be read; the message names it.
+        """
+        if not (shuffle and self.shuffle):
+            return self._raw(None, keep)
+        random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        return _drawn(self._raw(random, keep), random)
+
+    def read_ahead(
+        self, work: Callable[[Block], Any], epoch: int = 0, *, shuffle: bool = False, keep: Keep | None = None
+    ) -> ReadAhead[Any]:
+        """Return `blocks` after some work on each, read by a thread, for a `with` statement."""
+
+        def worked() -> Iterator[Any]:
+            for block in self.blocks(epoch, shuffle=shuffle, keep=keep):
+                with _naming(str(self)):
+                    done = work(block)
+                yield done
+
+        return ReadAhead(worked())
+
+    def _raw(self, random: np.random.Generator | None, keep: Keep | None) -> Iterator[Block]:
+        if self._arrays is not None:
+            if self._arrays.y is None:
+                raise ValueError(f"y is not given with {self!r}: expected targets")
+            yield from _array_blocks(self._arrays, self.batch_rows, random, keep)
+            return
+        n = 0
+        with _naming(str(self)):
+            for batch in self._batches():
+                block = self._block(batch)
+                for start in range(0, block.n, self.batch_rows):
+                    kept = _kept(block.at(slice(start, start + self.batch_rows)), n + start, keep)
+                    if kept.n:
+                        yield kept
+                n += block.n
+
+    def _batches(self) -> Iterator[Any]:
+        if self._files is not None:
+            return table_batches(self._files, self.batch_rows)
+        return iter(self.source() if callable(self.source) else self.source)
+
+    def _block(self, batch: Any) -> Block:
+        """Take a batch apart."""
+        if isinstance(batch, tuple) and len(batch) in (2, 3):
+            x, y, *weight = batch
+            x = _as_table(x) if is_frame(x) else as_array("x", x)
+            block = Block(x, as_array("y", y), as_array("sample_weight", weight[0]) if weight else None)
+            if len(x) != block.n or (weight and len(block.weight) != block.n):
+                raise ValueError(
+                    f"a batch has {len(x)} rows and {block.n} targets: expected as many, and as many weights"
+                )
+            return block
+        if not is_frame(batch):
+            raise TypeError(f"a batch is a {type(batch).__name__}: expected (x, y), (x, y, sample_weight) or a table")
+        if self.target is None:
+            raise ValueError("target is not given: expected the name of the column of each table to predict")
+        table = _as_table(batch)
+        wanted = [name for name in (self.target, self.weight) if name is not None]
+        for name in wanted:
+            if name not in table.column_names:
+                raise ValueError(f"there is no column {name!r}: found {', '.join(table.column_names)}")
+        weights = None if self.weight is None else np.asarray(table.column(self.weight).to_numpy(), np.float64)
+        return Block(table.drop_columns(wanted), table.column(self.target), weights)
+
+
+def table_batches(files: Sequence[str], batch_rows: int) -> Iterator[Any]:
+    """Go through the rows of files of tables as pyarrow's batches, in order.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Parquet, CSV or Feather files, all of the same columns.
+    batch_rows : int
+        The most rows of a batch.
+    """
+    arrow = import_pyarrow()
+    import pyarrow.dataset as dataset
+
+    schema = None
+    for path in files:
+        ending = next((end for end in Path(path).suffixes[::-1] if end != ".gz"), "").lower()
+        kind = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}.get(ending, "csv")
+        try:
+            found = dataset.dataset(path, format=kind, schema=schema)
+            schema = schema or found.schema
+            for batch in found.to_batches(batch_size=batch_rows, fragment_readahead=1, batch_readahead=1):
+                if batch.num_rows:
+                    yield batch
+        except (arrow.ArrowException, OSError) as error:
+            raise ValueError(f"{path}: {reason_of(error)}") from error
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Name the source in what goes wrong within, if it is not named there."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if source in str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{source}: {reason_of(error)}") from error
+
+
+def _arrays_of(source: Any) -> Block | None:
+    """Return the arrays of a source that is (x, y) or (x, y, sample_weight); None for others."""
+    if isinstance(source, np.ndarray) or (isinstance(source, (str, os.PathLike)) and str(source).endswith(".npy")):
+        return Block(_loaded((source,), ("x",))[0], None, None)
+    if not isinstance(source, tuple):
+        return None
+    if len(source) not in (2, 3):
+        raise TypeError(f"source is a tuple of {len(source)}: expected (x, y) or (x, y, sample_weight)")
+    x, y, *weight = _loaded(source, ("x", "y", "sample_weight"))
+    lengths = [len(part) for part in (x, y, *weight)]
+    if len({*lengths}) > 1 or not lengths[0]:
+        raise ValueError(f"source has arrays of {', '.join(map(str, lengths))} rows: expected the same number, >= 1")
+    return Block(x, y, weight[0] if weight else None)
+
+
+def _loaded(parts: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Return arrays, those of .npy files mapped."""
+    found = []
+    for name, part in zip(names, parts, strict=False):
+        if isinstance(part, (str, os.PathLike)):
+            try:
+                part = np.load(part, mmap_mode="r", allow_pickle=False)
+            except ValueError as error:
+                raise ValueError(f"{os.fspath(part)}: {reason_of(error)}") from error
+        found.append(_as_table(part) if is_frame(part) and name == "x" else as_array(name, part))
+    return found
+
+
+def _files_of(source: Any) -> list[str] | None:
+    """Return the files of a source that is a path, a pattern, a folder or a list of paths; None for others."""
+    paths = source if isinstance(source, list) else [source]
+    if not paths or not all(isinstance(path, (str, os.PathLike)) for path in paths):
+        return None
+    files: list[str] = []
+    for path in map(os.fspath, paths):
+        if os.path.isdir(path):
+            found = [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.lower().endswith(_TABLES)]
+        else:
+            found = [path] if os.path.exists(path) else sorted(glob.glob(path))
+        if not found:
+            raise ValueError(f"source has {path!r}: there is no such file of a table")
+        files += found
+    return files
+
+
+def _array_blocks(
+    arrays: Block, batch_rows: int, random: np.random.Generator | None, keep: Keep | None
+) -> Iterator[Block]:
+    """Go through arrays in blocks, each of them of pieces from anywhere where there is `random`."""
+    n, mapped = arrays.n, Mapped(arrays.x, arrays.y, arrays.weight)
+    size = min(batch_rows, max(1, _BLOCK_BYTES * n // max(arrays.x.nbytes, 1)))
+    if random is None:
+        for start in range(0, n, size):
+            kept = _kept(_copied(arrays.at(slice(start, start + size))), start, keep)
+            mapped.drop()
+            if kept.n:
+                yield kept
+        return
+    piece = max(1, size // _PIECES)
+    starts = random.permutation(-(-n // piece)) * piece
+    for first in range(0, len(starts), _PIECES):
+        chosen = starts[first : first + _PIECES].tolist()
+        parts = [_kept(_copied(arrays.at(slice(start, start + piece))), start, keep) for start in chosen]
+        mapped.drop()
+        joined = Block.joined(parts)
+        if joined.n:
+            yield joined
+
+
+def _kept(block: Block, start: int, keep: Keep | None) -> Block:
+    """Return the rows of a block, which begins at row `start` of the source, that are to be kept."""
+    if keep is None:
+        return block
+    kept = keep(np.arange(start, start + block.n))
+    return block if kept.all() else block.at(np.flatnonzero(kept))
+
+
+def _copied(block: Block) -> Block:
+    """Return rows that no file holds any more."""
+    return Block(*(np.array(part) if isinstance(part, np.ndarray) else part for part in block))
+
+
+def _drawn(blocks: Iterator[Block], random: np.random.Generator) -> Iterator[Block]:
+    """Draw rows from a buffer of several blocks; in the end all that are left."""
+    kept: list[Block] = []
+    for block in blocks:
+        kept.append(block)
+        if len(kept) < _BUFFERED:
+            continue
+        everything = Block.joined(kept)
+        order = random.permutation(everything.n)
+        out = everything.n // _BUFFERED or 1
+        yield everything.at(order[:out])
+        kept = _split(everything.at(order[out:]), _BUFFERED - 1)
+    if kept:
+        everything = Block.joined(kept)
+        yield everything.at(random.permutation(everything.n))
+
+
+def _split(block: Block, parts: int) -> list[Block]:
+    edges = np.linspace(0, block.n, parts + 1).astype(int).tolist()
+    return [block.at(slice(a, b)) for a, b in pairwise(edges)]
+
+
+def _take(part: Any, places: NDArray[np.intp] | slice) -> Any:
+    if isinstance(part, np.ndarray):
+        return part[places]
+    if isinstance(places, slice):
+        start, stop, _ = places.indices(len(part))
+        return part.slice(start, stop - start)
+    return part.take(places)
+
+
+def _concatenated(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    arrow = import_pyarrow()
+    if isinstance(parts[0], arrow.Table):
+        return arrow.concat_tables(parts, promote_options="permissive")
+    chunks = [chunk for part in parts for chunk in (part.chunks if isinstance(part, arrow.ChunkedArray) else [part])]
+    return arrow.chunked_array(chunks)
+
+
+def _as_table(frame: Any) -> Any:
+    arrow = import_pyarrow()
+    if isinstance(frame, arrow.RecordBatch):
+        return arrow.Table.from_batches([frame])
+    return frame if isinstance(frame, arrow.Table) else arrow.table(frame)
