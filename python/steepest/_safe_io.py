@@ -122,14 +122,37 @@ def check_writable(path: StrPath) -> None:
 
 
 def write_atomically(path: StrPath, data: bytes) -> None:
-    """Write a file whole or not at all: beside `path` first, then renamed.
+    """Write a file whole or not at all, as `writing_atomically` does.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    data : bytes
+        Its contents.
+
+    Raises
+    ------
+    TypeError, OSError
+        As of `writing_atomically`.
+    """
+    with writing_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_atomically(path: StrPath) -> Iterator[BufferedWriter]:
+    """Open a file to be written whole or not at all: beside `path` first, then renamed.
 
     Parameters
     ----------
     path : str or path
         The file; a link is followed, and the permissions of a file that exists are kept.
-    data : bytes
-        Its contents.
+
+    Yields
+    ------
+    file
+        To write to; where the block raises, `path` is as it was.
 
     Raises
     ------
@@ -143,7 +166,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
         target = _target(path)
         _remove_strays(target)
         with _file_beside(target) as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             with suppress(FileNotFoundError):

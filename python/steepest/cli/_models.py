@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,8 @@ from ..tables import Classes, TableEncoder, Units
 from ..tables._columns import missing_cells, read_column, read_target
 from ..tables._inference import Kind
 from ._reading import Reading
-from .console import as_field
 
 Estimator = MLPClassifier | MLPRegressor
-Columns = dict[str, list[Any]]
 
 
 def load_model(path: Path) -> Estimator | Network:
@@ -51,18 +49,42 @@ def encoder_of(model: Estimator | Network) -> TableEncoder | None:
     return None if isinstance(model, Network) else model._fitted.preprocessor.encoder
 
 
+@dataclass(frozen=True)
+class Knowledge:
+    """What a model knows of the columns of its tables.
+
+    Parameters
+    ----------
+    names : list of str
+        The columns that it takes by name.
+    text : list of str
+        Those that are text, even where they look like numbers; the target too.
+    kinds : dict of str to str
+        The kinds of the others.
+    """
+
+    names: list[str]
+    text: list[str]
+    kinds: dict[str, Kind]
+
+
+def knowledge_of(model: Estimator | Network) -> Knowledge:
+    """Return what a model knows of the columns of its tables."""
+    encoder = encoder_of(model)
+    kinds = {} if encoder is None else {column.name: _kind_of(column) for column in encoder.columns}
+    if isinstance(model, Network):
+        return Knowledge([], [], {})
+    names = list(kinds) or list(vars(model).get("feature_names_in_", ()))
+    text = [name for name, kind in kinds.items() if kind == "text"]
+    if isinstance(model, MLPClassifier) and model.target_name_ and model.classes_.dtype.kind in "OU":
+        text.append(model.target_name_)
+    return Knowledge(names, text, {name: kind for name, kind in kinds.items() if kind != "text"})
+
+
 def read_for(model: Estimator | Network, path: Path, reading: Reading) -> Any:
     """Read a table for a trained model: what was text in training is text, even where it looks like numbers."""
-    encoder = encoder_of(model)
-    columns = () if encoder is None else encoder.columns
-    kinds = {column.name: _kind_of(column) for column in columns}
-    names = list(kinds) or [] if isinstance(model, Network) else list(vars(model).get("feature_names_in_", kinds))
-    target = None if isinstance(model, Network) else model.target_name_
-    text = [name for name, kind in kinds.items() if kind == "text"]
-    if isinstance(model, MLPClassifier) and target and model.classes_.dtype.kind in "OU":
-        text.append(target)
-    others: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind != "text"}
-    return reading.table(path, names=names, text=text, kinds=others)
+    known = knowledge_of(model)
+    return reading.table(path, names=known.names, text=known.text, kinds=known.kinds)
 
 
 def _kind_of(column: Any) -> Kind:
@@ -81,10 +103,10 @@ def rows_for(model: Estimator | Network, table: Any, path: Path) -> Any:
         return table
     n = model.n_in if isinstance(model, Network) else model.n_features_in_
     names = [] if isinstance(model, Network) else list(vars(model).get("feature_names_in_", ()))
-    if missing := [name for name in names if name not in table.column_names]:
+    if missing := [name for name in names if name not in table.schema.names]:
         raise ValueError(f"{path}: no column {missing[0]!r}, which the model was trained on")
     target = None if isinstance(model, Network) else model.target_name_
-    names = names or [name for name in table.column_names if name != target]
+    names = names or [name for name in table.schema.names if name != target]
     if len(names) != n:
         raise ValueError(f"{path}: {len(names)} columns: expected {n}, as the model was trained on")
     columns = [read_column(name, table.column(name)) for name in names]
@@ -92,19 +114,6 @@ def rows_for(model: Estimator | Network, table: Any, path: Path) -> Any:
         if column.kind != "number":
             raise ValueError(f"{path}: column {name!r} is {column.kind}: expected numbers, as the model was trained on")
     return np.column_stack([column.values for column in columns])
-
-
-def predictions(model: Estimator | Network, rows: Any) -> Columns:
-    """Return a model's predictions for rows, as columns by name."""
-    if isinstance(model, Network):
-        return _numbered("output", model.predict(rows))
-    with warnings.catch_warnings():  # columns were taken by name
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
-        columns = _numbered("prediction", model.predict(rows))
-        if isinstance(model, MLPClassifier):
-            names = [f"probability_{as_field(label)}" for label in model.classes_.tolist()]
-            columns |= dict(zip(names, model.predict_proba(rows).T.tolist(), strict=True))
-    return columns
 
 
 def with_target(table: Any, name: str, path: Path, reading: Reading) -> tuple[Any, NDArray[Any]]:
@@ -190,10 +199,3 @@ def _target(model: Estimator) -> Classes | Units:
         return Classes(model.classes_.tolist(), "object" if dtype.kind == "U" else dtype.name)
     scale = model._fitted.task.scale
     return Units(0.0, 1.0) if scale is None else Units(float(scale.mean[0, 0]), float(scale.scale[0, 0]))
-
-
-def _numbered(name: str, values: NDArray[Any]) -> Columns:
-    """Return one column, or several with numbers behind the name."""
-    if values.ndim == 1:
-        return {name: values.tolist()}
-    return {f"{name}_{i}": column for i, column in enumerate(values.T.tolist())}

@@ -6,7 +6,8 @@ import functools
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -14,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..files import MISSING
-from ..tables import DataWarning, read
+from ..tables import DataWarning, read, read_batches
 from ..tables._inference import Kind
 
 # What stands for a missing target; "none" may well be a label.
@@ -62,21 +63,26 @@ class Reading:
         names, text, kinds : optional
             What is known of its columns, as `steepest.tables.read` takes it.
         """
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", DataWarning)
-            found = read(
-                path, sep="\t" if self.sep == r"\t" else self.sep, decimal=self.decimal, thousands=self.thousands,
-                header="auto" if self.header is None else self.header, encoding=self.encoding,
-                missing=self.missing or None, dates=self._forms(), names=names, text=text, kinds=kinds,
-            )  # fmt: skip
-        for warning in said:
-            print(f"steepest: {path}: {warning.message}", file=sys.stderr)
-        return found
+        with _telling(path):
+            return read(path, names=names, text=text, kinds=kinds, **self._options())
+
+    def batches(self, path: Path, **known: Any) -> Iterator[Any]:
+        """Go through a table in batches, and print what is odd in it; `known` is for `steepest.tables.read_batches`."""
+        with _telling(path):
+            yield from read_batches(path, **known, **self._options())
 
     @property
     def gaps(self) -> tuple[str, ...]:
         """The cells of a target of text that are missing values."""
         return ("",) if self.missing else _GAPS
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options as `steepest.tables.read` takes them."""
+        return {
+            "sep": "\t" if self.sep == r"\t" else self.sep, "decimal": self.decimal, "thousands": self.thousands,
+            "header": "auto" if self.header is None else self.header, "encoding": self.encoding,
+            "missing": self.missing or None, "dates": self._forms(),
+        }  # fmt: skip
 
     def _forms(self) -> str | dict[str, str] | None:
         """Return how dates are written, of all columns or by column."""
@@ -88,6 +94,16 @@ class Reading:
         if len(by_column) < len(self.dates):
             raise ValueError(f"--dates is {', '.join(self.dates)}: expected one form, or COLUMN=FORM for each column")
         return by_column
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Print what the reader warns of."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", DataWarning)
+        yield
+    for warning in said:
+        print(f"steepest: {path}: {warning.message}", file=sys.stderr)
 
 
 Command = Callable[..., None]

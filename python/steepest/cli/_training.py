@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,116 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from .._ctrl_c import raised
 from .._model_file import LONGEST_HEADER
 from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_groups, split_latest, split_rows
-from ..tables._columns import missing_in, read_column
-from ._models import Estimator, describe_task, encoder_of, score, with_target
+from ..tables import TASKS, Classes, TableEncoder, Units, infer_task
+from ..tables._columns import read_column
+from ._models import Estimator, describe_task, encoder_of, load_estimator, rows_for, score, with_target
 from ._reading import Reading
+from ._splitting import Places, splitter
 from .console import ProgressBar, print_numbers
 
 _FEWEST_ROWS = 10
 _CHOOSING = 0.15  # of the rows to learn from, to choose the best epoch by, where groups or times part them
+
+
+@dataclass(frozen=True)
+class Use:
+    """What is to be learned, and which columns and rows are used for what.
+
+    Parameters
+    ----------
+    target : str
+        The column to predict.
+    task : {"auto", "classification", "regression"}, default="auto"
+        What it is.
+    holdout : float, default=0.2
+        Share of the rows to measure by at the end.
+    seed : int, default=0
+        Of the split and the training.
+    group, time : str, optional
+        Columns that the split goes by.
+    weight : str, optional
+        The column of the rows' weights.
+    ignore : sequence of str, default=()
+        Columns that are not used.
+    valid : Path, optional
+        A table of its own to choose the best epoch by.
+    """
+
+    target: str
+    task: str = "auto"
+    holdout: float = 0.2
+    seed: int = 0
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
+    ignore: Sequence[str] = ()
+    valid: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict each other."""
+        choice("--task", self.task, TASKS)
+        if self.valid is not None and (self.group or self.time):
+            raise ValueError("--valid brings rows of its own: expected it without --group and --time")
+        used = {"--target": self.target, "--group": self.group, "--time": self.time, "--weight": self.weight}
+        for option, name in used.items():
+            if name is not None and name in self.ignore:
+                raise ValueError(f"--ignore is {name!r}, which is the column of {option}: expected another one")
+            if name == self.target and option != "--target":
+                raise ValueError(f"{option} is {name!r}, which is the target: expected another column")
+
+    def check_columns(self, table: Any, path: Path) -> None:
+        """Refuse names that the table has not."""
+        options = [("--target", self.target), ("--group", self.group), ("--time", self.time), ("--weight", self.weight)]
+        for option, name in [*options, *(("--ignore", name) for name in self.ignore)]:
+            if name is not None and name not in table.column_names:
+                raise ValueError(f"{path}: no column {name!r}, which {option} names: found {', '.join(table.column_names)}")
+
+    @property
+    def no_features(self) -> set[str]:
+        """The columns that the network is not told."""
+        return {name for name in (self.target, self.group, self.weight, *self.ignore) if name is not None}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows with their targets and weights.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The columns that the network is told.
+    truth : array of shape (n,)
+        The target's values.
+    weight : array of shape (n,), optional
+        None: every row counts 1.
+    """
+
+    table: Any
+    truth: NDArray[Any]
+    weight: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, table: Any, path: Path, use: Use, reading: Reading) -> tuple[Part, Any]:
+        """Take a table apart; the table itself comes back without the rows that have no target."""
+        use.check_columns(table, path)
+        table, truth = with_target(table, use.target, path, reading)
+        weight = None if use.weight is None else _weights(table, use.weight, path)
+        dropped = [name for name in table.column_names if name in use.no_features]
+        return cls(table.drop_columns(dropped), truth, weight), table
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def at(self, places: Places) -> Part:
+        """Return some of the rows."""
+        weight = None if self.weight is None else self.weight[places]
+        return Part(self.table.take(places), self.truth[places], weight)
 
 
 @dataclass(frozen=True)
@@ -36,134 +133,152 @@ class Job:
     ----------
     path : Path
         Where it was read from.
-    table : pyarrow.Table
-        The columns, the target's aside.
-    target : str
-        Name of the target.
-    truth : array of shape (n,)
-        Its values.
+    use : Use
+        What is to be learned.
     task : {"classification", "regression"}
-        What is to be done.
+        What that is.
+    rows : Part
+        All rows.
     training, held_out : array of int
         Places of the rows to learn from, and of those to measure by.
-    choosing : array of int, optional
-        Places of the rows to choose the best epoch by, where they are not the estimator's to draw.
+    choosing : Part, optional
+        Rows to choose the best epoch by, where they are not the estimator's to draw.
     """
 
     path: Path
-    table: Any
-    target: str
-    truth: NDArray[Any]
+    use: Use
     task: str
-    training: NDArray[np.intp]
-    held_out: NDArray[np.intp]
-    choosing: NDArray[np.intp] | None = None
+    rows: Part
+    training: Places
+    held_out: Places
+    choosing: Part | None = field(default=None)
 
     @classmethod
-    def of(
-        cls, path: Path, table: Any, target: str, *, task: str, holdout: float, seed: int, reading: Reading,
-        group: str | None = None, time: str | None = None,
-    ) -> Job:  # fmt: skip
+    def of(cls, path: Path, table: Any, use: Use, reading: Reading) -> Job:
         """Decide what is to be done, and hold a share of the rows out: whole groups, or the latest, where asked for."""
-        table, truth = with_target(table, target, path, reading)
-        if len(truth) < _FEWEST_ROWS:
-            raise ValueError(f"{path}: {len(truth)} rows: expected at least {_FEWEST_ROWS}")
-        kind = infer_task(target, truth) if choice("--task", task, TASKS) == "auto" else task
-        encoded: Classes | Units = (Classes if kind == "classification" else Units).fit(target, truth)
-        labels = encoded.encode(target, truth) if isinstance(encoded, Classes) else None
-        places = np.arange(len(truth))
-        if group is None and time is None:
-            training, held_out = split_rows(places, holdout, seed, labels)
-            return cls(path, table.drop_columns([target]), target, truth, kind, training, held_out)
-        split = _splitter(table, target, seed, group=group, time=time)
-        training, held_out = split(places, holdout)
-        training, choosing = split(
-            training, _CHOOSING
-        )  # as the rows at the end, so that they choose what is good there
-        # The name of a group tells nothing of groups that are new.
-        table = table.drop_columns([target] if group is None else [target, group])
-        return cls(path, table, target, truth, kind, training, held_out, choosing)
+        rows, table = Part.of(table, path, use, reading)
+        if len(rows) < _FEWEST_ROWS:
+            raise ValueError(f"{path}: {len(rows)} rows: expected at least {_FEWEST_ROWS}")
+        task = infer_task(use.target, rows.truth) if use.task == "auto" else use.task
+        encoded: Classes | Units = (Classes if task == "classification" else Units).fit(use.target, rows.truth)
+        labels = encoded.encode(use.target, rows.truth) if isinstance(encoded, Classes) else None
+        split = splitter(table, labels, use.seed, group=use.group, time=use.time)
+        training, held_out = split(np.arange(len(rows)), use.holdout)
+        choosing = None
+        if use.valid is not None:
+            others = reading.table(use.valid, names=table.column_names)
+            choosing, _ = Part.of(others, use.valid, use, reading)
+        elif use.group is not None or use.time is not None:
+            # As the rows at the end, so that they choose what is good there.
+            training, chosen = split(training, _CHOOSING)
+            choosing = rows.at(chosen)
+        return cls(path, use, task, rows, training, held_out, choosing)
 
     def check_saveable(self) -> None:
         """Refuse a table whose labels no model file could hold: before the training, not after it."""
-        if self.table.nbytes < LONGEST_HEADER // 16:  # a letter takes up to 7 bytes as text in JSON within JSON
+        if self.rows.table.nbytes < LONGEST_HEADER // 16:  # a letter takes up to 7 bytes as text in JSON within JSON
             return
-        rows = self.table.take(self.training)
+        rows = self.rows.table.take(self.training)
         encoder = TableEncoder().fit(rows, np.zeros(len(self.training)), "regression")
         size = len(json.dumps(json.dumps(encoder.to_dict())))
         if size > LONGEST_HEADER:
             expected = f"expected at most {LONGEST_HEADER:,}"
             raise ValueError(f"{self.path}: names and labels take {size:,} bytes in a model file: {expected}")
 
-    def fit(
-        self, console: Console, asked: dict[str, Any], seed: int, callbacks: Sequence[Callback] = ()
-    ) -> tuple[Estimator, dict[str, float]]:
-        """Train an estimator, measure it, and say so.
+    def estimator(self, asked: dict[str, Any], callbacks: Sequence[Callback] = ()) -> Estimator:
+        """Return a new estimator.
 
         Parameters
         ----------
-        console : Console
-            Where to.
         asked : dict of str to object
-            Parameters of the estimator that the user decides.
-        seed : int
-            Seed of the estimator.
+            Its parameters that the user decides.
         callbacks : sequence of Callback, default=()
             Beside the progress that is shown.
         """
-        n, n_held = len(self.truth), len(self.held_out)
-        console.print(f"{self.path}: {n:,} rows, {self.table.num_columns} columns", soft_wrap=True)
-        classifies = self.task == "classification"
-        shown = ProgressBar(Console(stderr=True, highlight=False), "val_accuracy" if classifies else "val_r2")
         # The callbacks describe no network: how many there are is the recipe's to decide, or the user's.
         networks = 1 if asked else Recipe.for_rows(len(self.training)).networks
-        options = {"ensemble": networks} | asked | {"random_state": seed, "callbacks": [*callbacks, shown]}
-        estimator: Estimator = MLPClassifier(**options) if classifies else MLPRegressor(**options)
-        start = time.perf_counter()
-        held = self.choosing
-        eval_set = None if held is None else (self.table.take(held), self.truth[held])
-        estimator.fit(self.table.take(self.training), self.truth[self.training], eval_set=eval_set)
+        options = {"ensemble": networks} | asked | {"random_state": self.use.seed}
+        options["callbacks"] = [*callbacks, self._progress()]
+        return MLPClassifier(**options) if self.task == "classification" else MLPRegressor(**options)
+
+    def resumed(self, path: Path, epochs: int | None) -> Estimator:
+        """Return the estimator of a file, to go on with its training."""
+        estimator = load_estimator(path)
+        task = "classification" if isinstance(estimator, MLPClassifier) else "regression"
+        if (task, estimator.target_name_) != (self.task, self.use.target):
+            found = describe_task(estimator)
+            raise ValueError(f"--resume: {path} is a model of {found}: expected {self.task} of {self.use.target}")
+        estimator.set_params(warm_start=True, callbacks=[self._progress()])
+        return estimator if epochs is None else estimator.set_params(max_iter=epochs)
+
+    def fit(self, estimator: Estimator, console: Console, out: Path | None = None) -> bool:
+        """Train an estimator, write it, and say how it went.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            Of `estimator` or `resumed`.
+        console : Console
+            Where to say it.
+        out : Path, optional
+            The model's file.
+
+        Returns
+        -------
+        bool
+            Whether Ctrl-C ended the training early; what was best until then is kept.
+        """
+        part, chosen = self.rows.at(self.training), self.choosing
+        start, interrupted = time.perf_counter(), False
+        eval_set = None if chosen is None else (chosen.table, chosen.truth, *_given(chosen.weight))
+        try:
+            with raised():
+                estimator.fit(part.table, part.truth, sample_weight=part.weight, eval_set=eval_set)
+        except KeyboardInterrupt:
+            if not estimator.__sklearn_is_fitted__():
+                raise
+            interrupted = True
         seconds = time.perf_counter() - start
-        estimator.target_name_ = self.target
-        estimator.set_params(callbacks=None)
+        estimator.target_name_ = self.use.target
+        estimator.set_params(callbacks=None, warm_start=False)
+        if out is not None:  # before anything is said: who listens may have gone
+            estimator.save(out)
         encoder, found = encoder_of(estimator), estimator.recipe_
         features = "" if encoder is None else f", from {len(encoder.columns)} columns as {encoder.n_features} features"
+        early = "Interrupted: what was best until then is kept.\n" if interrupted else ""
         console.print(
             f"{describe_task(estimator)}{features}\n"
             f"{found['training_rows']:,} rows to train on, {found['held_out_rows']:,} to choose the best epoch by, "
-            f"{n_held:,} held out\n{_course(estimator)} in {seconds:.1f} s",
+            f"{len(self.held_out):,} held out\n{early}{_course(estimator)} in {seconds:.1f} s",
             soft_wrap=True,
         )
-        numbers = score(estimator, self.table.take(self.held_out), self.target, self.truth[self.held_out])
-        print_numbers(console, f"On the {n_held:,} held-out rows", numbers)
-        return estimator, numbers
+        return interrupted
+
+    def measure(self, estimator: Estimator, console: Console) -> dict[str, float]:
+        """Measure an estimator on the rows held out, and say so."""
+        part = self.rows.at(self.held_out)
+        numbers = score(estimator, rows_for(estimator, part.table, self.path), self.use.target, part.truth)
+        print_numbers(console, f"On the {len(part):,} held-out rows", numbers)
+        return numbers
+
+    def _progress(self) -> ProgressBar:
+        metric = "val_accuracy" if self.task == "classification" else "val_r2"
+        return ProgressBar(Console(stderr=True, highlight=False), metric)
 
 
-def _splitter(
-    table: Any, target: str, seed: int, *, group: str | None, time: str | None
-) -> Callable[[NDArray[np.intp], float], tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Return the function that holds a share of rows out by the column of groups, or of times."""
-    if group is not None and time is not None:
-        raise ValueError("--group and --time are given both: expected one of them, to hold rows out by")
-    if group is not None:
-        groups = _split_column("--group", table, group, target)
-        return lambda rows, share: split_groups(rows, share, seed, groups[rows])
-    times = _split_column("--time", table, str(time), target)
-    return lambda rows, share: split_latest(rows, share, times[rows])
+def _weights(table: Any, name: str, path: Path) -> NDArray[np.float64]:
+    """Return the column of weights."""
+    column = read_column(name, table.column(name), "number")
+    values = np.asarray(column.values, np.float64)
+    if column.kind != "number" or not (values >= 0).all():
+        row = int((~(values >= 0)).argmax()) if column.kind == "number" else 0
+        found = "no numbers" if column.kind != "number" else f"{values[row]:g} in row {row} (the first row is 0)"
+        raise ValueError(f"{path}: column {name!r} of --weight has {found}: expected numbers >= 0 in every row")
+    return values
 
 
-def _split_column(option: str, table: Any, name: str, target: str) -> NDArray[Any]:
-    """Return the column that rows are held out by: of groups the place of each label, of times numbers."""
-    if name == target or name not in table.column_names:
-        others = ", ".join(column for column in table.column_names if column != target)
-        raise ValueError(f"{option} is {name!r}: expected a column beside the target: {others}")
-    column = read_column(name, table.column(name))
-    missing = missing_in(column)
-    if option == "--time" and (column.kind in ("text", "boolean", "empty") or missing.any()):
-        found = f"no value in row {missing.argmax()} (the first row is 0)" if missing.any() else column.kind
-        raise ValueError(f"column {name!r} of --time has {found}: expected dates, times or numbers in every row")
-    values = column.values
-    return np.where(missing, np.inf if values.dtype.kind == "f" else -1, values)  # the missing ones are one group
+def _given(weight: NDArray[np.float64] | None) -> list[NDArray[np.float64]]:
+    return [] if weight is None else [weight]
 
 
 def _course(estimator: Estimator) -> str:

@@ -122,7 +122,11 @@ def read(
 
 
 def read_batches(
-    source: StrPath | list[StrPath], *, batch_rows: int = 1 << 16, **options: Any
+    source: StrPath | list[StrPath],
+    *,
+    batch_rows: int = 1 << 16,
+    columns: Collection[str] | None = None,
+    **options: Any,
 ) -> Iterator[pyarrow.RecordBatch]:
     """Go through a table in batches, in constant memory where the format allows that (CSV, Parquet, Arrow).
 
@@ -135,6 +139,8 @@ def read_batches(
         As `read` takes it.
     batch_rows : int, default=65536
         Rows of a batch; the last has fewer.
+    columns : collection of str, optional
+        Those of interest: others are left out, whatever they hold.
     **options : object
         As `read` takes them.
 
@@ -152,7 +158,7 @@ def read_batches(
     size = integer("batch_rows", batch_rows, ge=1)
     import_pyarrow()
     with open_sources(source) as sources:
-        typist = Typist(chosen)
+        typist = Typist(chosen, columns)
         for each in sources:
             typist.begin(each)
             for batch in _of_size(_raw_batches(each, typist, chosen), size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,12 @@ class Typist:
     ----------
     options : Options
         As for `steepest.tables.read`.
+    wanted : collection of str, optional
+        The columns to keep; by default all.
     """
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    def __init__(self, options: Options, wanted: Collection[str] | None = None) -> None:
+        self.options, self.wanted = options, wanted
         self.layout: Layout | None = None
         self._columns: dict[str, _Seen] = {}
         self._names: list[str] | None = None
@@ -54,6 +57,8 @@ class Typist:
     def typed(self, table: Any) -> Any:
         """Return a table of text as a record batch."""
         arrow = import_pyarrow()
+        if self.wanted is not None:
+            table = table.select([name for name in table.column_names if name in self.wanted])
         names = table.column_names
         if self._names is None:
             self._begin(names, table)

@@ -1,0 +1,142 @@
+"""Predictions of a table of any length as CSV, a batch of rows at a time. Needs scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._extras import import_pyarrow
+from ..estimators import MLPClassifier
+from ..network import Network
+from ._models import Estimator, encoder_of, knowledge_of, rows_for
+from ._reading import Reading
+from .console import as_field
+
+_CELLS = 1 << 22  # of a batch, in the table and as features
+_MOST_ROWS = 1 << 16
+_DIGITS, _PROBABILITY_DIGITS = 10, 6
+
+
+def write_predictions(
+    model: Estimator | Network,
+    path: Path,
+    reading: Reading,
+    out: BinaryIO,
+    *,
+    proba: bool = True,
+    keep: Sequence[str] = (),
+) -> int:
+    """Predict all rows of a table, and write them as CSV.
+
+    Parameters
+    ----------
+    model : MLPClassifier, MLPRegressor or Network
+        A model of the command line.
+    path : Path
+        The table.
+    reading : Reading
+        How it is read.
+    out : binary file
+        Gets the names and a line for each row; nothing where the table is refused before its first batch.
+    proba : bool, default=True
+        Whether the probabilities of classes are written too.
+    keep : sequence of str, default=()
+        Columns of the table to write first, such as ids.
+
+    Returns
+    -------
+    int
+        Rows predicted.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or `keep` has one of the names of the predictions.
+    """
+    arrow = import_pyarrow()
+    from pyarrow import csv
+
+    n_rows, writer = 0, None
+    by_name = bool(knowledge_of(model).names)
+    for batch in _batches(model, path, reading, keep):
+        kept = _kept(batch, keep, path)
+        batch = batch if by_name else batch.drop_columns(list(kept))
+        columns = predictions(model, rows_for(model, batch, path), proba=proba)
+        if twice := [name for name in keep if name in columns]:
+            raise ValueError(f"--keep is {twice[0]!r}, which is a column of the predictions: expected another one")
+        table = arrow.table(kept | {name: _written(name, values) for name, values in columns.items()})
+        if writer is None:
+            options = csv.WriteOptions(quoting_style="needed")
+            writer = csv.CSVWriter(out, table.schema, write_options=options)
+        writer.write_table(table)
+        n_rows += table.num_rows
+    if writer is not None:
+        writer.close()
+    return n_rows
+
+
+def predictions(model: Estimator | Network, rows: Any, *, proba: bool = True) -> dict[str, NDArray[Any]]:
+    """Return a model's predictions for rows, as columns by name."""
+    if isinstance(model, Network):
+        return _numbered("output", model.predict(rows))
+    with warnings.catch_warnings():  # columns were taken by name
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        columns = _numbered("prediction", model.predict(rows))
+        if proba and isinstance(model, MLPClassifier):
+            names = [f"probability_{as_field(label)}" for label in model.classes_.tolist()]
+            columns |= dict(zip(names, model.predict_proba(rows).T, strict=True))
+    return columns
+
+
+def _batches(model: Estimator | Network, path: Path, reading: Reading, keep: Sequence[str]) -> Iterator[Any]:
+    """Go through the table as the model takes it."""
+    known = knowledge_of(model)
+    encoder = encoder_of(model)
+    n_features = model.n_in if isinstance(model, Network) else model.n_features_in_
+    widest = max(n_features, 1 if encoder is None else encoder.n_features, len(keep))
+    columns = {*known.names, *keep} if known.names else None
+    text = {*known.text, *(name for name in keep if name not in known.names)}
+    return reading.batches(
+        path, batch_rows=min(max(_CELLS // widest, 1), _MOST_ROWS), columns=columns, names=known.names, text=text,
+        kinds=known.kinds,
+    )  # fmt: skip
+
+
+def _kept(batch: Any, keep: Sequence[str], path: Path) -> dict[str, Any]:
+    """Return columns of a batch by name."""
+    for name in keep:
+        if name not in batch.schema.names:
+            raise ValueError(f"{path}: no column {name!r}, which --keep names: found {', '.join(batch.schema.names)}")
+    arrow = import_pyarrow()
+    found = {name: batch.column(name) for name in keep}
+    texts = {name for name, column in found.items() if arrow.types.is_dictionary(column.type)}
+    return {name: column.dictionary_decode() if name in texts else column for name, column in found.items()}
+
+
+def _written(name: str, values: NDArray[Any]) -> Any:
+    """Return a column as it is written: numbers with as many digits as say something."""
+    if values.dtype.kind == "f":
+        digits = _PROBABILITY_DIGITS if name.startswith("probability_") else _DIGITS
+        values = round_to_digits(values.astype(np.float64), digits)
+    return import_pyarrow().array(values.tolist() if values.dtype.kind == "O" else values)
+
+
+def round_to_digits(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
+    """Return numbers, (n,), rounded to so many significant digits."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        places = digits - 1 - np.floor(np.log10(np.abs(values)))
+        up, down = 10.0 ** np.clip(places, 0, 300), 10.0 ** np.clip(-places, 0, 300)
+        rounded = np.round(values / down * up) / up * down
+    return np.where(np.isfinite(rounded) & (values != 0), rounded, values)
+
+
+def _numbered(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return one column, or several with numbers behind the name."""
+    if values.ndim == 1:
+        return {name: values}
+    return {f"{name}_{i}": column for i, column in enumerate(values.T)}
