@@ -12,7 +12,7 @@ INTERRUPTED = 130  # the exit code; what shells say after Ctrl-C
 
 unfinished: set[str] = set()  # files that are being written, to be taken along
 
-_STUB = "from steepest.cli import main"  # in the script that an installer writes
+_STUB = b"from steepest.cli import main"  # in the script that an installer writes
 _SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
 
 
@@ -32,7 +32,9 @@ def _is_command() -> bool:
     if os.path.basename(name).partition(".")[0] != "steepest":
         return False
     try:
-        return _STUB in sys.modules["__main__"].__loader__.get_source("__main__")  # type: ignore[union-attr]
+        main = sys.modules["__main__"]
+        # Its bytes: to decode them, Python would import modules for milliseconds.
+        return _STUB in main.__loader__.get_data(main.__file__)  # type: ignore[union-attr]
     except Exception:  # a program of that name which has no source
         return False
 

@@ -35,7 +35,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 @on_posix
 @pytest.mark.parametrize("how", ["-m", "script"])
-@pytest.mark.parametrize("module", ["numpy", "typer"])
+@pytest.mark.parametrize("module", ["tokenize", "numpy", "typer"])
 @pytest.mark.parametrize("source", [PRESS, SWALLOW], ids=["import", "destructor"])
 def test_r08_ctrl_c_while_the_command_starts(how: str, module: str, source: str, tmp_path: Path) -> None:
     (tmp_path / f"{module}.py").write_text(source)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import steepest as st
 from steepest import files
+from steepest.layers import iter_nodes
 from steepest.tables import TableEncoder
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -62,7 +63,8 @@ def table_for(encoder: TableEncoder) -> dict[str, Any]:
 def is_tame(network: st.Network) -> bool:
     """Whether no number of a network is so large that its results may exceed the dtype."""
     values = [*network.parameters.values(), *network.buffers.values()]
-    deep = sum(isinstance(layer, (st.Dense, st.Residual)) for layer in network.layers) > 20
+    nodes = iter_nodes(network.layers, network.n_in)  # each residual block may double what it is given
+    deep = sum(isinstance(node.layer, (st.Dense, st.Residual)) for node in nodes) > 20
     return not deep and all(np.abs(value).max(initial=0.0) < 100 for value in values)
 
 

@@ -23,7 +23,7 @@ from ._parts import Array, NamedLayers, Tensors, assemble, check_network, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CHUNK = 1 << 16  # rows in one call: enough to keep the kernels busy, few enough for their outputs to be small
+CHUNK = 1 << 20  # numbers in one call: enough to keep the kernels busy, few enough for Ctrl-C to be heard
 
 OutputsAlong = Callable[[Array], Array]  # from shifts (v,) of one weight to outputs (v, n, n_out)
 
@@ -184,7 +184,7 @@ def slope(
     outputs_along = _build_outputs_along(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)
     costs = []
-    step = max(1, CHUNK // len(rows))
+    step = max(1, CHUNK // (len(rows) * parameters[name].shape[-1]))  # of the layer's outputs, one row to a value
     for first in range(0, len(shifts), step):
         for outputs in outputs_along(shifts[first : first + step]):
             costs.append(judge.evaluate(outputs, y, sample_weight, metrics=[])["loss"])
