@@ -19,7 +19,7 @@ _SHOW_CURSOR = "\x1b[?25h"  # which progress bars hide
 def end_command_at_once() -> None:
     """Let Ctrl-C end the process with one line and `INTERRUPTED`, if it is the command and nobody has decided yet."""
     if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, end_now)
 
 
 def _is_command() -> bool:
@@ -39,7 +39,7 @@ def _is_command() -> bool:
         return False
 
 
-def _end(number: int, frame: object) -> None:
+def end_now(number: int, frame: object) -> None:
     for path in unfinished.copy():
         try:
             os.unlink(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,9 +61,9 @@ def write_predictions(
         If a column is missing, or `keep` has one of the names of the predictions.
     """
     arrow = import_pyarrow()
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
-    n_rows, writer = 0, None
+    n_rows, begun = 0, False
     by_name = bool(knowledge_of(model).names)
     for batch in _batches(model, path, reading, keep):
         kept = _kept(batch, keep, path)
@@ -70,13 +72,14 @@ def write_predictions(
         if twice := [name for name in keep if name in columns]:
             raise ValueError(f"--keep is {twice[0]!r}, which is a column of the predictions: expected another one")
         table = arrow.table(kept | {name: _written(name, values) for name, values in columns.items()})
-        if writer is None:
-            options = csv.WriteOptions(quoting_style="needed")
-            writer = csv.CSVWriter(out, table.schema, write_options=options)
-        writer.write_table(table)
+        if not begun:
+            names = io.StringIO(newline="")
+            csv.writer(names, lineterminator="\n").writerow(table.column_names)
+            out.write(names.getvalue().encode())
+            begun = True
+        quoting = "needed" if any(map(_needs_quotes, table.columns)) else "none"
+        arrow_csv.write_csv(table, out, arrow_csv.WriteOptions(include_header=False, quoting_style=quoting))
         n_rows += table.num_rows
-    if writer is not None:
-        writer.close()
     return n_rows
 
 
@@ -116,6 +119,14 @@ def _kept(batch: Any, keep: Sequence[str], path: Path) -> dict[str, Any]:
     found = {name: batch.column(name) for name in keep}
     texts = {name for name, column in found.items() if arrow.types.is_dictionary(column.type)}
     return {name: column.dictionary_decode() if name in texts else column for name, column in found.items()}
+
+
+def _needs_quotes(column: Any) -> bool:
+    """Tell whether a cell holds what would part cells or rows."""
+    arrow = import_pyarrow()
+    if not (arrow.types.is_string(column.type) or arrow.types.is_large_string(column.type)):
+        return False
+    return bool(arrow.compute.any(arrow.compute.match_substring_regex(column, '[",\r\n]')).as_py())
 
 
 def _written(name: str, values: NDArray[Any]) -> Any:

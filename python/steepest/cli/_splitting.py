@@ -15,9 +15,7 @@ Places: TypeAlias = NDArray[np.intp]
 Splitter: TypeAlias = Callable[[Places, float], tuple[Places, Places]]
 
 
-def splitter(
-    table: Any, labels: NDArray[Any] | None, seed: int, *, group: str | None, time: str | None
-) -> Splitter:
+def splitter(table: Any, labels: NDArray[Any] | None, seed: int, *, group: str | None, time: str | None) -> Splitter:
     """Return the function that holds a share of rows out.
 
     Parameters

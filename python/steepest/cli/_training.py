@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from .._ctrl_c import raised
 from .._model_file import LONGEST_HEADER
 from .._validation import choice
 from ..callbacks import Callback
@@ -21,10 +20,11 @@ from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
 from ..tables import TASKS, Classes, TableEncoder, Units, infer_task
 from ..tables._columns import read_column
+from ._interrupts import raised
 from ._models import Estimator, describe_task, encoder_of, load_estimator, rows_for, score, with_target
 from ._reading import Reading
 from ._splitting import Places, splitter
-from .console import ProgressBar, print_numbers
+from .console import ProgressBar, print_numbers, tell
 
 _FEWEST_ROWS = 10
 _CHOOSING = 0.15  # of the rows to learn from, to choose the best epoch by, where groups or times part them
@@ -81,7 +81,9 @@ class Use:
         options = [("--target", self.target), ("--group", self.group), ("--time", self.time), ("--weight", self.weight)]
         for option, name in [*options, *(("--ignore", name) for name in self.ignore)]:
             if name is not None and name not in table.column_names:
-                raise ValueError(f"{path}: no column {name!r}, which {option} names: found {', '.join(table.column_names)}")
+                raise ValueError(
+                    f"{path}: no column {name!r}, which {option} names: found {', '.join(table.column_names)}"
+                )
 
     @property
     def no_features(self) -> set[str]:
@@ -246,11 +248,11 @@ class Job:
         encoder, found = encoder_of(estimator), estimator.recipe_
         features = "" if encoder is None else f", from {len(encoder.columns)} columns as {encoder.n_features} features"
         early = "Interrupted: what was best until then is kept.\n" if interrupted else ""
-        console.print(
+        tell(
+            console,
             f"{describe_task(estimator)}{features}\n"
             f"{found['training_rows']:,} rows to train on, {found['held_out_rows']:,} to choose the best epoch by, "
             f"{len(self.held_out):,} held out\n{early}{_course(estimator)} in {seconds:.1f} s",
-            soft_wrap=True,
         )
         return interrupted
 

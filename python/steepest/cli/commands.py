@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from .._core import __version__, build_info
-from .._extras import require
-from .._safe_io import check_writable, write_atomically
+from .._core import __version__, build_info, set_num_threads
+from .._ctrl_c import INTERRUPTED
+from .._safe_io import write_atomically, writing_atomically
 from .._validation import integer, number
 from ..network import Network
 from ..tables import LabelFeatures
+from ._checks import asked_parameters, check_out, require_sklearn
+from ._config import dump_config, read_config
 from ._reading import Reading, reads_tables
-from .console import as_field, print_numbers
+from .console import new_console, print_numbers, tell
 
 app = typer.Typer(
     add_completion=False,
@@ -29,6 +27,12 @@ app = typer.Typer(
 )
 
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `steepest train` wrote.")]
+Target = Annotated[str | None, typer.Option(help="Name of the column to predict; by default as in training.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the core; by default one for each CPU.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(is_eager=True, callback=read_config, help="File of TOML with options that are not given here."),
+]
 TablePath = Annotated[
     Path,
     typer.Argument(
@@ -53,39 +57,59 @@ def demo(
     """Watch a network learn to read handwritten digits, in about a second."""
     from .demo import run
 
-    run(out, seed=integer("--seed", seed, ge=0), console=_console())
+    run(out, seed=integer("--seed", seed, ge=0), console=new_console())
 
 
 @app.command()
 @reads_tables()
 def train(
+    context: typer.Context,
     table: TablePath,
     target: Annotated[str, typer.Option(help="Name of the column to predict.")],
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,256.")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the model in --out.")] = False,
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
     group: Annotated[str | None, typer.Option(help="Column whose groups are held out as a whole.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of times, of which the latest are held out.")] = None,
+    valid: Annotated[Path | None, typer.Option(help="Table of its own to choose the best epoch by.")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column that says how much each row counts.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Column not to use; may be given several times.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split, the first weights and the shuffling.")] = 0,
+    threads: Threads = None,
+    config: Config = None,
+    dump: Annotated[bool, typer.Option("--dump-config", help="Print all options as TOML, and train nothing.")] = False,
     *,
     reading: Reading,
 ) -> None:
-    """Train a network on a table, and measure it on rows that it has never seen."""
-    _require_sklearn()
-    from ._training import Job
+    """Train a network on a table, and measure it on rows that it has never seen. Ctrl-C keeps the best so far."""
+    if dump:
+        sys.stdout.write(dump_config(context))
+        return
+    require_sklearn()
+    from ._training import Job, Use
 
-    asked = _asked(hidden, epochs)
-    seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
-    _check_out(out, table)
-    console = _console()
-    read = reading.table(table, names=[target])
-    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed, reading=reading, group=group, time=time)
+    if resume:
+        _refuse(context, "--resume, which goes on with a network as it is", "hidden")
+    asked = asked_parameters(hidden, epochs)
+    use = Use(
+        target, task, number("--holdout", holdout, gt=0, lt=1), integer("--seed", seed, ge=0), group, time, weight,
+        tuple(ignore or ()), valid,
+    )  # fmt: skip
+    check_out(out, table, valid)
+    _use_threads(threads)
+    console = new_console()
+    job = Job.of(table, reading.table(table, names=[target]), use, reading)
     job.check_saveable()
-    estimator, _ = job.fit(console, asked, seed)
-    estimator.save(out)
-    console.print(f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv", soft_wrap=True)
+    estimator = job.resumed(out, asked.get("max_iter")) if resume else job.estimator(asked)
+    tell(console, f"{table}: {len(job.rows):,} rows, {job.rows.table.num_columns} columns")
+    interrupted = job.fit(estimator, console, out)
+    job.measure(estimator, console)
+    tell(console, f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv")
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -94,30 +118,36 @@ def predict(
     model: ModelPath,
     table: TablePath,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; by default standard output.")] = None,
+    proba: Annotated[
+        bool, typer.Option("--proba/--no-proba", help="Whether to write probabilities of classes.")
+    ] = True,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Column to write beside, such as an id; may be given several times.")
+    ] = None,
+    threads: Threads = None,
+    config: Config = None,
     *,
     reading: Reading,
 ) -> None:
-    """Predict every row of a table: CSV with a prediction column, and probabilities of classes."""
-    _require_sklearn()
-    from ._models import load_model, predictions, read_for, rows_for
+    """Predict every row of a table of any size: CSV with a prediction column, and probabilities of classes."""
+    require_sklearn()
+    from ._models import load_model
+    from ._predicting import write_predictions
 
     if out is not None:
-        _check_out(out, model, table)
+        check_out(out, model, table)
+    _use_threads(threads)
     read = load_model(model)
-    rows = rows_for(read, read_for(read, table, reading), table)
-    columns = predictions(read, rows)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*([_field(name, value) for value in column] for name, column in columns.items()), strict=True))
     if out is None:
-        sys.stdout.write(text.getvalue())
-        sys.stdout.flush()  # here, where a closed pipe can still be dealt with
+        sys.stdout.flush()
+        with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+            write_predictions(read, table, reading, file, proba=proba, keep=keep or ())
         return
-    write_atomically(out, text.getvalue().encode())
-    n, target = len(next(iter(columns.values()))), getattr(read, "target_name_", None)
+    with writing_atomically(out) as file:
+        n = write_predictions(read, table, reading, file, proba=proba, keep=keep or ())
+    target = getattr(read, "target_name_", None)
     of = f" of {target}" if target else ""
-    _console().print(f"Wrote {n:,} predictions{of} to {out}", soft_wrap=True)
+    tell(new_console(), f"Wrote {n:,} predictions{of} to {out}")
 
 
 @app.command()
@@ -125,20 +155,58 @@ def predict(
 def evaluate(
     model: ModelPath,
     table: TablePath,
-    target: Annotated[
-        str | None, typer.Option(help="Name of the column to predict; by default as in training.")
-    ] = None,
+    target: Target = None,
+    report: Annotated[Path | None, typer.Option(help="Page to write, with pictures: needs matplotlib.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what the page draws at random.")] = 0,
+    threads: Threads = None,
+    config: Config = None,
     *,
     reading: Reading,
 ) -> None:
-    """Measure a model on the rows of a table that has the target's column."""
-    _require_sklearn()
+    """Measure a model on the rows of a table that has the target's column; as a page too, where asked for."""
+    require_sklearn()
     from ._models import load_estimator, measured_rows, score
 
+    if report is not None:
+        check_out(report, model, table, option="--report")
+        from ..pages.drawing import require_matplotlib
+
+        require_matplotlib()
+    seed = integer("--seed", seed, ge=0)
+    _use_threads(threads)
     estimator = load_estimator(model)
     name, rows, truth = measured_rows(estimator, table, reading, target)
     numbers = score(estimator, rows, name, truth)
-    print_numbers(_console(), f"{name} in {len(truth):,} rows of {table}", numbers)
+    if report is not None:
+        from ..report import report_page
+
+        source = f"The model {model.name}, measured on the {len(truth):,} rows of {table.name}."
+        page = report_page(estimator, rows, truth, target=name, numbers=numbers, source=source, seed=seed)
+        write_atomically(report, page.encode())
+    console = new_console()
+    print_numbers(console, f"{name} in {len(truth):,} rows of {table}", numbers)
+    if report is not None:
+        tell(console, f"Wrote {report}: open it in a browser")
+
+
+@app.command()
+@reads_tables()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A model file.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another model file, of the same target.")],
+    table: TablePath,
+    target: Target = None,
+    threads: Threads = None,
+    config: Config = None,
+    *,
+    reading: Reading,
+) -> None:
+    """Measure two models on the same rows, and tell whether their difference is more than chance."""
+    require_sklearn()
+    from ._comparing import compare_models
+
+    _use_threads(threads)
+    compare_models(first, second, table, target, reading, new_console())
 
 
 @app.command()
@@ -159,31 +227,40 @@ def explain(
     reading: Reading,
 ) -> None:
     """Write a page that shows how a network learns: cost, gradients, landscape, backpropagation, diagnosis."""
-    from ..explain import demo_page, require_matplotlib
+    from ..pages.drawing import require_matplotlib
 
-    asked = _asked(hidden, epochs)
+    asked = asked_parameters(hidden, epochs)
     seed, holdout = integer("--seed", seed, ge=0), number("--holdout", holdout, gt=0, lt=1)
     training = ("task", "hidden", "epochs", "holdout")
     if demo:
         _refuse(context, "--demo, which brings its own networks and rows", "table", "target", "model", *training)
     elif model is not None:
         _refuse(context, "--model, which shows a network as it is", "target", *training, "seed")
-    _check_out(out, table, model)
+    check_out(out, table, model)
     require_matplotlib()
-    console = _console()
+    console = new_console()
     if demo:
-        console.print("Training on XOR and on two spirals")
+        from ..explain import demo_page
+
+        tell(console, "Training on XOR and on two spirals")
         page = demo_page(seed)
     elif table is None:
         raise ValueError("TABLE is missing: expected a table with --target or --model, or --demo")
     elif model is not None:
-        page = _page_of_model(model, table, reading, console)
+        require_sklearn()
+        from ._explaining import page_of_model
+
+        page = page_of_model(model, table, reading, console)
     elif target is not None:
-        page = _page_of_training(table, target, task, holdout, asked, seed, reading, console)
+        require_sklearn()
+        from ._explaining import page_of_training
+        from ._training import Use
+
+        page = page_of_training(table, Use(target, task, holdout, seed), asked, reading, console)
     else:
         raise ValueError(f"{table}: expected --target NAME to train, or --model FILE to show a model")
     write_atomically(out, page.encode())
-    console.print(f"Wrote {out}: open it in a browser", soft_wrap=True)
+    tell(console, f"Wrote {out}: open it in a browser")
 
 
 @app.command()
@@ -193,7 +270,7 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
         for name, value in build_info().items():
             print(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
         return
-    _require_sklearn()
+    require_sklearn()
     from ._models import describe_task, encoder_of, load_model
 
     read = load_model(model)
@@ -210,69 +287,9 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
         print(f"  {column.name} ({kind}; {column.n_features} features)")
 
 
-def _page_of_model(model: Path, table: Path, reading: Reading, console: Console) -> str:
-    _require_sklearn()
-    from ..explain import table_page, table_subject
-    from ._models import encoder_with_target, load_estimator, measured_rows, score
-
-    estimator = load_estimator(model)
-    encoder = encoder_with_target(estimator, model)
-    name, rows, truth = measured_rows(estimator, table, reading)
-    numbers = score(estimator, rows, name, truth)
-    print_numbers(console, f"{name} in {len(truth):,} rows of {table}", numbers)
-    subject = table_subject(estimator.network_, encoder, encoder.transform(rows), encoder.encode_target(truth))
-    n = len(estimator.networks_)
-    which = "The network" if n == 1 else f"The first of {n} networks"
-    source = f"{which} was read from {model.name}, and is shown on the {len(truth):,} rows of {table.name}."
-    return table_page(subject, encoder, source, numbers, "on these rows" + f", {n} networks together" * (n > 1))
-
-
-def _page_of_training(
-    table: Path,
-    target: str,
-    task: str,
-    holdout: float,
-    asked: dict[str, Any],
-    seed: int,
-    reading: Reading,
-    console: Console,
-) -> str:
-    _require_sklearn()
-    from ..descent import Recorder
-    from ..explain import RECORDED_ROWS, table_page, table_subject
-    from ._models import encoder_with_target
-    from ._training import Job
-
-    read = reading.table(table, names=[target])
-    job = Job.of(table, read, target, task=task, holdout=holdout, seed=seed, reading=reading)
-    recorder = Recorder(every=1, rows=RECORDED_ROWS)
-    estimator, numbers = job.fit(console, {"ensemble": 1} | asked, seed, [recorder])
-    encoder, found = encoder_with_target(estimator, table), estimator.recipe_
-    assert recorder.fit is not None and recorder.fit.data is not None  # arrays have been trained on
-    x, y, _ = recorder.fit.data
-    chosen = found["held_out_rows"]
-    subject = table_subject(
-        estimator.network_, encoder, x, y, estimator.history_, recorder,
-        kept_best=chosen > 0, temperature=found.get("temperature", 1.0),
-    )  # fmt: skip
-    others = (
-        f"{chosen:,} others chose the best epoch" if chosen else "none chose an epoch, so the last one's weights count"
-    )
-    source = (
-        f"{table.name} has {len(job.truth):,} rows and {len(encoder.columns):,} columns besides {target}; "
-        f"they became {encoder.n_features:,} inputs. The network trained on {found['training_rows']:,} rows; "
-        f"{others}, and {len(job.held_out):,} were held out to measure."
-    )
-    return table_page(subject, encoder, source, numbers, "on rows held out")
-
-
-def _require_sklearn() -> None:
-    """Raise ModuleNotFoundError, with the extra to install, where the estimators cannot be imported."""
-    require("sklearn", "scikit-learn", "the command line")
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False)
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        set_num_threads(integer("--threads", threads, ge=1))
 
 
 def _refuse(context: typer.Context, beside: str, *names: str) -> None:
@@ -281,32 +298,3 @@ def _refuse(context: typer.Context, beside: str, *names: str) -> None:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise ValueError(f"{name.upper() if name == 'table' else f'--{name}'} does not go with {beside}")
-
-
-def _check_out(out: Path, *inputs: Path | None) -> None:
-    """Refuse a file that could not be written, or that is one of the inputs: before a training, not after it."""
-    for path in inputs:
-        if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
-            raise ValueError(f"--out {out} is the same file as {path}, which is to be read: expected another file")
-    try:
-        check_writable(out)
-    except OSError as error:
-        raise ValueError(f"--out {out}: {error.strerror}") from error
-
-
-def _asked(hidden: str | None, epochs: int | None) -> dict[str, Any]:
-    """Return the estimator's parameters that the user decides."""
-    asked: dict[str, Any] = {} if hidden is None else {"hidden_layer_sizes": _widths(hidden)}
-    return asked if epochs is None else asked | {"max_iter": integer("--epochs", epochs, ge=1)}
-
-
-def _widths(text: str) -> list[int]:
-    try:
-        return [integer("--hidden", int(width), ge=1) for width in text.split(",")]
-    except ValueError as error:
-        raise ValueError(f"--hidden is {text!r}: expected widths such as 256,256") from error
-
-
-def _field(name: str, value: Any) -> str:
-    """Write a value of a column as CSV files have it, probabilities with six digits."""
-    return f"{value:.6g}" if name.startswith("probability_") else as_field(value)

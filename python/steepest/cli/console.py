@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,14 +60,28 @@ class ProgressBar(Callback):
         self._progress.stop()
 
 
+def new_console() -> Console:
+    """Return standard output, on which text is written as it stands."""
+    return Console(highlight=False, markup=False)
+
+
+def tell(console: Console, what: Any) -> None:
+    """Print a line or a table; where nobody listens any more, as behind ``| head``, the command goes on."""
+    try:
+        console.print(what, soft_wrap=True)
+        console.file.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+
+
 def print_numbers(console: Console, title: str, numbers: Mapping[str, float]) -> None:
     """Print a small table of names and numbers."""
-    console.print(title, soft_wrap=True)
+    tell(console, title)
     table = Table("metric")
     table.add_column("value", justify="right")
     for name, value in numbers.items():
         table.add_row(name, f"{value:,.6g}")
-    console.print(table)
+    tell(console, table)
 
 
 def as_field(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from .._core import DivergedError
 
+    for stream in (sys.stdout, sys.stderr):  # a console may not know every letter of a name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = app(given, prog_name="steepest", standalone_mode=False)
