@@ -1,4 +1,4 @@
-"""What is looked at before a command begins: packages, outputs and options."""
+"""Checks before a command begins: of packages, outputs and options."""
 
 from __future__ import annotations
 

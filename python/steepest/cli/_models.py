@@ -51,7 +51,7 @@ def encoder_of(model: Estimator | Network) -> TableEncoder | None:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What a model knows of the columns of its tables.
+    """The columns of its tables, as a model knows them.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Knowledge:
 
 
 def knowledge_of(model: Estimator | Network) -> Knowledge:
-    """Return what a model knows of the columns of its tables."""
+    """Return the names and kinds of the columns that a model was trained on."""
     encoder = encoder_of(model)
     kinds = {} if encoder is None else {column.name: _kind_of(column) for column in encoder.columns}
     if isinstance(model, Network):

@@ -32,7 +32,7 @@ _CHOOSING = 0.15  # of the rows to learn from, to choose the best epoch by, wher
 
 @dataclass(frozen=True)
 class Use:
-    """What is to be learned, and which columns and rows are used for what.
+    """The target, and the use of the other columns and of the rows.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from ..tables import LabelFeatures
 from ._checks import asked_parameters, check_out, require_sklearn
 from ._config import dump_config, read_config
 from ._reading import Reading, reads_tables
-from .console import new_console, print_numbers, tell
+from .console import binary_output, new_console, print_numbers, tell
 
 app = typer.Typer(
     add_completion=False,
@@ -139,8 +139,7 @@ def predict(
     _use_threads(threads)
     read = load_model(model)
     if out is None:
-        sys.stdout.flush()
-        with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+        with binary_output() as file:
             write_predictions(read, table, reading, file, proba=proba, keep=keep or ())
         return
     with writing_atomically(out) as file:

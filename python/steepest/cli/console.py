@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -63,6 +66,19 @@ class ProgressBar(Callback):
 def new_console() -> Console:
     """Return standard output, on which text is written as it stands."""
     return Console(highlight=False, markup=False)
+
+
+@contextmanager
+def binary_output() -> Iterator[BinaryIO]:
+    """Yield standard output for bytes: CSV is UTF-8, whatever the console's encoding."""
+    sys.stdout.flush()
+    if hasattr(sys.stdout, "buffer"):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()  # here, where a closed pipe can still be dealt with
+        return
+    text = io.BytesIO()  # a program has put something of its own in place
+    yield text
+    sys.stdout.write(text.getvalue().decode())
 
 
 def tell(console: Console, what: Any) -> None:

@@ -61,7 +61,7 @@ def confusion(names: list[str], truth: NDArray[np.intp], predicted: NDArray[np.i
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was said beside what came, in bins of as many rows each as can be.
+    """Predictions beside the truth, in bins of as many rows each as can be.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def permutation_importance(
 
 
 def _cost_of(model: MLPClassifier | MLPRegressor, truth: NDArray[Any]) -> Callable[[Any], float]:
-    """Return what to measure by: log loss, or 1 - R2."""
+    """Return the function that measures predictions of rows: log loss, or 1 - R2."""
     if isinstance(model, MLPClassifier):
         places = np.searchsorted(model.classes_, truth)
         return lambda rows: class_scores(model.predict_log_proba(rows), places)["log_loss"]
