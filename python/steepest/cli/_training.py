@@ -78,7 +78,7 @@ class Use:
 
     def check_columns(self, table: Any, path: Path) -> None:
         """Refuse names that the table has not."""
-        options = [("--target", self.target), ("--group", self.group), ("--time", self.time), ("--weight", self.weight)]
+        options = [("--group", self.group), ("--time", self.time), ("--weight", self.weight)]
         for option, name in [*options, *(("--ignore", name) for name in self.ignore)]:
             if name is not None and name not in table.column_names:
                 raise ValueError(
