@@ -40,6 +40,7 @@ CORE_FLOORS = (
         "access",
         "forks",
         "host",
+        "narrow",
         "memory",
         "buffer",
         "dispatch",
