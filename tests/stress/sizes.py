@@ -194,7 +194,7 @@ def network_calls(folder: str) -> dict[str, Call]:
         "save": lambda: trainer.save(path),
         "check": lambda: st.descent.check(net, X, Y, "mse", entries=3),
     }
-    # A fit keeps the epochs that it has done; running means move in a forward pass, which may be done when the other ends.
+    # A fit keeps the epochs that it has done; running means have moved where the forward pass was done.
     kept = {"one fit": lambda: b"", "forward and backward": lambda: b"".join(map(bytes, net.parameters.values()))}
     return {name: (call, kept.get(name, state)) for name, call in calls.items()}
 
