@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "narrow.hpp"
+
 namespace steepest {
 namespace {
 
@@ -21,7 +23,7 @@ Update<T> make_update(const Optimizer& o, double lr, std::uint64_t step, bool de
     u.momentum = static_cast<T>(o.momentum);
     u.beta1 = static_cast<T>(o.beta1);
     u.beta2 = static_cast<T>(o.beta2);
-    u.eps = static_cast<T>(o.eps);
+    u.eps = narrow_eps<T>(o.eps);
     u.root_scale = static_cast<T>(root_scale);
     u.weight_decay = static_cast<T>(o.decoupled ? 0 : decay);
     u.shrink = static_cast<T>(o.decoupled ? 1 - lr * decay : 1);

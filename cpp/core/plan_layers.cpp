@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "narrow.hpp"
 #include "plan_builder.hpp"
 
 namespace steepest {
@@ -115,7 +116,7 @@ void PlanBuilder<T>::add_batch_norm(const Layer& layer) {
     args.running_mean = vector(layer.mean);
     args.running_var = vector(layer.variance);
     args.momentum = static_cast<T>(layer.momentum);
-    args.eps = static_cast<T>(layer.eps);
+    args.eps = narrow_eps<T>(layer.eps);
     args.training = trains();
     args.dy = constant(y.gradient);
     args.dx = y.gradient;  // in place
@@ -168,7 +169,7 @@ void PlanBuilder<T>::add_layer_norm(const Layer& layer) {
     args.inverse_std = allocate_vector(parts_.capacity);
     args.dy = constant(y.gradient);
     args.dx = y.gradient;  // in place
-    args.eps = static_cast<T>(layer.eps);
+    args.eps = narrow_eps<T>(layer.eps);
     const auto item = [args](void (*run)(const LayerNormArgs<T>*)) -> Item {
         return [=](const Pass& pass, Share share) {
             LayerNormArgs<T> a = args;

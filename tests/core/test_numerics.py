@@ -207,3 +207,22 @@ def test_subnormals_are_zero_inside_calls_alone(dtype: str, threads: int) -> Non
     assert (outputs == 0).all()
     assert (net.parameters["0.weight"] == tiny).all()
     assert np.ones(1, dtype)[0] * net.parameters["0.weight"][0, 0] == tiny
+
+
+@pytest.mark.parametrize("eps", [1e-50, 1e-320])
+@pytest.mark.parametrize("layer", [st.LayerNorm, st.BatchNorm])
+def test_an_eps_below_the_dtypes_least_number_divides_nothing_by_zero(layer: Any, eps: float) -> None:
+    net = st.Network(3, [layer(eps=eps)])
+    same = np.ones((4, 3))
+    assert np.array_equal(net.forward(same), np.zeros((4, 3))) and np.isfinite(net.backward(same)).all()
+    assert np.isfinite(net.predict(same)).all()
+
+
+@pytest.mark.parametrize(
+    "optimizer", [st.Adam(eps=1e-50), st.AdamW(eps=1e-320, weight_decay=0), st.RMSprop(eps=1e-50)], ids=str
+)
+def test_an_optimizers_eps_below_the_dtypes_least_number_divides_nothing_by_zero(optimizer: Any) -> None:
+    net = st.Network(2, [st.Dense(1)])
+    before = net.parameters["0.weight"].copy()
+    st.Trainer(net, "mse", optimizer).step([[0.0, 0.0]], [[0.0]])  # no gradient at all
+    assert np.array_equal(net.parameters["0.weight"], before)

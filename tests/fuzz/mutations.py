@@ -124,7 +124,16 @@ def mutated_json(draw: random.Random, value: Any, others: Sequence[Any]) -> Any:
                 here = {"type": "Residual", "layers": [here]}
             parent[key] = here
         elif isinstance(here, (int, float)):
-            parent[key] = draw.choice((here + 1, here - 1, -here, 2 * here, float(here), str(here), bool(here)))
+            near = (
+                here + 1,
+                here - 1,
+                -here,
+                2 * here,
+                here * 1.0 if abs(here) < 1e300 else 0.5,
+                str(here),
+                bool(here),
+            )
+            parent[key] = draw.choice(near)
         elif isinstance(here, list):
             draw.shuffle(here)
     return result

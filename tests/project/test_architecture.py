@@ -42,6 +42,7 @@ CORE_FLOORS = (
         "access",
         "forks",
         "host",
+        "narrow",
         "memory",
         "buffer",
         "dispatch",

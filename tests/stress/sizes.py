@@ -183,6 +183,7 @@ def network_calls(folder: str) -> dict[str, Call]:
 
     calls: dict[str, Callable[[], Any]] = {
         "predict": lambda: net.predict(X),
+        "forward": lambda: net.forward(X),
         "forward and backward": lambda: net.backward(net.forward(X)[:, :1]),
         "step": lambda: trainer.step(X, Y),
         "one fit": lambda: trainer.fit(X, Y, epochs=1, batch_size=1500),
@@ -193,7 +194,9 @@ def network_calls(folder: str) -> dict[str, Call]:
         "save": lambda: trainer.save(path),
         "check": lambda: st.descent.check(net, X, Y, "mse", entries=3),
     }
-    return {name: (call, (lambda: b"") if name == "one fit" else state) for name, call in calls.items()}
+    # A fit keeps the epochs that it has done; running means have moved where the forward pass was done.
+    kept = {"one fit": lambda: b"", "forward and backward": lambda: b"".join(map(bytes, net.parameters.values()))}
+    return {name: (call, kept.get(name, state)) for name, call in calls.items()}
 
 
 def estimator_calls(folder: str) -> dict[str, Call]:
