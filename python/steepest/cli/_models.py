@@ -62,12 +62,13 @@ def read_for(model: Estimator | Network, path: Path, reading: Reading) -> Any:
     if isinstance(model, MLPClassifier) and target and model.classes_.dtype.kind in "OU":
         text.append(target)
     others: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind != "text"}
-    return reading.table(path, names=names, text=text, kinds=others)
+    forms = {column.name: form for column in columns if (form := getattr(column, "form", None)) is not None}
+    return reading.table(path, names=names, text=text, kinds=others, forms=forms)
 
 
 def _kind_of(column: Any) -> Kind:
-    """Return the kind of a column of an encoder."""
-    kind: Kind = getattr(column, "kind", "number")
+    """Return the kind that a column of an encoder had in training."""
+    kind: Kind = getattr(column, "expected", getattr(column, "kind", "number"))
     return kind
 
 

@@ -52,6 +52,7 @@ class Reading:
         names: Collection[str] = (),
         text: Collection[str] = (),
         kinds: Mapping[str, Kind] | None = None,
+        forms: Mapping[str, str] | None = None,
     ) -> Any:
         """Read a table, and print what is odd in it.
 
@@ -61,13 +62,15 @@ class Reading:
             Where it lies.
         names, text, kinds : optional
             What is known of its columns, as `steepest.tables.read` takes it.
+        forms : mapping of str to str, optional
+            How dates were written in training, by column: this counts unless the command line says it.
         """
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", DataWarning)
             found = read(
                 path, sep="\t" if self.sep == r"\t" else self.sep, decimal=self.decimal, thousands=self.thousands,
                 header="auto" if self.header is None else self.header, encoding=self.encoding,
-                missing=self.missing or None, dates=self._forms(), names=names, text=text, kinds=kinds,
+                missing=self.missing or None, dates=self._forms() or forms, names=names, text=text, kinds=kinds,
             )  # fmt: skip
         for warning in said:
             print(f"steepest: {path}: {warning.message}", file=sys.stderr)

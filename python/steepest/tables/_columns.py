@@ -199,8 +199,10 @@ def _as_boolean(column: Column) -> Column:
     if 2 * odd.sum() > there.sum():
         return column
     codes = np.where(there & ~odd, column.values, -1).astype(np.int8)
-    row = int(odd.argmax())
-    found = Odd(int(odd.sum()), row, f"{column.values[row]:g}") if odd.any() else column.odd
+    found = column.odd
+    if odd.any():
+        row = int(odd.argmax())
+        found = Odd(int(odd.sum()), row, f"{column.values[row]:g}")
     return Column("boolean", codes, BOOLEAN_LABELS, found)
 
 

@@ -134,10 +134,10 @@ def infer(
         return _with_odd(cells, "boolean", booleans(cells.there, TRUE, FALSE))
     if expected in ("clock", "date"):
         found = _dated(cells, form) if expected == "date" else _with_odd(cells, "clock", clocks(cells.there))
-        return found if 2 * _n_words(cells, found) <= cells.n else as_text
+        return found if 2 * _n_words(cells, found) < cells.n else as_text
     if expected == "number":
         found = _numbers(cells, notation)
-        if 2 * _n_words(cells, found) <= cells.n:
+        if 2 * _n_words(cells, found) < cells.n:
             return found
         other = infer(name, text, missing=missing, notation=notation, form=form)
         return other if other.kind != "number" else as_text
