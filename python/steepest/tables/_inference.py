@@ -247,7 +247,10 @@ def _n_words(cells: _Cells, found: Inferred) -> int:
         return 0
     compute = import_pyarrow().compute
     labels = _odd_labels(cells, found)
-    is_mark = compute.or_(matches(labels, _MARK), compute.equal(labels, cells.name.strip()))
+    is_mark = matches(labels, _MARK)
+    is_header = compute.equal(labels, cells.name.strip())
+    if 2 * int(compute.sum(is_header).as_py() or 0) < cells.n:  # more are words
+        is_mark = compute.or_(is_mark, is_header)
     return len(labels) - int(compute.sum(is_mark).as_py() or 0)
 
 
