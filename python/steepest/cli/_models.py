@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,35 +61,41 @@ class Knowledge:
         Those that are text, even where they look like numbers; the target too.
     kinds : dict of str to str
         The kinds of the others.
+    forms : dict of str to str
+        How the dates of a column are written, where that was found in training.
     """
 
-    names: list[str]
-    text: list[str]
-    kinds: dict[str, Kind]
+    names: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    forms: dict[str, str] = field(default_factory=dict)
 
 
 def knowledge_of(model: Estimator | Network) -> Knowledge:
     """Return the names and kinds of the columns that a model was trained on."""
-    encoder = encoder_of(model)
-    kinds = {} if encoder is None else {column.name: _kind_of(column) for column in encoder.columns}
     if isinstance(model, Network):
-        return Knowledge([], [], {})
+        return Knowledge()
+    encoder = encoder_of(model)
+    columns = () if encoder is None else encoder.columns
+    kinds = {column.name: _kind_of(column) for column in columns}
     names = list(kinds) or list(vars(model).get("feature_names_in_", ()))
     text = [name for name, kind in kinds.items() if kind == "text"]
     if isinstance(model, MLPClassifier) and model.target_name_ and model.classes_.dtype.kind in "OU":
         text.append(model.target_name_)
-    return Knowledge(names, text, {name: kind for name, kind in kinds.items() if kind != "text"})
+    others = {name: kind for name, kind in kinds.items() if kind != "text"}
+    forms = {column.name: form for column in columns if (form := getattr(column, "form", None)) is not None}
+    return Knowledge(names, text, others, forms)
 
 
 def read_for(model: Estimator | Network, path: Path, reading: Reading) -> Any:
     """Read a table for a trained model: what was text in training is text, even where it looks like numbers."""
     known = knowledge_of(model)
-    return reading.table(path, names=known.names, text=known.text, kinds=known.kinds)
+    return reading.table(path, names=known.names, text=known.text, kinds=known.kinds, forms=known.forms)
 
 
 def _kind_of(column: Any) -> Kind:
-    """Return the kind of a column of an encoder."""
-    kind: Kind = getattr(column, "kind", "number")
+    """Return the kind that a column of an encoder had in training."""
+    kind: Kind = getattr(column, "expected", getattr(column, "kind", "number"))
     return kind
 
 

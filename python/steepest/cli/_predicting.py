@@ -106,7 +106,7 @@ def _batches(model: Estimator | Network, path: Path, reading: Reading, keep: Seq
     text = {*known.text, *(name for name in keep if name not in known.names)}
     return reading.batches(
         path, batch_rows=min(max(_CELLS // widest, 1), _MOST_ROWS), columns=columns, names=known.names, text=text,
-        kinds=known.kinds,
+        kinds=known.kinds, forms=known.forms,
     )  # fmt: skip
 
 

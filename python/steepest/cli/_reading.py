@@ -53,6 +53,7 @@ class Reading:
         names: Collection[str] = (),
         text: Collection[str] = (),
         kinds: Mapping[str, Kind] | None = None,
+        forms: Mapping[str, str] | None = None,
     ) -> Any:
         """Read a table, and print what is odd in it.
 
@@ -62,26 +63,28 @@ class Reading:
             Where it lies.
         names, text, kinds : optional
             What is known of its columns, as `steepest.tables.read` takes it.
+        forms : mapping of str to str, optional
+            How dates were written in training, by column: this counts unless the command line says it.
         """
         with _telling(path):
-            return read(path, names=names, text=text, kinds=kinds, **self._options())
+            return read(path, names=names, text=text, kinds=kinds, **self._options(forms))
 
-    def batches(self, path: Path, **known: Any) -> Iterator[Any]:
+    def batches(self, path: Path, *, forms: Mapping[str, str] | None = None, **known: Any) -> Iterator[Any]:
         """Go through a table in batches, and print what is odd in it; `known` is for `steepest.tables.read_batches`."""
         with _telling(path):
-            yield from read_batches(path, **known, **self._options())
+            yield from read_batches(path, **known, **self._options(forms))
 
     @property
     def gaps(self) -> tuple[str, ...]:
         """The cells of a target of text that are missing values."""
         return ("",) if self.missing else _GAPS
 
-    def _options(self) -> dict[str, Any]:
-        """Return the options as `steepest.tables.read` takes them."""
+    def _options(self, forms: Mapping[str, str] | None) -> dict[str, Any]:
+        """Return the options as `steepest.tables.read` takes them; `forms` as of `table`."""
         return {
             "sep": "\t" if self.sep == r"\t" else self.sep, "decimal": self.decimal, "thousands": self.thousands,
             "header": "auto" if self.header is None else self.header, "encoding": self.encoding,
-            "missing": self.missing or None, "dates": self._forms(),
+            "missing": self.missing or None, "dates": self._forms() or forms or None,
         }  # fmt: skip
 
     def _forms(self) -> str | dict[str, str] | None:

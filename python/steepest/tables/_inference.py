@@ -134,10 +134,10 @@ def infer(
         return _with_odd(cells, "boolean", booleans(cells.there, TRUE, FALSE))
     if expected in ("clock", "date"):
         found = _dated(cells, form) if expected == "date" else _with_odd(cells, "clock", clocks(cells.there))
-        return found if 2 * _n_words(cells, found) <= cells.n else as_text
+        return found if 2 * _n_words(cells, found) < cells.n else as_text
     if expected == "number":
         found = _numbers(cells, notation)
-        if 2 * _n_words(cells, found) <= cells.n:
+        if 2 * _n_words(cells, found) < cells.n:
             return found
         other = infer(name, text, missing=missing, notation=notation, form=form)
         return other if other.kind != "number" else as_text
@@ -247,7 +247,10 @@ def _n_words(cells: _Cells, found: Inferred) -> int:
         return 0
     compute = import_pyarrow().compute
     labels = _odd_labels(cells, found)
-    is_mark = compute.or_(matches(labels, _MARK), compute.equal(labels, cells.name.strip()))
+    is_mark = matches(labels, _MARK)
+    is_header = compute.equal(labels, cells.name.strip())
+    if 2 * int(compute.sum(is_header).as_py() or 0) < cells.n:  # more are words
+        is_mark = compute.or_(is_mark, is_header)
     return len(labels) - int(compute.sum(is_mark).as_py() or 0)
 
 
