@@ -1,5 +1,6 @@
 """Tables: raw columns to the rows a network wants, targets and back, and rows held out."""
 
+from ._columns import DataWarning
 from .encoder import TableEncoder
 from .features import LabelFeatures, NumberFeatures
 from .split import split_rows
@@ -8,6 +9,7 @@ from .targets import TASKS, Classes, Task, Units, infer_task
 __all__ = [
     "TASKS",
     "Classes",
+    "DataWarning",
     "LabelFeatures",
     "NumberFeatures",
     "TableEncoder",

@@ -6,7 +6,8 @@ import datetime
 import numbers
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,27 +15,61 @@ from numpy.typing import NDArray
 from .._arrays import as_array, fits_float64, is_frame, is_masked_array, is_missing, reason_of, shown
 from .._extras import import_pyarrow
 
+Kind: TypeAlias = Literal["number", "text", "boolean", "date", "clock", "empty"]
+
+
+class DataWarning(UserWarning):
+    """Cells of a table are not of their column's kind, and count as missing."""
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Cells of a column that are not of its kind, and count as missing.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    row : int
+        The first; the first row is 0.
+    text : str
+        What stands there.
+    """
+
+    count: int
+    row: int
+    text: str
+
 
 class Column(NamedTuple):
     """A column, read.
 
     Parameters
     ----------
-    kind : {"number", "text", "boolean", "empty"}
+    kind : {"number", "text", "boolean", "date", "clock", "empty"}
         The type of its values; "empty" is a column without a single value.
     values : array of shape (n,)
-        "number": float64, NaN where one is missing; dates and times in microseconds, dates since 1970. "text" and
-        "boolean": whole numbers, places in `labels`, -1 where one is missing. "empty": NaN.
+        "number": float64, NaN where one is missing; durations are numbers, of microseconds. "date", also with a time:
+        float64, microseconds since 1970. "clock": float64, microseconds since midnight. "text" and "boolean": whole
+        numbers, places in `labels`, -1 where one is missing. "empty": NaN.
     labels : sequence of str, default=()
         The different labels of text, in any order; of "boolean" `BOOLEAN_LABELS`.
+    odd : Odd, optional
+        Cells that are not of this kind, and count as missing.
+    form : str, optional
+        Of dates as text, how they are written where that had to be found out, as "%d.%m.%Y"; `read_column` takes it
+        as `dates` when it reads further rows.
     """
 
-    kind: Literal["number", "text", "boolean", "empty"]
+    kind: Kind
     values: NDArray[Any]
     labels: Sequence[str] = ()
+    odd: Odd | None = None
+    form: str | None = None
 
 
 BOOLEAN_LABELS = ("false", "true")
+LABELED = ("text", "boolean")  # the kinds whose values are places in labels
 
 
 def open_table(table: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -84,8 +119,8 @@ def open_table(table: Any, names: Sequence[str] | None = None) -> dict[str, Any]
     return columns
 
 
-def read_column(name: str, values: Any) -> Column:
-    """Read a column as numbers or labels.
+def read_column(name: str, values: Any, expected: Kind | None = None, dates: str | None = None) -> Column:
+    """Read a column as numbers, labels, dates or times of day.
 
     Parameters
     ----------
@@ -93,6 +128,10 @@ def read_column(name: str, values: Any) -> Column:
         Name of the column, for messages.
     values : array of shape (n,)
         Of NumPy or pyarrow, as `open_table` returns it.
+    expected : {"number", "text", "boolean", "date", "clock"}, optional
+        The kind it had in training. By default the rules of `steepest.tables._inference` decide what text is.
+    dates : str, optional
+        How dates as text are written, as "%d.%m.%Y".
 
     Returns
     -------
@@ -107,14 +146,45 @@ def read_column(name: str, values: Any) -> Column:
     column = _from_numpy(name, values) if isinstance(values, np.ndarray) else _from_arrow(name, values)
     if missing_in(column).all():
         return Column("empty", np.full(len(column.values), np.nan))
-    if column.kind == "number" and (infinite := np.isinf(column.values)).any():
+    if column.kind not in LABELED and (infinite := np.isinf(column.values)).any():
         raise ValueError(f"column {name!r} is infinite in row {infinite.argmax()} (the first row is 0)")
     return column
 
 
 def missing_in(column: Column) -> NDArray[np.bool_]:
     """Return where a column has no value, an array of booleans, (n,)."""
-    return np.asarray(np.isnan(column.values) if column.kind in ("number", "empty") else column.values < 0)
+    return np.asarray(column.values < 0 if column.kind in LABELED else np.isnan(column.values))
+
+
+def odd_cells(name: str, kind: Kind, odd: Odd, n: int, line: int | None = None) -> str:
+    """Return the words of a `DataWarning`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    kind : str
+        Its kind.
+    odd : Odd
+        The cells that are not of this kind.
+    n : int
+        Rows of the column.
+    line : int, optional
+        Line of the first of them in a file, to say in place of its row.
+    """
+    place = f"row {odd.row}" if line is None else f"line {line}"
+    what = {"boolean": "neither true nor false", "date": "no dates", "clock": "no times"}.get(kind, "no numbers")
+    is_or_are = "is" if odd.count == 1 else "are"
+    what = (
+        what
+        if odd.count > 1
+        else {"no dates": "no date", "no times": "no time", "no numbers": "no number"}.get(what, what)
+    )
+    count = "counts" if odd.count == 1 else "count"
+    return (
+        f"column {name!r}: {odd.count:,} of {n:,} cells {is_or_are} {what} and {count} as missing, "
+        f"the first is {shown(odd.text)} in {place}"
+    )
 
 
 def read_target(name: str, values: Any) -> NDArray[Any]:
@@ -228,17 +298,18 @@ def _from_arrow(name: str, column: Any) -> Column:
         return Column("boolean", column.cast(arrow.int8()).fill_null(-1).to_numpy(), BOOLEAN_LABELS)
     if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
         return _arrow_labels(column)
+    found: Kind = "number"
     if types.is_temporal(kind):
         if types.is_time(kind):
-            kind = arrow.time64("us")
+            found, kind = "clock", arrow.time64("us")
         elif types.is_duration(kind):
             kind = arrow.duration("us")
         else:
-            kind = arrow.timestamp("us", getattr(kind, "tz", None))
+            found, kind = "date", arrow.timestamp("us", getattr(kind, "tz", None))
         column = column.cast(kind, safe=False).cast(arrow.int64())
     elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)):
         raise ValueError(f"column {name!r} has the type {kind}: expected numbers, text, true and false, or dates")
-    return Column("number", column.cast(arrow.float64(), safe=False).to_numpy())
+    return Column(found, column.cast(arrow.float64(), safe=False).to_numpy())
 
 
 def _arrow_labels(column: Any) -> Column:
@@ -263,7 +334,7 @@ def _from_numpy(name: str, values: NDArray[Any]) -> Column:
         case "M" | "m" as kind:
             unit = "datetime64[us]" if kind == "M" else "timedelta64[us]"
             microseconds = values.astype(unit).astype(np.int64).astype(np.float64)
-            return Column("number", np.where(np.isnat(values), np.nan, microseconds))
+            return Column("date" if kind == "M" else "number", np.where(np.isnat(values), np.nan, microseconds))
         case "U":
             labels, codes = np.unique(values, return_inverse=True)
             return Column("text", codes, labels.tolist())

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import reason_of
 from .._validation import choice, from_dict, integer, text
-from ._columns import Column, missing_in, open_table, read_column, read_target
+from ._columns import LABELED, Column, missing_in, open_table, read_column, read_target
 from .features import LabelFeatures, NumberFeatures
 from .targets import TASKS, Classes, Task, Units, infer_task
 
@@ -288,6 +288,6 @@ class TableEncoder:
         values = column.values[rows]
         if missing_in(column)[rows].all():
             return None
-        if column.kind == "number":
+        if column.kind not in LABELED:
             return NumberFeatures.fit(name, values, self.bins)
         return LabelFeatures.fit(name, column, values)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._validation import Spec, choice, flag, number, text
 from ..files import is_number
 from ._bins import quantile_edges
-from ._columns import Column
+from ._columns import LABELED, Column
 from ._scaling import mean_and_scale, standardize
 
 _MOST_LABELS = 256  # one-hot features of a column; rarer labels share the unseen slot
@@ -101,7 +101,7 @@ class NumberFeatures(Spec):
         ValueError
             If the column holds labels.
         """
-        if column.kind not in ("number", "empty"):
+        if column.kind in LABELED:
             odd = next((label for label in column.labels if not is_number(label)), column.labels[0])
             raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
         z = standardize(column.values, self.mean, self.scale)
@@ -189,7 +189,7 @@ class LabelFeatures(Spec):
             If the column holds numbers.
         """
         unseen = len(self.labels)
-        if column.kind == "number":
+        if column.kind not in (*LABELED, "empty"):
             raise ValueError(f"column {self.name!r} is numbers: expected {self.kind} as in training")
         places = {label: i for i, label in enumerate(self.labels)}
         # The code of a missing label is -1, and takes the last place.
