@@ -16,7 +16,7 @@ from ..estimators._loading import from_network
 from ..files import read_table
 from ..network import Network
 from ..recipe import class_scores, number_scores
-from ..tables import Classes, LabelFeatures, TableEncoder, Units
+from ..tables import Classes, TableEncoder, Units
 from ..tables._columns import read_column, read_target
 from .console import as_field
 
@@ -52,7 +52,7 @@ def read_for(model: Estimator | Network, path: Path, delimiter: str) -> Any:
     """Read a table for a trained model: what was text in training is text, even where it looks like numbers."""
     encoder = encoder_of(model)
     columns = [] if encoder is None else encoder.columns
-    text = [column.name for column in columns if isinstance(column, LabelFeatures) and column.kind == "text"]
+    text = [column.name for column in columns if column.expected == "text"]
     if isinstance(model, MLPClassifier) and model.target_name_ and model.classes_.dtype.kind in "OU":
         text.append(model.target_name_)
     return read_table(path, delimiter=delimiter, text=text)
@@ -133,9 +133,7 @@ def encoder_with_target(model: Estimator, path: Path) -> TableEncoder:
     encoder = encoder_of(model)
     if encoder is None:
         raise ValueError(f"{path}: knows no columns of a table by name: expected a model of `steepest train`")
-    full = TableEncoder(bins=encoder.bins)
-    full.columns, full.target, full.target_name = encoder.columns, _target(model), model.target_name_ or "target"
-    return full
+    return encoder.with_target(model.target_name_ or "target", _target(model))
 
 
 def describe_task(model: Estimator) -> str:
