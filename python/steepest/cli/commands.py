@@ -17,7 +17,7 @@ from .._extras import require
 from .._safe_io import check_writable, write_atomically
 from .._validation import integer, number
 from ..network import Network
-from ..tables import LabelFeatures
+from ..tables import LabelFeatures, NumberFeatures
 from ._reading import Reading, reads_tables
 from .console import as_field, print_numbers
 
@@ -204,7 +204,8 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
     encoder = encoder_of(read)
     print(f"\n{describe_task(read)}, from {read.n_features_in_} columns{' of numbers' if encoder is None else ':'}")
     for column in () if encoder is None else encoder.columns:
-        kind = f"{column.kind}, {len(column.labels)} labels" if isinstance(column, LabelFeatures) else "numbers"
+        kind = "numbers" if isinstance(column, NumberFeatures) else column.kind
+        kind += f", {len(column.labels)} labels" if isinstance(column, LabelFeatures) else ""
         print(f"  {column.name} ({kind}; {column.n_features} features)")
 
 
