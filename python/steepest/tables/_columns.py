@@ -16,7 +16,9 @@ from .._extras import import_pyarrow
 from ._frames import one_dimensional as one_dimensional
 from ._frames import open_table as open_table
 from ._frames import series
-from ._inference import Kind, Odd, infer, is_text
+from ._inference import Kind as Kind
+from ._inference import Odd as Odd
+from ._inference import infer, is_text
 
 _NUMBERS = (numbers.Real, decimal.Decimal)
 
@@ -198,7 +200,7 @@ def _as_boolean(column: Column) -> Column:
     odd = there & (column.values != 0) & (column.values != 1)
     if 2 * odd.sum() > there.sum():
         return column
-    codes = np.where(there & ~odd, column.values, -1).astype(np.int8)
+    codes = np.where(there & ~odd, column.values, -1).astype(np.int32)
     found = column.odd
     if odd.any():
         row = int(odd.argmax())
@@ -218,7 +220,7 @@ def _from_arrow(name: str, column: Any, options: _Options) -> Column:
     if types.is_null(kind):
         return Column("empty", np.full(len(column), np.nan))
     if types.is_boolean(kind):
-        return Column("boolean", column.cast(arrow.int8()).fill_null(-1).to_numpy(), BOOLEAN_LABELS)
+        return Column("boolean", column.cast(arrow.int32()).fill_null(-1).to_numpy(), BOOLEAN_LABELS)
     if is_text(kind):
         return _from_text(name, column, options)
     found: Kind = "number"
@@ -282,7 +284,7 @@ def _from_numpy(name: str, values: NDArray[Any], options: _Options) -> Column:
         values[masked] = None
     match values.dtype.kind:
         case "b":
-            return Column("boolean", values.astype(np.int8), BOOLEAN_LABELS)
+            return Column("boolean", values.astype(np.int32), BOOLEAN_LABELS)
         case "i" | "u" | "f":
             return Column("number", values.astype(np.float64))
         case "M" | "m" as kind:
