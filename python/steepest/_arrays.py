@@ -10,6 +10,7 @@ import numbers
 import os
 import reprlib
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,18 @@ from numpy.typing import NDArray
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _PIECE = 1 << 16  # values of an array of objects looked at together
 
+_PACKAGE = __name__.partition(".")[0]
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called into this package."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def is_frame(table: Any) -> bool:

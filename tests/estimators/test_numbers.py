@@ -40,7 +40,7 @@ def test_r01_a_constant_column_becomes_zero_however_it_is_rounded(constant: floa
             dense = values.toarray() if hasattr(values, "toarray") else values
             assert not scale.transform(dense)[:, 2].any()
     frame = pd.DataFrame(x, columns=list("abc"))
-    features = TableEncoder(bins=0).fit(frame, x[:, 0], "regression").transform(frame)
+    features = TableEncoder(bins=0).fit(frame, x[:, 0] + x[:, 1], "regression").transform(frame)
     assert not features[:, 2].any()
 
 
@@ -48,7 +48,7 @@ def test_r01_a_column_that_differs_by_rounding_alone_is_constant() -> None:
     x, _ = rows_with(0.1, 1000)
     x[::2, 2] = np.nextafter(0.1, 1)
     assert np.abs(feature_scale(x, None).transform(x)[:, 2]).max() < 1e-15
-    assert np.abs(TableEncoder(bins=0).fit(x, x[:, 0], "regression").transform(x)[:, 2]).max() < 1e-15
+    assert np.abs(TableEncoder(bins=0).fit(x, x[:, 0] + x[:, 1], "regression").transform(x)[:, 2]).max() < 1e-15
 
 
 @pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"max_iter": 20}], ids=str)

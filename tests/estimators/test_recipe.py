@@ -141,7 +141,7 @@ def test_labels_are_smoothed_and_logits_made_sure_again() -> None:
 
 def test_regression_is_scored_in_units() -> None:
     truth = 1e6 + 1e3 * normal(0, (50,))
-    encoder = TableEncoder().fit({"x": truth}, truth)
+    encoder = TableEncoder().fit({"x": normal(1, (50,))}, truth)
     outputs = (encoder.encode_target(truth)[:, None] + 0.1 * normal(1, (50, 1))).astype(np.float32)
     said = encoder.decode_target(outputs)
     numbers = score(encoder, outputs, truth)

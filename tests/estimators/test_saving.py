@@ -454,7 +454,7 @@ ODD = [Odd("NaN"), Odd("[" * DEEP + "]" * DEEP), Odd('{"a":' * DEEP + "1" + "}" 
 # Of these another value of the same type may be as good.
 FREE = {
     "target_name", "feature_names_in", "labels", "mean", "scale", "eps", "name", "edges", "recipe", "parameters",
-    "histories", "t", "n_iter", "seed", "bins",
+    "histories", "t", "n_iter", "seed", "bins", "rows", "missing", "different", "left_out", "warns", "numbers",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from steepest.tables import encoder as encoder_module
 
 TABLE: dict[str, list[Any]] = {
     "size": [1.0, 2.0, None, 6.0],
-    "color": ["red", "blue", "red", None],
+    "color": ["red", "blue", "green", None],
     "new": [True, False, None, True],
     "rooms": [1, 2, 3, 4],
 }
@@ -41,6 +41,15 @@ FORMS: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
 }
 
 
+def scaled(values: Any, center: float, scale: float) -> Any:
+    """Numbers as the encoder scales them."""
+    z = (np.array(values, np.float64) - center) / scale
+    return z / np.sqrt(1 + (z / 10) ** 2)
+
+
+QUARTILES = 1.3489795003921634  # of a normal distribution lie so many deviations apart
+
+
 def fitted(form: str = "lists", **options: Any) -> TableEncoder:
     """An encoder that has seen the table."""
     return TableEncoder(**options).fit(FORMS[form](TABLE), TARGET, "regression")
@@ -54,15 +63,15 @@ def test_features(form: str) -> None:
     table = FORMS[form](TABLE)
     encoder = fitted(form)
     x = encoder.transform(table)
-    names = ["size", "size is missing", "color=blue", "color=red", "color is unseen"]
-    names += ["new=false", "new=true", "new is unseen", "rooms"]
+    names = ["size", "size is missing", "color=blue", "color=green", "color=red", "color is unseen"]
+    names += ["new=true", "new is unseen", "rooms"]
     assert encoder.feature_names == names
     assert x.dtype == np.float32 and x.shape == (4, 9) == (4, encoder.n_features)
-    size = (np.array([1, 2, 3, 6]) - 3) / np.std([1, 2, 6])  # the missing one is the mean
-    rooms = (np.arange(1, 5) - 2.5) / np.std(np.arange(1, 5))
-    labels = [[0, 1, 0, 0, 1, 0], [1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 1], [0, 0, 1, 0, 1, 0]]
-    expected = np.column_stack([size, [0, 0, 1, 0], labels, rooms]).astype(np.float32)
-    assert np.array_equal(x, expected)
+    size = scaled([1, 2, 2, 6], 2, (6 - 1) / QUARTILES)  # the missing one is the median
+    rooms = scaled([1, 2, 3, 4], 2.5, (3.5 - 1.5) / QUARTILES)
+    labels = [[0, 0, 1, 0, 1, 0], [1, 0, 0, 0, -1, 0], [0, 1, 0, 0, 0, 1], [0, 0, 0, 1, 1, 0]]
+    expected = np.column_stack([size, [0, 0, 1, 0], labels, rooms])
+    np.testing.assert_allclose(x, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -90,28 +99,34 @@ def test_read_only_array_is_read_and_left_alone() -> None:
 
 def test_mean_and_variance_are_in_float64() -> None:
     values = (1e8 + np.arange(1000)).astype(np.float64)  # float32 has steps of 8 here
-    z = TableEncoder(bins=0).fit({"x": values}, values).transform({"x": values})[:, 0]
+    z = TableEncoder(bins=0, numbers="standard").fit({"x": values}, -values).transform({"x": values})[:, 0]
     assert np.allclose(z, (np.arange(1000) - 499.5) / np.std(np.arange(1000)), rtol=1e-6)
+    z = TableEncoder(bins=0).fit({"x": values}, -values).transform({"x": values})[:, 0]
+    assert np.allclose(z, scaled(np.arange(1000), 499.5, 500 / QUARTILES), rtol=1e-6)
 
 
 @pytest.mark.parametrize("largest", [1e308, 1e39, 1e-300, 5e-324])
 def test_numbers_of_any_size(largest: float) -> None:
     values = largest * np.array([1.0, -1.0, 1.0, -1.0])
-    encoder = TableEncoder().fit({"x": values}, values, "regression")
+    encoder = TableEncoder(numbers="standard").fit({"x": values}, values, "regression")
     assert encoder.transform({"x": values}).ravel().tolist() == [1, -1, 1, -1]
+    z = TableEncoder().fit({"x": values}, values, "regression").transform({"x": values}).ravel()
+    assert np.isfinite(z).all() and z.tolist() == [z[0], -z[0], z[0], -z[0]] and z[0] > 0.1
     assert encoder.encode_target(values).tolist() == [1, -1, 1, -1]
 
 
 def test_constant_numbers_become_zero() -> None:
     encoder = TableEncoder().fit({"x": [0.1] * 100}, np.arange(100.0))
     assert not encoder.transform({"x": [0.1] * 3}).any()
-    assert encoder.transform({"x": [1.1]}).tolist() == [[1]]
+    assert encoder.transform({"x": [1.1]})[0, 0] == pytest.approx(scaled(1, 0, 1))
 
 
 def test_outliers_say_no_more_than_ten_deviations() -> None:
     encoder = fitted()
     table = TABLE | {"rooms": [1e300, -1e300, 2.5, 0]}
     assert encoder.transform(table)[:, -1].tolist()[:3] == [10, -10, 0]
+    standard = fitted(numbers="standard").transform(table | {"rooms": [1e5, 2.5, 2.5, 2.5]})
+    assert standard[:, -1].tolist() == [10, 0, 0, 0]
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
@@ -125,7 +140,7 @@ def test_infinite_numbers_are_refused(value: float) -> None:
 
 def test_bins_lie_between_quantiles() -> None:
     values = np.arange(128.0) ** 2
-    encoder = TableEncoder(bins=32).fit({"x": values}, values)
+    encoder = TableEncoder(bins=32, numbers="standard").fit({"x": values}, -values)
     (column,) = encoder.columns
     assert encoder.n_features == 5  # four bins of 32 rows each
     x = encoder.transform({"x": values})[:, 1:]
@@ -143,7 +158,7 @@ def test_bins_lie_between_quantiles() -> None:
     ("rows", "bins", "features"), [(63, 32, 1), (64, 32, 3), (6400, 32, 33), (6400, 8, 9), (6400, 0, 1)]
 )
 def test_number_of_bins(rows: int, bins: int, features: int) -> None:
-    assert TableEncoder(bins=bins).fit({"x": np.arange(rows)}, np.arange(float(rows))).n_features == features
+    assert TableEncoder(bins=bins).fit({"x": np.arange(rows)}, -np.arange(float(rows))).n_features == features
 
 
 def test_few_different_numbers_need_few_bins() -> None:
@@ -152,10 +167,10 @@ def test_few_different_numbers_need_few_bins() -> None:
 
 
 def test_unseen_and_missing_labels_share_a_slot() -> None:
-    table = {"size": [1, 2, 3], "color": ["green", "", None], "new": [None] * 3, "rooms": [None] * 3}
+    table = {"size": [1, 2, 3], "color": ["yellow", "", None], "new": [None] * 3, "rooms": [None] * 3}
     x = fitted().transform(table)
-    assert x[:, 2:5].tolist() == [[0, 0, 1]] * 3
-    assert x[:, 5:8].tolist() == [[0, 0, 1]] * 3
+    assert x[:, 2:6].tolist() == [[0, 0, 0, 1]] * 3
+    assert x[:, 6:8].tolist() == [[0, 1]] * 3
     assert not x[:, 8].any()
 
 
@@ -164,33 +179,38 @@ def test_unseen_and_missing_labels_share_a_slot() -> None:
 )
 def test_columns_without_values_suit_any_training(empty: Any) -> None:
     x = fitted().transform(dict.fromkeys(TABLE, empty))
-    assert x.tolist() == [[0, 1, 0, 0, 1, 0, 0, 1, 0]] * 4
+    assert x.tolist() == [[0, 1, 0, 0, 0, 1, 0, 1, 0]] * 4
 
 
 def test_lists_of_text_with_missing_values() -> None:
     for missing in (None, np.nan, pd.NA):
-        encoder = TableEncoder().fit({"x": ["a", missing, "b"]}, [1.0, 2.0, 3.0])
-        assert encoder.feature_names == ["x=a", "x=b", "x is unseen"]
+        encoder = TableEncoder().fit({"x": ["a", missing, "b", "c"]}, [1.0, 2.0, 3.0, 4.0])
+        assert encoder.feature_names == ["x=a", "x=b", "x=c", "x is unseen"]
 
 
 def test_rare_labels_beyond_the_limit_share_the_slot_too() -> None:
     labels = [f"{i:03}" for i in range(300)] + [f"{i:03}" for i in range(100, 300)]
-    encoder = TableEncoder().fit({"x": labels}, np.arange(500.0))
-    assert encoder.n_features == 257
-    x = encoder.transform({"x": ["299", "000", "055", "056"]})
-    assert x.argmax(axis=1).tolist() == [255, 0, 55, 256]
+    labels = labels + ["000"] * 40
+    encoder = TableEncoder().fit({"x": labels}, np.arange(540.0))
+    assert encoder.feature_names == ["x=000", "x is unseen", "x, target mean"]
+    x = encoder.transform({"x": ["299", "000", None, "none"]})
+    assert x[:, :2].tolist() == [[0, 1], [1, 0], [0, 1], [0, 1]]
+    assert x[3, 2] == 0 and TableEncoder().fit({"x": labels}).feature_names == ["x=000", "x is unseen"]
 
 
 def test_missing_numbers_without_one_in_training_become_the_mean() -> None:
-    encoder = TableEncoder().fit({"x": [1, 2, 3]}, [1.0, 2.0, 3.0])
+    encoder = TableEncoder().fit({"x": [1, 2, 7]}, [1.0, 2.0, 3.0])
     assert encoder.transform({"x": [None, 2.0, float("nan")]}).tolist() == [[0], [0], [0]]
 
 
 def test_dates_are_numbers() -> None:
     days = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 3), None]
     for column in (days, np.array(days, "M8[D]"), pa.array(days), pd.Series(days, dtype="datetime64[ns]")):
-        x = TableEncoder().fit({"day": column}, [1.0, 2.0, 3.0]).transform({"day": column})
-        assert x.tolist() == [[-1, 0], [1, 0], [0, 1]]
+        encoder = TableEncoder().fit({"day": column}, [1.0, 2.0, 3.0])
+        x = encoder.transform({"day": column})
+        assert encoder.feature_names[:2] == ["day", "day is missing"]
+        z = float(scaled(1, 0, 2 / QUARTILES))
+        np.testing.assert_allclose(x[:, :2], [[-z, 0], [z, 0], [0, 1]], rtol=1e-6)
 
 
 def test_column_without_values_is_left_out() -> None:

@@ -185,9 +185,7 @@ def encoder_with_target(model: Estimator, path: Path) -> TableEncoder:
     encoder = encoder_of(model)
     if encoder is None:
         raise ValueError(f"{path}: knows no columns of a table by name: expected a model of `steepest train`")
-    full = TableEncoder(bins=encoder.bins)
-    full.columns, full.target, full.target_name = encoder.columns, _target(model), model.target_name_ or "target"
-    return full
+    return encoder.with_target(model.target_name_ or "target", _target(model))
 
 
 def describe_task(model: Estimator) -> str:

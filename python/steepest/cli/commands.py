@@ -13,7 +13,6 @@ from .._ctrl_c import INTERRUPTED
 from .._safe_io import write_atomically, writing_atomically
 from .._validation import integer, number
 from ..network import Network
-from ..tables import LabelFeatures
 from ._checks import asked_parameters, check_out, require_sklearn
 from ._config import dump_config, read_config
 from ._reading import Reading, reads_tables
@@ -282,7 +281,8 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
     encoder = encoder_of(read)
     print(f"\n{describe_task(read)}, from {read.n_features_in_} columns{' of numbers' if encoder is None else ':'}")
     for column in () if encoder is None else encoder.columns:
-        kind = f"{column.kind}, {len(column.labels)} labels" if isinstance(column, LabelFeatures) else "numbers"
+        kind = "numbers" if isinstance(column, NumberFeatures) else column.kind
+        kind += f", {len(column.labels)} labels" if isinstance(column, LabelFeatures) else ""
         print(f"  {column.name} ({kind}; {column.n_features} features)")
 
 

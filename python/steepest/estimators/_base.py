@@ -19,7 +19,16 @@ from ..network import Network, dense_names
 from ..stream import Stream
 from ..tables._frames import in_memory
 from ._errors import located, refuse_too_large, warn_caller
-from ._input import Rows, eval_set_parts, merge_if_tiny, read_rows, read_weight, takes_encoder
+from ._input import (
+    Rows,
+    eval_set_parts,
+    has_gaps,
+    merge_if_tiny,
+    numbers_of,
+    read_rows,
+    read_weight,
+    takes_encoder,
+)
 from ._model import K, Model
 from ._networks import new_networks, sklearn_networks
 from ._online import FEWEST_TO_SCALE_BY, Prepared, Seen, adapt
@@ -115,12 +124,14 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         as_table = takes_encoder(X, encode) if fitted is None else fitted.preprocessor.encoder is not None
 
         # read
-        x, given = read_rows(self, X, y, as_table=as_table, numeric=self._numeric, reset=fitted is None)
+        gaps = fitted is not None and fitted.preprocessor.fill is not None
+        x, given = read_rows(self, X, y, as_table=as_table, numeric=self._numeric, reset=fitted is None, gaps=gaps)
         weight = read_weight(sample_weight, given)
         task = self._task_of(given, classes, settings, None if fitted is None else fitted.task, online=online)
         rows = Rows(x, task.encode(given), weight)
         rows = replace(rows, weight=task.weighted(rows.y, weight, settings.class_weight))
-        eval_rows = None if eval_set is None else self._read_eval_set(eval_set, task, as_table=as_table)
+        gaps = gaps if fitted is not None else encode != "numbers"
+        eval_rows = None if eval_set is None else self._read_eval_set(eval_set, task, as_table=as_table, gaps=gaps)
         if settings.eval_metric and eval_rows is None and not online and settings.early_stopping is False:
             raise ValueError("eval_metric is given with early_stopping=False: expected an eval_set with it")
         places = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
@@ -142,12 +153,11 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         # preprocess
         before = Progress() if fitted is None else self._progress
         last = None if fitted is None else replace(fitted, task=task)
-        found = self._preprocess(plan, task, split.fitted, last, networks, as_table=as_table)
+        found, features = self._preprocess(plan, task, split.fitted, last, networks, as_table=as_table)
         preprocessor, task, networks, trainers, _ = found
         before = replace(before, trainers=trainers)
         if plan.dtype == np.float32 and self._numeric:
             refuse_too_large("y", task.scaled(rows.y), places)
-        features = preprocessor.features(split.fitted.x)
 
         # solve
         if networks is None:
@@ -198,10 +208,12 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         """Learn the task from the targets, or return that of the last fit, which they must suit then."""
         raise NotImplementedError
 
-    def _read_eval_set(self, eval_set: Any, task: K, *, as_table: bool) -> Rows:
+    def _read_eval_set(self, eval_set: Any, task: K, *, as_table: bool, gaps: bool) -> Rows:
         x, y, weight = eval_set_parts(eval_set)
         try:
-            x, y = read_rows(self, in_memory("X", x), y, as_table=as_table, numeric=self._numeric, reset=False)
+            x, y = read_rows(
+                self, in_memory("X", x), y, as_table=as_table, numeric=self._numeric, reset=False, gaps=gaps
+            )
             task.check_same(y)
             return Rows(x, task.encode(y), read_weight(weight, y))
         except (TypeError, ValueError) as error:
@@ -324,6 +336,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
                 _check_feature_names(moment, x, reset=False)
             return model.task, model.outputs(x)
         given = x
+        if model.preprocessor.fill is not None and has_gaps(x):
+            return model.task, model.of_numbers(model.preprocessor.filled(numbers_of(moment, x)))
         check_input("X", x)
         try:
             x = validate_data(moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,18 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import is_missing
+from .._arrays import warn_caller as warn_caller
 
 _FIRST = "(the first row is 0)"
 _HIDDEN = "a row that only shows when converted"
-_PACKAGE = __name__.partition(".")[0]
-
-
-def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line that called into this package."""
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
 
 
 def read_labels(name: str, labels: Any) -> Any:

@@ -18,7 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from .._arrays import check_input, is_frame
-from ..tables._columns import missing_in, open_table, read_column
+from ..tables._columns import LABELED, missing_in, open_table, read_column
+from ..tables._learning import read
 from ._errors import located, read_labels, read_numbers, refuse_too_large
 
 _TINY_ROWS = 50  # different rows: fewer train all at once, in float64
@@ -104,8 +105,37 @@ def takes_encoder(x: Any, encode: str | None) -> bool:
     return not plain or bool(x.isna().any(axis=None))
 
 
+def has_gaps(x: Any) -> bool:
+    """Tell whether a data frame has a missing value, or may have one: of such as are not pandas' none is looked at."""
+    return is_frame(x) and (not hasattr(x, "iloc") or bool(x.isna().any(axis=None)))
+
+
+def numbers_of(estimator: Any, x: Any) -> NDArray[np.float64]:
+    """Return the columns of a data frame of numbers, NaN where one is missing.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Has the names of the columns.
+    x : data frame of shape (n, n_features)
+        The rows.
+
+    Raises
+    ------
+    ValueError
+        If the columns are other ones, or one is of text or infinite.
+    """
+    _check_feature_names(estimator, x, reset=False)
+    _check_n_features(estimator, x, reset=False)
+    columns = {name: read(name, values, "number") for name, values in open_table(x).items()}
+    for name, column in columns.items():
+        if column.kind in LABELED:
+            raise ValueError(f"X has {column.kind} in column {name!r}: expected numbers, as in training")
+    return np.column_stack([column.values for column in columns.values()])
+
+
 def read_rows(
-    estimator: Any, x: Any, y: Any, *, as_table: bool, numeric: bool, reset: bool
+    estimator: Any, x: Any, y: Any, *, as_table: bool, numeric: bool, reset: bool, gaps: bool = False
 ) -> tuple[Any, NDArray[Any]]:
     """Check rows and targets.
 
@@ -123,6 +153,8 @@ def read_rows(
         Whether the targets are numbers, not labels.
     reset : bool
         Whether the estimator learns the columns.
+    gaps : bool, default=False
+        Whether a data frame of numbers may have missing ones, for `Preprocessor.filled`.
 
     Returns
     -------
@@ -137,12 +169,14 @@ def read_rows(
         If rows or targets are not what scikit-learn takes: where it can be told, with row and column.
     """
     given_x, given_y = x, y
+    gaps = gaps and not as_table and has_gaps(x)
+    x = numbers_of(estimator, x) if gaps else x
     if not as_table:
         check_input("X", x)
     check_input("y", y)
     y = read_numbers(y) if numeric else read_labels("y", y)
     try:
-        if as_table:
+        if as_table or gaps:
             if y is None:
                 raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
             if reset:  # later the encoder finds its columns by name

@@ -37,7 +37,7 @@ class Model(Generic[K]):
     def outputs(self, x: Any) -> NDArray[Any]:
         """Return the outputs of each network, (networks, n, n_outputs), for checked rows, a table or a CSR matrix."""
         if self.preprocessor.encoder is not None:
-            return self.of_features(self.preprocessor.encoder.transform(x))
+            return self._by_blocks(self.preprocessor.encoder.encode(x))
         if hasattr(x, "tocsr"):
             return np.concatenate([self.of_numbers(block) for _, block in blocks(x.tocsr())], axis=1)
         return self.of_numbers(x)
@@ -55,6 +55,14 @@ class Model(Generic[K]):
             rows = scale.transform(x[start : start + size], self.preprocessor.dtype)
             for i, network in enumerate(self.networks):
                 network.predict(rows, outputs[i, start : start + size])
+        return outputs
+
+    def _by_blocks(self, rows: Any) -> NDArray[Any]:
+        """Return the outputs for encoded rows, of which a block at a time becomes features."""
+        outputs = self._empty(len(rows))
+        for part, block in blocks(rows):
+            for i, network in enumerate(self.networks):
+                network.predict(block, outputs[i, part])
         return outputs
 
     def of_features(self, features: NDArray[Any]) -> NDArray[Any]:

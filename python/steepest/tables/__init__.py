@@ -3,18 +3,20 @@
 from ._columns import DataWarning
 from ._reader import read, read_batches
 from .encoder import TableEncoder
-from .features import LabelFeatures, NumberFeatures
+from .features import BinaryFeatures, LabelFeatures, NumberFeatures, TimeFeatures
 from .split import split_groups, split_latest, split_rows
 from .targets import TASKS, Classes, Task, Units, infer_task
 
 __all__ = [
     "TASKS",
+    "BinaryFeatures",
     "Classes",
     "DataWarning",
     "LabelFeatures",
     "NumberFeatures",
     "TableEncoder",
     "Task",
+    "TimeFeatures",
     "Units",
     "infer_task",
     "read",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,47 @@ def quantile_edges(z: NDArray[np.float64], bins: int) -> list[float]:
         return []
     edges: list[float] = np.unique(np.quantile(z, np.linspace(0, 1, bins + 1), method="closest_observation")).tolist()
     return edges if len(edges) > 2 else []
+
+
+def spread_edges(z: NDArray[np.float64], bins: int) -> list[float]:
+    """Edges of bins with about as many numbers in each, where one number may be in many rows.
+
+    A number that would fill a bin or more alone, a pile, is an edge, and the others are spread over the bins that are
+    left, those of other piles aside. So a column that is zero in most rows keeps its bins for the rest. The largest
+    pile has the numbers next to it for edges too: a bin then tells it from all others.
+
+    Parameters
+    ----------
+    z : array of float64, shape (n,)
+        Finite numbers, increasing, in any unit.
+    bins : int
+        The most bins; there are fewer where a bin would have under 32 numbers, or numbers are too few.
+
+    Returns
+    -------
+    list of float
+        As `quantile_edges` returns them; the same ones where there is no pile.
+    """
+    bins = min(bins, len(z) // _ROWS_PER_BIN)
+    if bins < 2:
+        return []
+    edges = np.quantile(z, np.linspace(0, 1, bins + 1), method="closest_observation")
+    found, times = np.unique(edges, return_counts=True)
+    if len(found) > bins:
+        return list(found.tolist())
+    piles = found[times > 1]
+    first, last = np.searchsorted(z, piles, "left"), np.searchsorted(z, piles, "right")
+    largest = int((last - first).argmax())
+    near = z[[max(first[largest] - 1, 0), min(last[largest], len(z) - 1)]]
+    fixed = np.unique(np.concatenate([piles, near, z[[0, -1]]]))
+    alone = np.ones(len(z), bool)
+    for start, end in zip(first, last, strict=True):
+        alone[start:end] = False
+    rest = z[alone]
+    more = min(bins + 2 - len(fixed), len(rest) // _ROWS_PER_BIN)
+    if more >= 2:
+        fixed = np.union1d(fixed, np.quantile(rest, np.linspace(0, 1, more), method="closest_observation"))
+    return list(fixed.tolist()) if len(fixed) > 2 else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +114,21 @@ class BinnedStandardizer(ColumnTransform):
         values : array of shape (n, columns)
             The dense rows that `standardizer` has learned from.
         standardizer : Standardizer
-            Of the columns.
+            Of the columns. With a smooth limit edges are `spread_edges`, else `quantile_edges`.
         bins : int
-            The most bins of a column, see `quantile_edges`.
+            The most bins of a column.
 
         Returns
         -------
         BinnedStandardizer
             Perhaps without a single bin, see `n_bins`.
         """
-        z = standardizer.transform(values, np.float64)
-        edges = [np.array(quantile_edges(z[:, i], bins)) for i in range(z.shape[1])]
+        if standardizer.smooth:
+            columns = _scaled_columns(values, standardizer)
+            edges = [np.array(spread_edges(z, bins)) for z in columns]
+        else:
+            z = standardizer.transform(values, np.float64)
+            edges = [np.array(quantile_edges(z[:, i], bins)) for i in range(z.shape[1])]
         column = np.repeat(np.arange(len(edges)), [max(len(of_one) - 1, 0) for of_one in edges])
         start, end = (np.concatenate([of_one[part] for of_one in edges]) for part in (np.s_[:-1], np.s_[1:]))
         return cls._of_bins(standardizer, column, start, end - start)
@@ -176,3 +221,10 @@ class BinnedStandardizer(ColumnTransform):
         start = checked_array(arrays, "bin_start", n=len(column))
         width = checked_array(arrays, "bin_width", n=len(column), gt=0)
         return cls._of_bins(standardizer, column.astype(np.intp), start, width)
+
+
+def _scaled_columns(values: NDArray[Any], standardizer: Standardizer) -> Iterator[NDArray[np.float64]]:
+    """Go through the columns, standardized and increasing."""
+    for i, (center, scale) in enumerate(zip(standardizer.mean[0], standardizer.scale[0], strict=True)):
+        one = Standardizer(center[None, None], scale[None, None], standardizer.furthest, standardizer.smooth)
+        yield one.transform_float64(np.sort(values[:, i])[:, None])[:, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,45 +9,55 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import reason_of
 from .._validation import choice, from_dict, integer, text
-from ._columns import LABELED, Column, missing_in, open_table, read_column, read_target
-from .features import LabelFeatures, NumberFeatures
+from ._columns import Column, open_table, read_target
+from ._description import Note, TableDescription
+from ._encoded import EncodedRows, Layout
+from ._learning import encode_columns, learn_columns, read
+from ._target_means import as_targets
+from .features import KINDS, Features
 from .targets import TASKS, Classes, Task, Units, infer_task
 
-Features: TypeAlias = NumberFeatures | LabelFeatures
 Target: TypeAlias = Classes | Units
 
-# The types that a model file may name.
-_FEATURES: dict[str, type[Features]] = {"NumberFeatures": NumberFeatures, "LabelFeatures": LabelFeatures}
-_TARGETS: dict[str, type[Target]] = {"Classes": Classes, "Units": Units}
+_TARGETS: dict[str, type[Target]] = {"Classes": Classes, "Units": Units}  # that a model file may name
 _RENAMED: dict[str, str] = {}  # the old name of a class, as files of older versions have it, and its name now
 
 
 class TableEncoder:
     """Turn raw tables into the rows a network wants, and its outputs into labels or units.
 
-    Numbers are standardized, with mean and variance in float64, and also spread over bins, each of which goes from 0
-    to 1 between two quantiles of the training rows: so a network need not build the steep parts of a function out of
-    many smooth ones. A missing number becomes the mean, with an indicator feature where training had missing ones.
-    Dates and times count as numbers. Text and booleans become one feature for each label, and an "unseen" slot for
-    other labels and missing ones. A column without any value in training is left out.
+    Numbers are centered by their median and scaled by their quartiles, with a smooth limit, so that neither an outlier
+    nor a sentinel such as -9999 blinds a column; and they are spread over bins, each of which goes from 0 to 1 between
+    two quantiles of the training rows: so a network need not build the steep parts of a function out of many smooth
+    ones. A missing number becomes the median, with an indicator feature where training had missing ones. Dates and
+    times of day are such numbers too, and sine and cosine of each cycle in which they vary. Two labels, and true and
+    false, become one feature; text one for each label, and one for all others where training had such or missing ones.
+    Of a column with more than 256 labels those that are frequent have one each, and the mean of the target for each
+    label is a feature: for the rows it was learned from, each mean is that of other rows. A column without any value in
+    training is left out, and so is text that is different in nearly every row, with a `DataWarning`.
 
     Everything is learned from training rows alone and kept as plain JSON by `to_dict`, in a model file as
-    ``network.preprocessing``. No table is ever modified.
+    ``network.preprocessing``. No table is ever modified. It is a transformer of scikit-learn's too, where that is
+    installed.
 
     Parameters
     ----------
     bins : int, default=32
-        The most bins of a column of numbers; fewer where a bin would have under 32 training rows, none for 0.
+        The most bins of a column of numbers; fewer where a bin would have under 32 training rows, or where there are
+        more than 32 columns of numbers, none for 0.
+    numbers : {"robust", "standard"}, default="robust"
+        How numbers are scaled: "standard" by mean and standard deviation, clipped to 10 of these, as encoders of older
+        versions are; missing ones then become the mean.
 
     Attributes
     ----------
     columns : tuple
-        A `NumberFeatures` or `LabelFeatures` for each column, in order.
+        A `NumberFeatures`, `TimeFeatures`, `LabelFeatures` or `BinaryFeatures` for each column, in order.
     target : Classes or Units
         The encoding of the target.
     target_name : str
         Name of the target.
-    bins : int
+    bins, numbers
         As given.
 
     Raises
@@ -56,30 +65,31 @@ class TableEncoder:
     TypeError
         If `bins` is not a whole number.
     ValueError
-        If `bins` is below 0.
+        If `bins` is below 0, or `numbers` is another way.
 
     Examples
     --------
     >>> from steepest.tables import TableEncoder
-    >>> table = {"size": [1.0, 2.0, None, 3.0], "color": ["red", "blue", "red", None]}
+    >>> table = {"size": [1.0, 2.0, None, 3.0], "color": ["red", "blue", "green", None], "new": [True, False] * 2}
     >>> encoder = TableEncoder().fit(table, [10.0, 20.0, 15.0, 30.0], "regression")
     >>> encoder.feature_names
-    ['size', 'size is missing', 'color=blue', 'color=red', 'color is unseen']
+    ['size', 'size is missing', 'color=blue', 'color=green', 'color=red', 'color is unseen', 'new=true']
     >>> encoder.transform(table).shape
-    (4, 5)
+    (4, 7)
     """
 
     columns: tuple[Features, ...]
     target: Target
     target_name: str
+    _notes: tuple[Note, ...]
 
-    def __init__(self, *, bins: int = 32) -> None:
-        self.bins = integer("bins", bins, ge=0)
+    def __init__(self, *, bins: int = 32, numbers: str = "robust") -> None:
+        self.bins, self.numbers = integer("bins", bins, ge=0), choice("numbers", numbers, ("robust", "standard"))
 
     def fit(
         self,
         table: Any,
-        target_values: Any,
+        target_values: Any = None,
         task: str = "auto",
         *,
         target_name: str | None = None,
@@ -91,8 +101,9 @@ class TableEncoder:
         ----------
         table : pyarrow Table, pandas or polars DataFrame, dict of columns, or array of shape (n, columns)
             The rows.
-        target_values : array, list or column of length n
-            The values to predict; none may be missing.
+        target_values : array, list or column of length n, optional
+            The values to predict; none may be missing. Without them labels have no target means, and `target` takes
+            numbers as they are.
         task : {"auto", "classification", "regression"}, default="auto"
             For "auto" see `infer_task`.
         target_name : str, optional
@@ -112,28 +123,94 @@ class TableEncoder:
         ValueError
             If a column or the target cannot be read, their lengths differ, the target has a missing value or does not
             suit the task, or no training row or no column with values is there; nothing has changed then.
+
+        Warns
+        -----
+        DataWarning
+            Of a column that is left out as an id, of one that tells the target in every row, and of cells that are not
+            of their column's kind and count as missing.
         """
+        self._fit(table, target_values, task, target_name, rows)
+        return self
+
+    def _fit(
+        self, table: Any, target_values: Any, task: str, target_name: str | None, rows: ArrayLike | None
+    ) -> tuple[dict[str, Column], NDArray[np.float64] | None]:
+        """Learn; return the columns of the training rows, and their targets as means are taken of."""
         choice("task", task, TASKS)
         name = "target" if target_name is None else target_name
-        values = read_target(name, target_values)
-        columns = {key: column for key, column in open_table(table).items() if key != target_name}
-        lengths = {len(column) for column in columns.values()} - {len(values)}
-        if lengths:
-            raise ValueError(f"target {name!r} has {len(values)} values, the table {lengths.pop()} rows")
-        chosen = np.arange(len(values)) if rows is None else np.asarray(rows)
-        if not len(chosen):
+        opened = {key: column for key, column in open_table(table).items() if key != target_name}
+        n = len(next(iter(opened.values()), ()))
+        values = np.zeros(n) if target_values is None else read_target(name, target_values)
+        if opened and len(values) != n:
+            raise ValueError(f"target {name!r} has {len(values)} values, the table {n} rows")
+        chosen = None if rows is None else np.asarray(rows)
+        values = values if chosen is None else values[chosen]
+        if not len(values):
             raise ValueError("table has no training rows: expected at least one")
-        values = values[chosen]
-        if (infer_task(name, values) if task == "auto" else task) == "classification":
-            target: Target = Classes.fit(name, values)
+        if target_values is None:
+            target: Target = Units(0.0, 1.0)
+        elif (infer_task(name, values) if task == "auto" else task) == "classification":
+            target = Classes.fit(name, values)
         else:
             target = Units.fit(name, values)
-        features = [self._fit_column(key, read_column(key, column), chosen) for key, column in columns.items()]
-        found = tuple(feature for feature in features if feature is not None)
-        if not found:
-            raise ValueError("table has no column with values to learn from, the target aside")
-        self.columns, self.target, self.target_name = found, target, name
-        return self
+        encoded = None if target_values is None else as_targets(target.encode(name, values))
+        columns = {key: _rows_of(read(key, column), chosen) for key, column in opened.items()}
+        self._learn(columns, encoded, None)
+        self.target, self.target_name = target, name
+        return columns, encoded
+
+    def fit_rows(self, table: Any, targets: NDArray[Any], weight: NDArray[Any] | None = None) -> EncodedRows:
+        """Learn the columns alone, and encode the same rows, for a training on targets that are encoded already.
+
+        Parameters
+        ----------
+        table : table
+            The training rows, as of `fit`.
+        targets : array of shape (n,) or (n, k)
+            Class numbers, or numbers.
+        weight : array of shape (n,), optional
+            How much each row counts for means of labels.
+
+        Returns
+        -------
+        EncodedRows
+            The rows; means of labels are those of other rows.
+        """
+        columns = {key: read(key, column) for key, column in open_table(table).items()}
+        means, weights = as_targets(targets), None if weight is None else np.asarray(weight, np.float64)
+        self._learn(columns, means, weights)
+        self.target, self.target_name = Units(0.0, 1.0), "target"
+        return encode_columns(self.columns, self._layout, columns, means, weights)
+
+    def encode_training(self, table: Any, targets: NDArray[Any], weight: NDArray[Any] | None = None) -> EncodedRows:
+        """Encode rows to train on: means of labels are learned anew from them, never from a row's own target.
+
+        Parameters
+        ----------
+        table : table
+            The rows, as of `transform`.
+        targets : array of shape (n,) or (n, k)
+            As of `fit_rows`.
+        weight : array of shape (n,), optional
+            As of `fit_rows`.
+        """
+        weights = None if weight is None else np.asarray(weight, np.float64)
+        return encode_columns(self.columns, self._layout, self._read(table), as_targets(targets), weights)
+
+    def _learn(
+        self, columns: dict[str, Column], targets: NDArray[np.float64] | None, weight: NDArray[np.float64] | None
+    ) -> None:
+        learned = learn_columns(
+            columns, bins=self.bins, robust=self.numbers == "robust", targets=targets, weight=weight
+        )
+        if not learned.features:
+            odd = "; ".join(f"{note.name!r} has {note.remarks[0]}" for note in learned.notes[:5])
+            raise ValueError(f"table has no column with values to learn from, the target aside: {odd}")
+        self._set_columns(tuple(learned.features), tuple(learned.notes))
+
+    def _set_columns(self, columns: tuple[Features, ...], notes: tuple[Note, ...]) -> None:
+        self.columns, self._notes, self._layout = columns, notes, Layout(columns)
 
     def transform(self, table: Any) -> NDArray[np.float32]:
         """Turn rows into features.
@@ -142,7 +219,7 @@ class TableEncoder:
         ----------
         table : pyarrow Table, pandas or polars DataFrame, dict of columns, or array of shape (n, columns)
             The rows, with all columns of training in any order; others are ignored. An array must have the same
-            columns in the same order.
+            columns in the same order. A dict of single values is one row.
 
         Returns
         -------
@@ -156,21 +233,73 @@ class TableEncoder:
         ValueError
             If a column is missing, holds another kind of value than in training, or an infinite number: the message has
             its name.
+
+        Warns
+        -----
+        DataWarning
+            Of cells that are not of their column's kind and count as missing.
         """
+        return self.encode(table).toarray()
+
+    def encode(self, table: Any) -> EncodedRows:
+        """Return rows as they become features when they are needed: a few bytes a cell.
+
+        Parameters
+        ----------
+        table : table
+            The rows, as of `transform`.
+
+        Returns
+        -------
+        EncodedRows
+            Whose `toarray` makes the features, of a slice of rows or of all.
+        """
+        return encode_columns(self.columns, self._layout, self._read(table))
+
+    def _read(self, table: Any) -> dict[str, Column]:
+        """Return the columns of training."""
         names = [column.name for column in self.columns]
         columns = open_table(table, names if isinstance(table, np.ndarray) else None)
         missing = [name for name in names if name not in columns]
         if missing:
-            listed, found = ", ".join(map(repr, missing)), ", ".join(columns)
-            raise ValueError(f"table has no column {listed}, which the model was trained on: found {found}")
-        out = np.empty((len(columns[names[0]]), self.n_features), np.float32)
-        start = 0
-        for column in self.columns:
-            end = start + column.n_features
-            expected: Any = getattr(column, "kind", "number")
-            column.fill(read_column(column.name, columns[column.name], expected), out[:, start:end])
-            start = end
-        return out
+            listed = ", ".join(map(repr, missing))
+            raise ValueError(
+                f"table has no column {listed}, which the model was trained on: found {', '.join(columns)}"
+            )
+        return {
+            feature.name: read(feature.name, columns[feature.name], feature.expected, feature.form)
+            for feature in self.columns
+        }
+
+    def with_target(self, name: str, target: Target) -> TableEncoder:
+        """Return an encoder of the same columns, and this target.
+
+        Parameters
+        ----------
+        name : str
+            Name of the target.
+        target : Classes or Units
+            Its encoding.
+        """
+        encoder = TableEncoder(bins=self.bins, numbers=self.numbers)
+        encoder._set_columns(self.columns, self._notes)
+        encoder.target, encoder.target_name = target, name
+        return encoder
+
+    def describe(self) -> TableDescription:
+        """Return for each column of training its kind, missing and different values, features, and what is odd.
+
+        Returns
+        -------
+        TableDescription
+            Its text is a table; `TableDescription.rows` and `TableDescription.to_dict` have the same as cells and as
+            plain JSON values.
+        """
+        if isinstance(self.target, Classes):
+            target = f"{self.target_name}, {len(self.target.labels)} classes"
+        else:
+            target = f"{self.target_name}, numbers"
+        return TableDescription.of(self.columns, self._notes, target)
 
     def encode_target(self, target_values: Any) -> NDArray[Any]:
         """Turn targets into the class numbers or standardized numbers that the network is trained on.
@@ -215,7 +344,7 @@ class TableEncoder:
     @property
     def n_features(self) -> int:
         """Number of features, the columns of what `transform` returns."""
-        return sum(column.n_features for column in self.columns)
+        return self._layout.n_features
 
     @property
     def n_outputs(self) -> int:
@@ -225,22 +354,16 @@ class TableEncoder:
     @property
     def feature_names(self) -> list[str]:
         """The name of each feature, (n_features,): its column, and the bin or label."""
-        names: list[str] = []
-        for column in self.columns:
-            if isinstance(column, LabelFeatures):
-                names += [f"{column.name}={label}" for label in column.labels] + [f"{column.name} is unseen"]
-            else:
-                bounds = (f"{column.mean + column.scale * edge:.6g}" for edge in column.edges)
-                names += [column.name, *(f"{column.name} from {a} to {b}" for a, b in pairwise(bounds))]
-                names += [f"{column.name} is missing"] * column.indicator
-        return names
+        return [name for column in self.columns for name in column.feature_names]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that has been learned as plain JSON values."""
         return {
             "type": "TableEncoder",
             "bins": self.bins,
+            "numbers": self.numbers,
             "columns": [column.to_dict() for column in self.columns],
+            "notes": [note.to_dict() for note in self._notes],
             "target_name": self.target_name,
             "target": self.target.to_dict(),
         }
@@ -267,10 +390,14 @@ class TableEncoder:
         try:
             if _RENAMED.get(data["type"], data["type"]) != cls.__name__ or not data["columns"]:
                 raise ValueError("expected the columns of a TableEncoder")
-            encoder = cls(bins=data["bins"])
-            encoder.columns = tuple(from_dict(column, _FEATURES, "column", _RENAMED) for column in data["columns"])
-            if len({column.name for column in encoder.columns}) < len(encoder.columns):
+            encoder = cls(bins=data["bins"], numbers=data.get("numbers", "standard"))  # as older versions scaled
+            columns = tuple(from_dict(column, KINDS, "column", _RENAMED) for column in data["columns"])
+            if len({column.name for column in columns}) < len(columns):
                 raise ValueError("a column occurs twice")
+            if ("notes" in data) != ("numbers" in data) or not isinstance(data.get("notes", []), list):
+                raise ValueError("expected notes, a list, and numbers, or neither")
+            notes = tuple(from_dict(note, {"Note": Note}, "note") for note in data.get("notes", []))
+            encoder._set_columns(columns, notes)
             encoder.target_name = text("target_name", data["target_name"])
             encoder.target = from_dict(data["target"], _TARGETS, "target", _RENAMED)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -284,11 +411,6 @@ class TableEncoder:
             return f"TableEncoder(bins={self.bins})"
         return f"<TableEncoder: {len(self.columns)} columns -> {self.n_features} features, {self.task}>"
 
-    def _fit_column(self, name: str, column: Column, rows: NDArray[Any]) -> Features | None:
-        """Learn a column from training rows; None where it has no value in any of them."""
-        values = column.values[rows]
-        if missing_in(column)[rows].all():
-            return None
-        if column.kind not in LABELED:
-            return NumberFeatures.fit(name, values, self.bins)
-        return LabelFeatures.fit(name, column, values)
+
+def _rows_of(column: Column, rows: NDArray[Any] | None) -> Column:
+    return column if rows is None else column._replace(values=column.values[rows])

@@ -1,0 +1,321 @@
+"""The features of a column of numbers, or of dates and times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validation import Spec, choice, flag, number, text
+from ..files import is_number
+from ._bins import quantile_edges, spread_edges
+from ._columns import LABELED, Column, Kind
+from ._encoded import Cells, Parts
+from ._robust import center_and_scale
+from ._scaling import FURTHEST, limit_smoothly, mean_and_scale, standardize
+
+CYCLES = ("year", "month", "week", "day")
+_DAY = 86_400_000_000  # microseconds
+
+
+@dataclass(frozen=True, repr=False)
+class NumberFeatures(Spec):
+    """A column of numbers: scaled, in bins, and with an indicator if some were missing in training.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    mean, scale : float
+        In the column's units, scale > 0. With `smooth` its median, and a robust standard deviation. Feature 0 is
+        ``z = (value - mean) / scale``, limited; a missing value has z = 0.
+    edges : sequence of float, default=()
+        Increasing, in units of z. Each pair of neighbors a < b adds the feature ``(z - a) / (b - a)``, clipped to
+        0 ... 1 (piecewise linear encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features").
+    indicator : bool, default=False
+        Whether there is a last feature, 1 where the value is missing, else 0.
+    smooth : bool, default=False
+        Whether z comes nearer to 10 the further out it lies: it is ``z / sqrt(1 + (z / 10)**2)`` then. By default it is
+        clipped to -10 ... 10.
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If a number is not finite, `scale` is not above 0, or `edges` do not increase.
+    """
+
+    name: str
+    mean: float
+    scale: float
+    edges: Sequence[float] = ()
+    indicator: bool = False
+    smooth: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        self._set(
+            name=text("name", self.name),
+            mean=number("mean", self.mean),
+            scale=number("scale", self.scale, gt=0),
+            edges=_checked_edges(self.name, self.edges),
+            indicator=flag("indicator", self.indicator),
+            smooth=flag("smooth", self.smooth),
+        )
+
+    @classmethod
+    def fit(
+        cls, name: str, values: NDArray[np.float64], bins: int, *, robust: bool = True, indicator: bool = True
+    ) -> NumberFeatures:
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+        values : array of float64, shape (n,)
+            In the column's units; NaN where one is missing, but one is there at least.
+        bins : int
+            The most bins, see `steepest.tables.TableEncoder`.
+        robust : bool, default=True
+            Whether to scale by quartiles with a smooth limit; else by mean and standard deviation, clipped.
+        indicator : bool, default=True
+            Whether to have an indicator if a value is missing.
+
+        Returns
+        -------
+        NumberFeatures
+            Of these rows.
+        """
+        present = values[~np.isnan(values)]
+        if robust:
+            present = np.sort(present)
+            mean, scale = center_and_scale(present)
+        else:
+            mean, scale = mean_and_scale(present)
+        z = _scaled(present, mean, scale, smooth=robust)
+        edges = spread_edges(z, bins) if robust else quantile_edges(z, bins)
+        return cls(name, mean, scale, edges, indicator and len(present) < len(values), robust)
+
+    @property
+    def expected(self) -> Kind:
+        """The kind that a column of further rows has."""
+        return "number"
+
+    @property
+    def form(self) -> str | None:
+        """How dates as text are written: there are none."""
+        return None
+
+    @property
+    def parts(self) -> Parts:
+        """Its parts in encoded rows."""
+        return Parts(self.edges, self.indicator)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of the column."""
+        return self.parts.n_features
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The name of each feature."""
+        bounds = (f"{self.mean + self.scale * _unlimited(edge, self.smooth):.6g}" for edge in self.edges)
+        names = [self.name, *(f"{self.name} from {a} to {b}" for a, b in pairwise(bounds))]
+        return names + [f"{self.name} is missing"] * self.indicator
+
+    def read(self, column: Column) -> Cells:
+        """Encode rows.
+
+        Raises
+        ------
+        ValueError
+            If the column holds labels.
+        """
+        if column.kind in LABELED:
+            odd = next((label for label in column.labels if not is_number(label)), column.labels[0])
+            raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
+        return Cells(_scaled(column.values, self.mean, self.scale, smooth=self.smooth))
+
+    def read_one(self, value: object) -> float:
+        """Return z of a single number; TypeError where it takes a closer look at `value`."""
+        if value is None:
+            return math.nan
+        if type(value) is not float and type(value) is not int:
+            raise TypeError
+        return float(_scaled(np.array([value], np.float64), self.mean, self.scale, smooth=self.smooth)[0])
+
+
+@dataclass(frozen=True, repr=False)
+class TimeFeatures(Spec):
+    """A column of dates, or of times of day: as a number, and around the cycles in which it varied in training.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    kind : {"date", "clock"}
+        Dates, also with a time, or times of day.
+    mean, scale : float
+        Median and robust standard deviation, in microseconds since 1970, or since midnight; scale > 0.
+    edges : sequence of float, default=()
+        As of `NumberFeatures`.
+    indicator : bool, default=False
+        As of `NumberFeatures`.
+    cycles : sequence of {"year", "month", "week", "day"}, default=()
+        Each adds two features, sine and cosine of ``2 pi`` times the share of this cycle that has gone by: of the year
+        and the month by whole days, of the week by whole days since Monday, of the day by microseconds. Both are 0
+        where the value is missing.
+    form : str, optional
+        How dates as text are written, as "%d.%m.%Y".
+
+    Raises
+    ------
+    TypeError
+        If an argument has another type.
+    ValueError
+        If a number is not finite, `scale` is not above 0, `edges` do not increase, or a cycle is another one.
+    """
+
+    name: str
+    kind: str
+    mean: float
+    scale: float
+    edges: Sequence[float] = ()
+    indicator: bool = False
+    cycles: Sequence[str] = ()
+    form: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        cycles = tuple(choice("cycles", cycle, CYCLES) for cycle in self.cycles)
+        if self.form is not None and "%" not in text("form", self.form):
+            raise ValueError(f"form of column {self.name!r} is {self.form!r}: expected such as '%d.%m.%Y'")
+        if len(set(cycles)) < len(cycles):
+            raise ValueError(f"cycles of column {self.name!r} hold one twice: expected different ones")
+        self._set(
+            name=text("name", self.name),
+            kind=choice("kind", self.kind, ("date", "clock")),
+            mean=number("mean", self.mean),
+            scale=number("scale", self.scale, gt=0),
+            edges=_checked_edges(self.name, self.edges),
+            indicator=flag("indicator", self.indicator),
+            cycles=cycles,
+            form=self.form,
+        )
+
+    @classmethod
+    def fit(cls, name: str, column: Column, values: NDArray[np.float64], bins: int, *, indicator: bool) -> TimeFeatures:
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+        column : Column
+            Has its kind and form.
+        values : array of float64, shape (n,)
+            Microseconds of the training rows; NaN where one is missing, but one is there at least.
+        bins : int
+            The most bins, see `steepest.tables.TableEncoder`.
+        indicator : bool
+            Whether to have an indicator if a value is missing.
+
+        Returns
+        -------
+        TimeFeatures
+            Of these rows.
+        """
+        numbers = NumberFeatures.fit(name, values, bins, indicator=indicator)
+        shares = _shares(values[~np.isnan(values)])
+        cycles = [c for c in CYCLES if (column.kind == "date" or c == "day") and np.ptp(shares[c]) > 0]
+        found = (numbers.mean, numbers.scale, numbers.edges, numbers.indicator)
+        return cls(name, column.kind, *found, cycles, column.form)
+
+    @property
+    def expected(self) -> Kind:
+        """The kind that a column of further rows has."""
+        return "date" if self.kind == "date" else "clock"
+
+    @property
+    def parts(self) -> Parts:
+        """Its parts in encoded rows."""
+        return Parts(self.edges, self.indicator, ready=2 * len(self.cycles))
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of the column."""
+        return self.parts.n_features
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The name of each feature."""
+        names = [self.name, *(f"{self.name} in part {i}" for i in range(1, len(self.edges)))]
+        names += [f"{self.name} is missing"] * self.indicator
+        return names + [f"{self.name}, {way} of the {cycle}" for cycle in self.cycles for way in ("sine", "cosine")]
+
+    def read(self, column: Column) -> Cells:
+        """Encode rows.
+
+        Raises
+        ------
+        ValueError
+            If the column holds something else.
+        """
+        if column.kind not in (self.kind, "empty"):
+            wanted = "dates" if self.kind == "date" else "times of day"
+            raise ValueError(f"column {self.name!r} is of kind {column.kind}: expected {wanted} as in training")
+        z = _scaled(column.values, self.mean, self.scale, smooth=True)
+        missing = np.isnan(z)
+        shares = _shares(np.where(missing, 0.0, column.values), self.cycles)
+        angles = [2 * math.pi * shares[cycle] for cycle in self.cycles]
+        ready = np.empty((len(z), 2 * len(angles)), np.float32)
+        for i, angle in enumerate(angles):
+            ready[:, 2 * i], ready[:, 2 * i + 1] = np.sin(angle), np.cos(angle)
+        ready[missing] = 0
+        return Cells(z, None, ready)
+
+
+def _scaled(values: NDArray[np.float64], mean: float, scale: float, *, smooth: bool) -> NDArray[np.float64]:
+    """Return z of a column, (n,); NaN stays NaN."""
+    if not smooth:
+        return standardize(values, mean, scale, FURTHEST)
+    with np.errstate(over="ignore"):
+        z = np.clip((values - mean) / scale, -1e300, 1e300)  # a difference may be beyond float64
+    return limit_smoothly(z, FURTHEST)
+
+
+def _unlimited(z: float, smooth: bool) -> float:
+    """Return a limited number as it was before."""
+    share = z / FURTHEST
+    return z / math.sqrt(max(1 - share * share, 1e-300)) if smooth else z
+
+
+def _checked_edges(name: str, given: Sequence[float]) -> tuple[float, ...]:
+    edges = tuple(number("edges", edge) for edge in given)
+    if any(a >= b for a, b in pairwise(edges)):
+        raise ValueError(f"edges of column {name!r} are {edges}: expected increasing numbers")
+    return edges
+
+
+def _shares(microseconds: NDArray[np.float64], cycles: Sequence[str] = CYCLES) -> dict[str, NDArray[np.float64]]:
+    """Return the share of each cycle that has gone by, 0 <= share < 1."""
+    times = microseconds.astype(np.int64)
+    days = times // _DAY  # since a Thursday
+    dates = days.astype("datetime64[D]")
+    found: dict[str, NDArray[np.float64]] = {}
+    for cycle in cycles:
+        if cycle == "day":
+            found[cycle] = (times - days * _DAY) / _DAY
+        elif cycle == "week":
+            found[cycle] = ((days + 3) % 7) / 7
+        else:
+            period = dates.astype("datetime64[Y]" if cycle == "year" else "datetime64[M]")
+            start, end = (each.astype("datetime64[D]").astype(np.int64) for each in (period, period + 1))
+            found[cycle] = (days - start) / (end - start)
+    return found
