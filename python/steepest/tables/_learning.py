@@ -186,5 +186,5 @@ def _is_copy(column: Column, missing: NDArray[np.bool_], targets: NDArray[np.flo
     if column.kind == "number":
         return np.array_equal(column.values, y)
     found, places = np.unique(y, return_inverse=True)
-    pairs = len(np.unique(column.values * len(found) + places))
+    pairs = len(np.unique(column.values.astype(np.int64) * len(found) + places))
     return pairs == len(found) == len(np.unique(column.values))

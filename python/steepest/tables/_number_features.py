@@ -142,14 +142,6 @@ class NumberFeatures(Spec):
             raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
         return Cells(_scaled(column.values, self.mean, self.scale, smooth=self.smooth))
 
-    def read_one(self, value: object) -> float:
-        """Return z of a single number; TypeError where it takes a closer look at `value`."""
-        if value is None:
-            return math.nan
-        if type(value) is not float and type(value) is not int:
-            raise TypeError
-        return float(_scaled(np.array([value], np.float64), self.mean, self.scale, smooth=self.smooth)[0])
-
 
 @dataclass(frozen=True, repr=False)
 class TimeFeatures(Spec):
