@@ -84,6 +84,9 @@ def test_robust_scaling_takes_sparse_rows_and_weights_as_repeated_rows() -> None
     for rows in (x, scipy.sparse.csr_matrix(x)):
         found = robust_standardizer(rows, times)
         assert np.array_equal(found.mean, expected.mean) and np.array_equal(found.scale, expected.scale)
+    rare = scipy.sparse.random(500, 90, 0.01, "csr", random_state=0)
+    found, expected = robust_standardizer(rare), robust_standardizer(rare.toarray())
+    assert np.array_equal(found.mean, expected.mean) and np.array_equal(found.scale, expected.scale)
 
 
 # --- Bins ---

@@ -300,7 +300,10 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             return model.task, model.of_numbers(model.preprocessor.filled(numbers_of(moment, x)))
         check_input("X", x)
         try:
-            x = validate_data(moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+            x = validate_data(
+                moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False,
+                ensure_min_samples=0,
+            )  # fmt: skip
         except (TypeError, ValueError, OverflowError) as error:
             raise located(error, X=given) from None
         return model.task, model.outputs(x)
