@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, TableEncoder, Units, infer_task, split_rows
+from ..tables import TASKS, Classes, DataWarning, TableEncoder, Units, infer_task, split_rows
+from ..tables._description import TableDescription
+from ..tables.targets import other_task
 from ._models import Estimator, describe_task, encoder_of, score, target_of
 from .console import ProgressBar, print_numbers
 
@@ -76,6 +79,17 @@ class Job:
             expected = f"expected at most {LONGEST_HEADER:,}"
             raise ValueError(f"{self.path}: names and labels take {size:,} bytes in a model file: {expected}")
 
+    def _description(self) -> TableDescription:
+        """Return the training rows in words."""
+        rows, truth = self.table.take(self.training), self.truth[self.training]
+        with warnings.catch_warnings():  # which the training gives
+            warnings.simplefilter("ignore", DataWarning)
+            encoder = TableEncoder(bins=Recipe.for_rows(len(self.training)).bins)
+            encoder.fit(rows, truth, self.task, target_name=self.target)
+        found = encoder.describe()
+        other = other_task(self.task, truth)
+        return found if not other else replace(found, target=f"{found.target}; {other}")
+
     def fit(
         self, console: Console, asked: dict[str, Any], seed: int, callbacks: Sequence[Callback] = ()
     ) -> tuple[Estimator, dict[str, float]]:
@@ -94,6 +108,7 @@ class Job:
         """
         n, n_held = len(self.truth), len(self.held_out)
         console.print(f"{self.path}: {n:,} rows, {self.table.num_columns} columns", soft_wrap=True)
+        console.print(str(self._description()), soft_wrap=True, markup=False)
         classifies = self.task == "classification"
         shown = ProgressBar(Console(stderr=True, highlight=False), "val_accuracy" if classifies else "val_r2")
         # The callbacks describe no network: how many there are is the recipe's to decide, or the user's.

@@ -159,7 +159,7 @@ def _scale_rare(values: Any, scale: NDArray[np.float64]) -> NDArray[np.bool_]:
     some = rare & (counts > 0)
     start, n = values.indptr[:-1][some], counts[some]
     scale[some] = far[start + (n - 1) // 2] / 2 + far[start + n // 2] / 2
-    return rare
+    return np.asarray(rare)
 
 
 def _sorted_columns(
