@@ -68,7 +68,7 @@ def test_hidden_layer_sizes_are_widths(make: Any, data: Any, sizes: Any) -> None
 
 
 def test_no_hidden_layer_makes_a_linear_model() -> None:
-    model = st.MLPRegressor(**QUICK | {"hidden_layer_sizes": ()}).fit(*DIABETES)
+    model = st.MLPRegressor(**QUICK | {"hidden_layer_sizes": ()}, encode="numbers").fit(*DIABETES)
     assert [array.shape for array in model.coefs_] == [(10, 1)]
     x = np.vstack([DIABETES[0][:2], DIABETES[0][:2].mean(axis=0)])
     first, second, middle = model.predict(x)

@@ -96,7 +96,6 @@ def test_odd_sparse_rows_are_refused() -> None:
         (spoilt.tocsr(), r"X contains NaN at row 7, column 1 \(the first row is 0\)"),
         (SPARSE[:, :30], "30 features"),
         (SPARSE.astype(complex), "Complex"),
-        (SPARSE[:0], "0 sample"),
     ]:
         with refusal(model, message):
             model.predict(rows)

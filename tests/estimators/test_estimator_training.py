@@ -323,9 +323,14 @@ def test_a_plain_row_is_told_that_names_were_seen(make: Any, data: Any) -> None:
 
 
 def test_far_numbers_are_clipped_and_infinite_ones_refused() -> None:
-    model = st.MLPRegressor(**QUICK).fit(*DIABETES)
+    model = st.MLPRegressor(**QUICK, encode="numbers").fit(*DIABETES)
     edge = (model._model.preprocessor.scale.mean + 10 * model._model.preprocessor.scale.scale)[0]
     far = np.where(np.arange(10) == 3, 1e30, edge)[None]
     np.testing.assert_allclose(model.predict(far), model.predict(edge[None]), rtol=1e-5)
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict(np.where(np.arange(10) == 3, np.inf, edge)[None])
+    model.set_params(encode="auto").fit(*DIABETES)
+    far, further = (model.predict(np.where(np.arange(10) == 3, by, edge)[None]) for by in (1e30, 1e300))
+    np.testing.assert_allclose(far, further, rtol=1e-5)
     with pytest.raises(ValueError, match="infinity"):
         model.predict(np.where(np.arange(10) == 3, np.inf, edge)[None])

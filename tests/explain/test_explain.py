@@ -369,6 +369,7 @@ def test_models_of_any_layers(layers: list[st.Dense], odd: Path, tmp_path: Path)
     assert "table-gradients" in drawn and "table-slope-0" in drawn
 
 
+@pytest.mark.filterwarnings("ignore:column 'copy'")
 def test_findings_are_written_out(tmp_path: Path) -> None:
     kinds = np.random.default_rng(0).integers(0, 2, 200)
     lines = [f"{a:.4f},{k},{'yes' if k else 'no'}" for a, k in zip(normal(0, (200,)), kinds, strict=True)]

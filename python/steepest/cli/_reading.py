@@ -66,12 +66,12 @@ class Reading:
         forms : mapping of str to str, optional
             How dates were written in training, by column: this counts unless the command line says it.
         """
-        with _telling(path):
+        with telling(path):
             return read(path, names=names, text=text, kinds=kinds, **self._options(forms))
 
     def batches(self, path: Path, *, forms: Mapping[str, str] | None = None, **known: Any) -> Iterator[Any]:
         """Go through a table in batches, and print what is odd in it; `known` is for `steepest.tables.read_batches`."""
-        with _telling(path):
+        with telling(path):
             yield from read_batches(path, **known, **self._options(forms))
 
     @property
@@ -100,8 +100,8 @@ class Reading:
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Print what the reader warns of."""
+def telling(path: Path) -> Iterator[None]:
+    """Print what readers and encoders warn of."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
         yield

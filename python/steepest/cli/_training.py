@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +19,17 @@ from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
 from ..recipe import Recipe
-from ..tables import TASKS, Classes, TableEncoder, Units, infer_task
+from ..tables import TASKS, Classes, DataWarning, TableEncoder, Units, infer_task
 from ..tables._columns import read_column
+from ..tables.targets import other_task
 from ._interrupts import raised
 from ._models import Estimator, describe_task, encoder_of, load_estimator, rows_for, score, with_target
-from ._reading import Reading
+from ._reading import Reading, telling
 from ._splitting import Places, splitter
 from .console import ProgressBar, print_numbers, tell
 
 _FEWEST_ROWS = 10
+_SHOWN = 60  # columns in the table at the start
 _CHOOSING = 0.15  # of the rows to learn from, to choose the best epoch by, where groups or times part them
 
 
@@ -187,6 +190,19 @@ class Job:
             expected = f"expected at most {LONGEST_HEADER:,}"
             raise ValueError(f"{self.path}: names and labels take {size:,} bytes in a model file: {expected}")
 
+    def describe(self, console: Console) -> None:
+        """Say what the rows to learn from are: what becomes of each column, and what the target is taken for."""
+        part = self.rows.at(self.training)
+        encoder = TableEncoder(bins=Recipe.for_rows(len(part)).bins)
+        with telling(self.path):
+            encoder.fit(part.table, part.truth, self.task, target_name=self.use.target)
+        tell(console, f"{self.path}: {len(self.rows):,} rows, {self.rows.table.num_columns} columns")
+        *columns, target = str(encoder.describe()).split("\n")
+        other = other_task(self.task, part.truth)
+        left = len(columns) - 1 - _SHOWN
+        more = [f"... and {left:,} more columns: steepest info MODEL names them all"] if left > 0 else []
+        tell(console, "\n".join([*columns[: _SHOWN + 1], *more, f"{target}; {other}" if other else target]))
+
     def estimator(self, asked: dict[str, Any], callbacks: Sequence[Callback] = ()) -> Estimator:
         """Return a new estimator.
 
@@ -234,7 +250,8 @@ class Job:
         start, interrupted = time.perf_counter(), False
         eval_set = None if chosen is None else (chosen.table, chosen.truth, *_given(chosen.weight))
         try:
-            with raised():
+            with raised(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # `describe` has told of the columns
                 estimator.fit(part.table, part.truth, sample_weight=part.weight, eval_set=eval_set)
         except KeyboardInterrupt:
             if not estimator.__sklearn_is_fitted__():

@@ -103,7 +103,7 @@ def train(
     job = Job.of(table, reading.table(table, names=[target]), use, reading)
     job.check_saveable()
     estimator = job.resumed(out, asked.get("max_iter")) if resume else job.estimator(asked)
-    tell(console, f"{table}: {len(job.rows):,} rows, {job.rows.table.num_columns} columns")
+    job.describe(console)
     interrupted = job.fit(estimator, console, out)
     job.measure(estimator, console)
     tell(console, f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv")
@@ -280,10 +280,8 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
     print(read.network_)
     encoder = encoder_of(read)
     print(f"\n{describe_task(read)}, from {read.n_features_in_} columns{' of numbers' if encoder is None else ':'}")
-    for column in () if encoder is None else encoder.columns:
-        kind = "numbers" if isinstance(column, NumberFeatures) else column.kind
-        kind += f", {len(column.labels)} labels" if isinstance(column, LabelFeatures) else ""
-        print(f"  {column.name} ({kind}; {column.n_features} features)")
+    if encoder is not None:
+        print(encoder.describe())
 
 
 def _use_threads(threads: int | None) -> None:

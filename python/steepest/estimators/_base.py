@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -326,12 +326,16 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
                 return model.task, model.of_numbers(x)
             except ValueError:
                 pass  # to be said in scikit-learn's words, below
+        if "_model" in own and (encoder := (model := own["_model"]).preprocessor.encoder) is not None:
+            features = encoder.transform_one(x)
+            if features is not None:
+                return model.task, model.of_features(features)
         moment = self._twin(own)  # a fit gives this estimator other attributes meanwhile, and leaves these alone
         check_is_fitted(moment)
         model = moment._model
         x = in_memory("X", x)
         if model.preprocessor.encoder is not None:
-            if not is_frame(x):
+            if not is_frame(x) and not isinstance(x, Mapping):
                 x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
                 _check_feature_names(moment, x, reset=False)
             return model.task, model.outputs(x)
@@ -340,7 +344,10 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             return model.task, model.of_numbers(model.preprocessor.filled(numbers_of(moment, x)))
         check_input("X", x)
         try:
-            x = validate_data(moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+            x = validate_data(
+                moment, x, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False,
+                ensure_min_samples=0,
+            )  # fmt: skip
         except (TypeError, ValueError, OverflowError) as error:
             raise located(error, X=given) from None
         return model.task, model.outputs(x)

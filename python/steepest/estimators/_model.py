@@ -39,6 +39,8 @@ class Model(Generic[K]):
         if self.preprocessor.encoder is not None:
             return self._by_blocks(self.preprocessor.encoder.encode(x))
         if hasattr(x, "tocsr"):
+            if not x.shape[0]:
+                return self._empty(0)
             return np.concatenate([self.of_numbers(block) for _, block in blocks(x.tocsr())], axis=1)
         return self.of_numbers(x)
 

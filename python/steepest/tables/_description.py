@@ -47,6 +47,8 @@ class Note(Spec):
         self._set(name=text("name", self.name), kind=choice("kind", self.kind, _KINDS))
         for name in ("rows", "missing", "different"):
             self._set(**{name: integer(name, getattr(self, name), ge=0)})
+        if not isinstance(self.remarks, (list, tuple)):
+            raise TypeError(f"remarks of column {self.name!r} is {self.remarks!r}: expected a list of texts")
         self._set(remarks=tuple(text("remarks", remark) for remark in self.remarks))
         self._set(left_out=flag("left_out", self.left_out), warns=flag("warns", self.warns))
 

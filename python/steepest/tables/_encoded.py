@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._blocks import block_rows
+
+_ZERO = np.zeros(1)
 
 
 class Parts(NamedTuple):
@@ -100,7 +103,7 @@ class Layout:
                 at += part.slots
             at = self._place("ready", at, ready, ready + part.ready)
             ready += part.ready
-        self._slots = np.array(slots, np.int64)
+        self._slots, self._slot_list = np.array(slots, np.int64), slots
         self._bin_column = np.array([of for of, _, _ in bins], np.intp)
         self._bin_start = np.array([start for _, start, _ in bins])
         self._bin_width = np.array([width for _, _, width in bins])
@@ -119,6 +122,34 @@ class Layout:
             np.empty((n, self.n_codes), np.int32),
             np.empty((n, self.n_ready), np.float32),
         )
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        """For each feature its place among all z, bins, missing and ready ones of a row, and a zero after them."""
+        starts = {"z": 0, "bins": self.n_numbers}
+        starts["missing"] = starts["bins"] + len(self._bin_column)
+        starts["ready"] = starts["missing"] + self.n_numbers
+        order = np.full(self.n_features, starts["ready"] + self.n_ready)
+        for source, given, features in self._pieces:
+            order[features] = np.arange(given.start, given.stop) + starts[source]
+        return order
+
+    def expand_one(
+        self, numbers: NDArray[np.float64], codes: Sequence[int], ready: Sequence[float]
+    ) -> NDArray[np.float32]:
+        """Return the features of one row, (1, n_features), of its numbers, codes and ready features."""
+        missing = np.isnan(numbers)
+        z = np.where(missing, 0.0, numbers)
+        bins = z[self._bin_column]
+        bins -= self._bin_start
+        bins /= self._bin_width
+        np.maximum(bins, 0, out=bins)
+        np.minimum(bins, 1, out=bins)
+        out: NDArray[np.float32] = np.concatenate([z, bins, missing, ready, _ZERO])[self._order].astype(np.float32)
+        for slot, code in zip(self._slot_list, codes, strict=True):
+            if code >= 0:
+                out[slot + code] = 1
+        return out[None]
 
     def expand(self, rows: EncodedRows, out: NDArray[np.float32]) -> None:
         """Write the features of rows.

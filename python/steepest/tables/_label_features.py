@@ -159,6 +159,15 @@ class LabelFeatures(Spec):
             ready = self._mean_table[places[codes]]
         return Cells(None, slots, ready)
 
+    def read_one(self, label: str | None) -> tuple[int | None, Sequence[float]]:
+        """Return the slot of one label, None where there are none, and its target means; None is a missing label."""
+        n = len(self.labels)
+        code = self._places.get(label, n if self.other else -1) if self.parts.slots else None  # type: ignore[arg-type]
+        if not self.means:
+            return code, ()
+        n = len(self.mean_labels)
+        return code, self._mean_table[n if label is None else self._mean_places.get(label, n + 1)].tolist()
+
     @cached_property
     def _places(self) -> dict[str, int]:
         return {label: i for i, label in enumerate(self.labels)}
@@ -245,6 +254,11 @@ class BinaryFeatures(Spec):
         values = _lookup(dict(zip(self.labels, (-1, 1), strict=True)), column.labels, 0)[_label_codes(self, column)]
         ready = values[:, None].astype(np.float32)
         return Cells(None, None, np.hstack([ready, ready == 0]) if self.indicator else ready)
+
+    def read_one(self, label: str | None) -> tuple[int | None, Sequence[float]]:
+        """Return no slot, and the features of one label; None is a missing one."""
+        value = -1.0 if label == self.labels[0] else float(label == self.labels[1])
+        return None, (value, float(value == 0)) if self.indicator else (value,)
 
 
 def _label_codes(features: LabelFeatures | BinaryFeatures, column: Column) -> NDArray[np.intp]:

@@ -77,10 +77,12 @@ def learn_columns(
     indicated = {name for missing, name in gaps[:_MOST_INDICATORS] if missing}
 
     def learn(name: str, column: Column) -> Features:
-        if column.kind in ("date", "clock"):
-            return TimeFeatures.fit(name, column, column.values, bins, indicator=name in indicated)
         if column.kind not in LABELED:
-            return NumberFeatures.fit(name, column.values, bins, robust=robust, indicator=name in indicated)
+            ordered = np.sort(column.values[~np.isnan(column.values)])
+            notes[name] = _note(name, column, targets, ordered)
+            if column.kind in ("date", "clock"):
+                return TimeFeatures.fit(name, column, ordered, bins, indicator=name in indicated)
+            return NumberFeatures.fit(name, ordered, bins, robust=robust, indicator=name in indicated)
         if column.kind == "boolean" or notes[name].different == 2:
             counts = np.bincount(column.values[column.values >= 0], minlength=len(column.labels))
             labels = (
@@ -145,8 +147,10 @@ def _most_labels(different: list[int]) -> int:
     return most
 
 
-def _note(name: str, column: Column, targets: NDArray[np.float64] | None) -> Note:
-    """Return all that there is to say of a column."""
+def _note(
+    name: str, column: Column, targets: NDArray[np.float64] | None, ordered: NDArray[np.float64] | None = None
+) -> Note:
+    """Return all that there is to say of a column; of one of numbers little without these, `ordered`."""
     missing = missing_in(column)
     n, n_missing = len(missing), int(missing.sum())
     if column.kind == "empty" or n_missing == n:
@@ -154,8 +158,10 @@ def _note(name: str, column: Column, targets: NDArray[np.float64] | None) -> Not
     present = column.values if not n_missing else column.values[~missing]
     if column.kind in LABELED:
         different = int(np.count_nonzero(np.bincount(present, minlength=1)))
+    elif ordered is None:
+        return Note(name, column.kind, n, n_missing, 0, (), left_out=False, warns=False)
     else:
-        different = _n_different(present)
+        different = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
     n_present, remarks = n - n_missing, []
     if column.kind == "text" and n_present >= _ID_ROWS and different >= _ID_SHARE * n_present:
         remark = f"left out as an id: {different:,} different values in {n_present:,} rows"
@@ -172,12 +178,6 @@ def _note(name: str, column: Column, targets: NDArray[np.float64] | None) -> Not
     return Note(name, column.kind, n, n_missing, different, tuple(remarks), left_out=False, warns=copies)
 
 
-def _n_different(values: NDArray[np.float64]) -> int:
-    """Return how many different numbers there are."""
-    ordered = np.sort(values)
-    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
-
-
 def _is_copy(column: Column, missing: NDArray[np.bool_], targets: NDArray[np.float64]) -> bool:
     """Tell whether a column says the same as the target, perhaps in other words."""
     if missing.any() or targets.shape[1] > 1 or column.kind in ("date", "clock"):
@@ -186,5 +186,5 @@ def _is_copy(column: Column, missing: NDArray[np.bool_], targets: NDArray[np.flo
     if column.kind == "number":
         return np.array_equal(column.values, y)
     found, places = np.unique(y, return_inverse=True)
-    pairs = len(np.unique(column.values * len(found) + places))
+    pairs = len(np.unique(column.values.astype(np.int64) * len(found) + places))
     return pairs == len(found) == len(np.unique(column.values))

@@ -19,6 +19,7 @@ from ._robust import center_and_scale
 from ._scaling import FURTHEST, limit_smoothly, mean_and_scale, standardize
 
 CYCLES = ("year", "month", "week", "day")
+_MOST_TIMES = 10_000  # that are looked at to see in which cycles they vary
 _DAY = 86_400_000_000  # microseconds
 
 
@@ -70,7 +71,7 @@ class NumberFeatures(Spec):
 
     @classmethod
     def fit(
-        cls, name: str, values: NDArray[np.float64], bins: int, *, robust: bool = True, indicator: bool = True
+        cls, name: str, values: NDArray[np.float64], bins: int, *, robust: bool = True, indicator: bool = False
     ) -> NumberFeatures:
         """Learn from training rows.
 
@@ -79,28 +80,23 @@ class NumberFeatures(Spec):
         name : str
             Name of the column.
         values : array of float64, shape (n,)
-            In the column's units; NaN where one is missing, but one is there at least.
+            Those that are there, one at least, increasing, in the column's units.
         bins : int
             The most bins, see `steepest.tables.TableEncoder`.
         robust : bool, default=True
             Whether to scale by quartiles with a smooth limit; else by mean and standard deviation, clipped.
-        indicator : bool, default=True
-            Whether to have an indicator if a value is missing.
+        indicator : bool, default=False
+            Whether to have an indicator of missing values.
 
         Returns
         -------
         NumberFeatures
             Of these rows.
         """
-        present = values[~np.isnan(values)]
-        if robust:
-            present = np.sort(present)
-            mean, scale = center_and_scale(present)
-        else:
-            mean, scale = mean_and_scale(present)
-        z = _scaled(present, mean, scale, smooth=robust)
+        mean, scale = center_and_scale(values) if robust else mean_and_scale(values)
+        z = _scaled(values, mean, scale, smooth=robust)
         edges = spread_edges(z, bins) if robust else quantile_edges(z, bins)
-        return cls(name, mean, scale, edges, indicator and len(present) < len(values), robust)
+        return cls(name, mean, scale, edges, indicator, robust)
 
     @property
     def expected(self) -> Kind:
@@ -141,14 +137,6 @@ class NumberFeatures(Spec):
             odd = next((label for label in column.labels if not is_number(label)), column.labels[0])
             raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
         return Cells(_scaled(column.values, self.mean, self.scale, smooth=self.smooth))
-
-    def read_one(self, value: object) -> float:
-        """Return z of a single number; TypeError where it takes a closer look at `value`."""
-        if value is None:
-            return math.nan
-        if type(value) is not float and type(value) is not int:
-            raise TypeError
-        return float(_scaled(np.array([value], np.float64), self.mean, self.scale, smooth=self.smooth)[0])
 
 
 @dataclass(frozen=True, repr=False)
@@ -220,11 +208,11 @@ class TimeFeatures(Spec):
         column : Column
             Has its kind and form.
         values : array of float64, shape (n,)
-            Microseconds of the training rows; NaN where one is missing, but one is there at least.
+            Microseconds of the training rows, those that are there, one at least, increasing.
         bins : int
             The most bins, see `steepest.tables.TableEncoder`.
         indicator : bool
-            Whether to have an indicator if a value is missing.
+            Whether to have an indicator of missing values.
 
         Returns
         -------
@@ -232,7 +220,7 @@ class TimeFeatures(Spec):
             Of these rows.
         """
         numbers = NumberFeatures.fit(name, values, bins, indicator=indicator)
-        shares = _shares(values[~np.isnan(values)])
+        shares = _shares(values[:: max(1, len(values) // _MOST_TIMES)])
         cycles = [c for c in CYCLES if (column.kind == "date" or c == "day") and np.ptp(shares[c]) > 0]
         found = (numbers.mean, numbers.scale, numbers.edges, numbers.indicator)
         return cls(name, column.kind, *found, cycles, column.form)

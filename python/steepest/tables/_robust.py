@@ -99,7 +99,7 @@ def _without_sentinel(
         n_same = n - len(rest)
         same = n_same if counts is None else float(counts[edge:].sum() if at_end else counts[:edge].sum())
         everything = n if counts is None else float(counts.sum())
-        if not len(rest) or (counts is None and n_same < 2) or same < _SENTINELS * everything:
+        if not len(rest) or (counts is None and n_same < 2) or not _SENTINELS * everything <= same < everything / 2:
             continue
         gap = abs(float(rest[-1 if at_end else 0]) / 2 - float(end) / 2)
         width = float(rest[-1]) / 2 - float(rest[0]) / 2
@@ -123,9 +123,43 @@ def robust_standardizer(values: Any, weight: NDArray[Any] | None = None) -> Stan
     Standardizer
         With medians in place of means; every number comes within `FURTHEST` of zero.
     """
+    center, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    columns: Any = slice(None)
+    if hasattr(values, "tocsc") and weight is None:
+        values = values.tocsc()
+        values.sum_duplicates()
+        columns = np.flatnonzero(~_scale_rare(values, scale))
+        values = values[:, columns]
     found = [center_and_scale(*column, values.dtype) for column in _sorted_columns(values, weight)]
-    center, scale = np.array(found, np.float64).T
+    center[columns], scale[columns] = np.array(found, np.float64).reshape(-1, 2).T
     return Standardizer(center[None].copy(), scale[None].copy(), FURTHEST, smooth=True)
+
+
+def _scale_rare(values: Any, scale: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Find the scales of columns that are zero but in a few rows, all together.
+
+    Parameters
+    ----------
+    values : CSC matrix of shape (n, columns)
+        The rows.
+    scale : array of float64, shape (columns,)
+        Takes the scales, as `center_and_scale` would find them; the centers are 0.
+
+    Returns
+    -------
+    array of bool, shape (columns,)
+        Which columns these are: others have enough numbers for a sentinel, or a zero that is stored.
+    """
+    counts = np.diff(values.indptr)
+    stored = values.data != 0
+    column = np.repeat(np.arange(len(counts)), counts)
+    rare = (counts < _SENTINELS * values.shape[0]) & (np.bincount(column[~stored], minlength=len(counts)) == 0)
+    far = np.abs(values.data.astype(np.float64))
+    far = far[np.lexsort((far, column))]
+    some = rare & (counts > 0)
+    start, n = values.indptr[:-1][some], counts[some]
+    scale[some] = far[start + (n - 1) // 2] / 2 + far[start + n // 2] / 2
+    return np.asarray(rare)
 
 
 def _sorted_columns(

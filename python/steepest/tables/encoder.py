@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,9 @@ from ._columns import Column, open_table, read_target
 from ._description import Note, TableDescription
 from ._encoded import EncodedRows, Layout
 from ._learning import encode_columns, learn_columns, read
+from ._one_row import RowReader
 from ._target_means import as_targets
+from ._transformer import Transformer
 from .features import KINDS, Features
 from .targets import TASKS, Classes, Task, Units, infer_task
 
@@ -23,7 +26,7 @@ _TARGETS: dict[str, type[Target]] = {"Classes": Classes, "Units": Units}  # that
 _RENAMED: dict[str, str] = {}  # the old name of a class, as files of older versions have it, and its name now
 
 
-class TableEncoder:
+class TableEncoder(Transformer):
     """Turn raw tables into the rows a network wants, and its outputs into labels or units.
 
     Numbers are centered by their median and scaled by their quartiles, with a smooth limit, so that neither an outlier
@@ -211,8 +214,9 @@ class TableEncoder:
 
     def _set_columns(self, columns: tuple[Features, ...], notes: tuple[Note, ...]) -> None:
         self.columns, self._notes, self._layout = columns, notes, Layout(columns)
+        self._one_row = RowReader(columns, self._layout)
 
-    def transform(self, table: Any) -> NDArray[np.float32]:
+    def transform(self, table: Any) -> Any:
         """Turn rows into features.
 
         Parameters
@@ -224,7 +228,7 @@ class TableEncoder:
         Returns
         -------
         array of float32, shape (n, n_features)
-            The features.
+            The features; a data frame where `set_output` asks for one.
 
         Raises
         ------
@@ -239,7 +243,50 @@ class TableEncoder:
         DataWarning
             Of cells that are not of their column's kind and count as missing.
         """
-        return self.encode(table).toarray()
+        features = self.transform_one(table)
+        return self._contained(self.encode(table).toarray() if features is None else features, table)
+
+    def transform_one(self, table: Any) -> NDArray[np.float32] | None:
+        """Turn a single row into features, in microseconds.
+
+        Parameters
+        ----------
+        table : dict of single values, or pandas DataFrame of one row
+            The row.
+
+        Returns
+        -------
+        array of float32, shape (1, n_features), or None
+            What `transform` returns; None where it takes that, or where this is no single row.
+        """
+        if isinstance(table, Mapping):
+            return self._one_row.read(table) if _is_row(table) else None
+        if hasattr(table, "iloc") and len(table) == 1 and table.columns.is_unique:
+            return self._one_row.read(dict(zip(table.columns, table.iloc[0].tolist(), strict=True)))
+        return None
+
+    def fit_transform(self, table: Any, target_values: Any = None, task: str = "auto") -> Any:
+        """Learn from training rows and turn them into features, as they are to be trained on.
+
+        They differ from what `transform` makes of the same rows where labels have target means: each of these is
+        learned from other rows than its own.
+
+        Parameters
+        ----------
+        table, target_values, task
+            As of `fit`.
+
+        Returns
+        -------
+        array of float32, shape (n, n_features)
+            The features, in the container that `set_output` has chosen.
+        """
+        columns, targets = self._fit(table, target_values, task, None, None)
+        return self._contained(encode_columns(self.columns, self._layout, columns, targets).toarray(), table)
+
+    @property
+    def _input_names(self) -> list[str]:
+        return [note.name for note in self._notes] or [column.name for column in self.columns]
 
     def encode(self, table: Any) -> EncodedRows:
         """Return rows as they become features when they are needed: a few bytes a cell.
@@ -254,6 +301,8 @@ class TableEncoder:
         EncodedRows
             Whose `toarray` makes the features, of a slice of rows or of all.
         """
+        if isinstance(table, Mapping) and _is_row(table):
+            table = {name: [value] for name, value in table.items()}
         return encode_columns(self.columns, self._layout, self._read(table))
 
     def _read(self, table: Any) -> dict[str, Column]:
@@ -397,6 +446,8 @@ class TableEncoder:
             if ("notes" in data) != ("numbers" in data) or not isinstance(data.get("notes", []), list):
                 raise ValueError("expected notes, a list, and numbers, or neither")
             notes = tuple(from_dict(note, {"Note": Note}, "note") for note in data.get("notes", []))
+            if "notes" in data and [note.name for note in notes if not note.left_out] != [c.name for c in columns]:
+                raise ValueError("expected a note of each column")
             encoder._set_columns(columns, notes)
             encoder.target_name = text("target_name", data["target_name"])
             encoder.target = from_dict(data["target"], _TARGETS, "target", _RENAMED)
@@ -410,6 +461,11 @@ class TableEncoder:
         if not hasattr(self, "columns"):
             return f"TableEncoder(bins={self.bins})"
         return f"<TableEncoder: {len(self.columns)} columns -> {self.n_features} features, {self.task}>"
+
+
+def _is_row(table: Mapping[str, Any]) -> bool:
+    """Tell whether a dict holds single values rather than columns."""
+    return not any(hasattr(value, "__len__") and type(value) is not str for value in table.values())
 
 
 def _rows_of(column: Column, rows: NDArray[Any] | None) -> Column:

@@ -253,6 +253,25 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
     return "classification"
 
 
+def other_task(task: Task | str, values: NDArray[Any]) -> str:
+    """Return how to choose the other task, where a target could be taken for either; else no text.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+        The chosen one.
+    values : array of shape (n,)
+        The target's values: whole numbers, few of them different, can be labels or a quantity.
+    """
+    if values.dtype.kind not in "iuf":
+        return ""
+    found = np.unique(values)
+    if len(found) > _MOST_CLASSES or len(found) < 2 or not np.array_equal(found, np.round(found)):
+        return ""
+    other = "classification" if task == "regression" else "regression"
+    return f"{len(found)} different whole numbers, taken for a {task}: task={other!r} takes them for a {other}"
+
+
 def _kind_name(values: NDArray[Any]) -> str:
     """Name the type of labels that are no numbers."""
     return "text" if values.dtype.kind == "O" else "true and false"
