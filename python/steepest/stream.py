@@ -422,7 +422,11 @@ def _concatenated(parts: Sequence[Any]) -> Any:
 
 
 def _as_table(frame: Any) -> Any:
+    """Return a data frame as pyarrow's table, without an index, which says nothing about the rows."""
     arrow = import_pyarrow()
-    if isinstance(frame, arrow.RecordBatch):
-        return arrow.Table.from_batches([frame])
-    return frame if isinstance(frame, arrow.Table) else arrow.table(frame)
+    if hasattr(frame, "iloc"):
+        return arrow.Table.from_pandas(frame, preserve_index=False)
+    table = arrow.Table.from_batches([frame]) if isinstance(frame, arrow.RecordBatch) else arrow.table(frame)
+    told = table.schema.pandas_metadata
+    index = [name for name in (told["index_columns"] if told else ()) if name in table.column_names]
+    return table.drop_columns(index) if index else table

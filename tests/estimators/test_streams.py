@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from numpy.typing import NDArray
 
@@ -72,6 +73,15 @@ def test_files_of_tables_with_text_and_gaps(folder: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(st.load(tmp_path / "m.safetensors").predict(rows), found.predict(rows))
     labeled = st.MLPClassifier(**OPTIONS, class_weight="balanced").fit(st.Stream(folder, 700, target="label"))
     assert labeled.score(table.drop(columns="label"), LABELS) > 0.95
+
+
+def test_an_index_is_no_column(tmp_path: Path) -> None:
+    table = frame().iloc[np.random.default_rng(0).permutation(4000)]
+    table.to_parquet(tmp_path / "t.parquet")
+    assert "__index_level_0__" in pyarrow.parquet.read_schema(tmp_path / "t.parquet").names
+    for source in (tmp_path / "t.parquet", [table.iloc[:2500], table.iloc[2500:]]):
+        found = st.MLPRegressor(**OPTIONS | {"max_iter": 1}).fit(st.Stream(source, 700, target="y"))
+        assert found.feature_names_in_.tolist() == table.columns.drop("y").tolist()
 
 
 def test_the_held_out_rows_are_seen_by_nothing_else() -> None:
