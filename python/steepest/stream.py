@@ -6,7 +6,7 @@ import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -373,25 +373,33 @@ def _copied(block: Block) -> Block:
 
 
 def _drawn(blocks: Iterator[Block], random: np.random.Generator) -> Iterator[Block]:
-    """Draw rows from a buffer of several blocks; in the end all that are left."""
-    kept: list[Block] = []
+    """Draw rows from a buffer of several blocks, whose places the next block takes; in the end all that are left."""
+    first = list(islice(blocks, _BUFFERED))
+    if not first:
+        return
+    buffer = _copied(Block.joined(first))  # a caller's array is not to be written to
     for block in blocks:
-        kept.append(block)
-        if len(kept) < _BUFFERED:
-            continue
-        everything = Block.joined(kept)
-        order = random.permutation(everything.n)
-        out = everything.n // _BUFFERED or 1
-        yield everything.at(order[:out])
-        kept = _split(everything.at(order[out:]), _BUFFERED - 1)
-    if kept:
-        everything = Block.joined(kept)
-        yield everything.at(random.permutation(everything.n))
+        order = random.permutation(buffer.n)
+        n = min(block.n, buffer.n)
+        yield buffer.at(order[:n])
+        buffer = _replaced(buffer, order, block, n)
+    if buffer.n:
+        yield buffer.at(random.permutation(buffer.n))
 
 
-def _split(block: Block, parts: int) -> list[Block]:
-    edges = np.linspace(0, block.n, parts + 1).astype(int).tolist()
-    return [block.at(slice(a, b)) for a, b in pairwise(edges)]
+def _replaced(buffer: Block, order: NDArray[np.intp], block: Block, n: int) -> Block:
+    """Return a buffer in which the first n rows by `order` are those of a block; of arrays it is the same one."""
+    fits = n == block.n and all(
+        old is new is None
+        or (isinstance(old, np.ndarray) and old.dtype == getattr(new, "dtype", None) and old.shape[1:] == new.shape[1:])
+        for old, new in zip(buffer, block, strict=True)
+    )
+    if not fits:
+        return Block.joined([buffer.at(order[n:]), block])
+    for old, new in zip(buffer, block, strict=True):
+        if old is not None:
+            old[order[:n]] = new
+    return buffer
 
 
 def _take(part: Any, places: NDArray[np.intp] | slice) -> Any:
@@ -414,7 +422,11 @@ def _concatenated(parts: Sequence[Any]) -> Any:
 
 
 def _as_table(frame: Any) -> Any:
+    """Return a data frame as pyarrow's table, without an index, which says nothing about the rows."""
     arrow = import_pyarrow()
-    if isinstance(frame, arrow.RecordBatch):
-        return arrow.Table.from_batches([frame])
-    return frame if isinstance(frame, arrow.Table) else arrow.table(frame)
+    if hasattr(frame, "iloc"):
+        return arrow.Table.from_pandas(frame, preserve_index=False)
+    table = arrow.Table.from_batches([frame]) if isinstance(frame, arrow.RecordBatch) else arrow.table(frame)
+    told = table.schema.pandas_metadata
+    index = [name for name in (told["index_columns"] if told else ()) if name in table.column_names]
+    return table.drop_columns(index) if index else table

@@ -251,6 +251,12 @@ def test_moments_of_batches_are_those_of_all_rows() -> None:
         np.testing.assert_allclose([mean[i], scale[i]], [middle, deviation], rtol=1e-4 if i == 0 else 1e-12)
 
 
+def test_moments_of_numbers_whose_squares_overflow() -> None:
+    mean, scale = np.zeros(1), np.full(1, 1e200)
+    found = RunningMoments.assumed(mean, scale, 500).after(np.full((3, 1), 1e250), limited=True)
+    assert np.isfinite(np.concatenate(found.mean_and_scale(np.float64))).all()
+
+
 @pytest.mark.parametrize("column", [[5.0] * 9, [np.nan] * 3, [1e308, -1e308], [0.1] * 50])
 def test_moments_of_columns_without_spread_or_end(column: list[float]) -> None:
     mean, scale = RunningMoments.none(1).after(np.array(column)[:, None]).mean_and_scale(np.float64)

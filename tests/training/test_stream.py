@@ -308,6 +308,43 @@ def test_what_was_read_ahead_is_closed() -> None:
     assert closed == ["steepest-read-ahead"]
 
 
+_FITS = """
+import os, signal, sys, threading, time
+import numpy as np
+import steepest as st
+
+def batches():
+    for i in range(1000):
+        time.sleep(0.001)
+        yield np.ones((64, 3)), np.ones((64, 1))
+
+def fit():
+    st.Trainer(st.Network(3, [st.Dense(1)]), "mse").fit(st.Stream(batches, 64), epochs=1000)
+
+"""
+
+
+def test_ctrl_c_ends_a_fit_on_a_stream() -> None:
+    code = (
+        _FITS
+        + """
+threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    fit()
+except KeyboardInterrupt:
+    print([thread.name for thread in threading.enumerate()])
+"""
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "['MainThread']\n"), run.stderr
+
+
+def test_the_interpreter_ends_beside_a_daemon_that_fits() -> None:
+    code = _FITS + "threading.Thread(target=fit, daemon=True).start()\ntime.sleep(0.2)\nprint('end')"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "end\n", "")
+
+
 @pytest.mark.parametrize("end", ["sys.exit(3)", "raise KeyboardInterrupt", "held.append(next(items))"])
 def test_the_interpreter_ends_beside_a_thread_that_reads(end: str) -> None:
     code = f"""

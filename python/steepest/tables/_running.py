@@ -60,7 +60,8 @@ class RunningMoments:
         unknown = scale == 1.0
         weight = np.where(unknown, 0.0, float(rows))
         low, high = np.where(unknown, np.inf, mean - scale), np.where(unknown, -np.inf, mean + scale)
-        return cls(weight, np.where(unknown, 0.0, mean), weight * scale**2, low, high)
+        with np.errstate(over="ignore"):  # numbers whose squares no float64 holds are scaled by their range
+            return cls(weight, np.where(unknown, 0.0, mean), weight * scale**2, low, high)
 
     @classmethod
     def of(cls, values: NDArray[Any], weights: NDArray[Any] | None = None) -> RunningMoments:
@@ -103,7 +104,8 @@ class RunningMoments:
         """
         known = self.weight >= _FEWEST_TO_LIMIT_BY
         mean, scale = self.mean_and_scale(np.float64)
-        reach = np.where(known & (scale != 1.0), FURTHEST * scale, np.inf) if limited else None
+        with np.errstate(over="ignore"):
+            reach = np.where(known & (scale != 1.0), FURTHEST * scale, np.inf) if limited else None
         found = self
         for rows, block in blocks(values):
             if reach is not None:

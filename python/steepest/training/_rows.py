@@ -109,8 +109,8 @@ class ArrayRows:
 
     def check(self, core: CoreTrainer) -> int:
         """As in `RowSource`."""
-        same = len(self.x) == len(self.y) and (self.weight is None or len(self.weight) == len(self.y))
-        if not (self._mapped and same):
+        lengths = {np.shape(part)[:1] for part in (self.x, self.y, self.weight) if part is not None}
+        if not self._mapped or len(lengths) > 1:  # the core says which does not fit
             return core.check(self.x, self.y, self.weight, self.prefix)
         for start, (x, y, weight) in self._parts():
             if weight is not None and not weight.any() and np.any(self.weight):
@@ -162,9 +162,12 @@ class ArrayRows:
 
     def _parts(self) -> Iterator[tuple[int, Batch]]:
         """Go through the rows: all at once, or those of a large file in parts, each of which is let go again."""
+        if not self._mapped:
+            yield 0, (self.x, self.y, self.weight)
+            return
         n = len(self.x)
-        size = max(1, MOST // 4 * n // max(self.x.nbytes, 1)) if self._mapped else max(n, 1)
-        for start in range(0, max(n, 1), size):
+        size = max(1, MOST // 4 * n // max(self.x.nbytes, 1))
+        for start in range(0, n, size):
             rows = slice(start, start + size)
             yield start, (self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
             self._mapped.drop()
