@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +16,16 @@ from ._extras import import_pyarrow
 from ._mapped import Mapped
 from ._read_ahead import ReadAhead
 from ._validation import flag, integer
+from .files import StrPath
+from .tables import read_batches
+from .tables._frames import index_names
+from .tables._reading_options import Options
+from .tables._sources import expanded
 
 _BLOCK_BYTES = 1 << 24  # of an array's rows: a block has fewer rows where they are wide
 _PIECES = 8  # from anywhere in an array, that make a block where rows are shuffled
 _BUFFERED = 4  # blocks, out of which shuffled rows are drawn
 Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
-_TABLES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz", ".feather", ".arrow")
 
 
 class Block(NamedTuple):
@@ -69,8 +71,8 @@ class Stream:
     Parameters
     ----------
     source : path, list of paths, array, tuple of arrays, list or callable
-        - Files of tables: Parquet, CSV (also compressed), Feather; one, a list of them, a folder, or a pattern such as
-          ``"days/*.parquet"``, whose files are read in the order of their names.
+        - Files of tables of any format that `steepest.tables.read` takes; one, a list of them, a folder, or a pattern
+          such as ``"days/*.parquet"``, whose files are read in the order of their names.
         - ``(x, y)`` or ``(x, y, sample_weight)``: arrays, memory maps, or paths of .npy files, which are mapped. Or x
           alone, an array or the path of a .npy file, for a `fit` that is given y.
         - A list of batches, or a function that returns an iterator of them, called anew for each pass: each batch is a
@@ -88,11 +90,14 @@ class Stream:
         that are sorted there are mixed within the buffer only.
     seed : int, default=0
         Of that order, >= 0.
+    **options : object
+        Of files: how they are read, as `steepest.tables.read` takes it, such as ``sep=";"`` or ``text=["zip"]``. The
+        first `batch_rows` rows tell the kind of each column of text, as `steepest.tables.read_batches` describes it.
 
     Raises
     ------
     TypeError
-        If `source` is none of these, such as an iterator, which could be read only once.
+        If `source` is none of these, such as an iterator, which could be read only once, or an option is unknown.
     ValueError
         If there is no such file, arrays have different lengths, or a table has no `target`.
 
@@ -116,6 +121,7 @@ class Stream:
         weight: str | None = None,
         shuffle: bool = True,
         seed: int = 0,
+        **options: Any,
     ) -> None:
         self.batch_rows = integer("batch_rows", batch_rows, ge=1)
         self.shuffle, self.seed = flag("shuffle", shuffle), integer("seed", seed, ge=0)
@@ -129,6 +135,10 @@ class Stream:
                 f"source is a {type(source).__name__}{hint}: expected files, (x, y), a list of batches, or a function "
                 "that returns an iterator of them"
             )
+        if options and self._files is None:
+            raise TypeError(f"{next(iter(options))} is given with {self}: expected it with files of tables")
+        Options.of(options)
+        self._options = options
         if self._files is not None and target is None:
             raise ValueError(f"target is not given: expected the name of the column of {self} to predict")
 
@@ -224,7 +234,7 @@ class Stream:
 
     def _batches(self) -> Iterator[Any]:
         if self._files is not None:
-            return table_batches(self._files, self.batch_rows)
+            return read_batches(self._files, batch_rows=self.batch_rows, **self._options)
         return iter(self.source() if callable(self.source) else self.source)
 
     def _block(self, batch: Any) -> Block:
@@ -249,33 +259,6 @@ class Stream:
                 raise ValueError(f"there is no column {name!r}: found {', '.join(table.column_names)}")
         weights = None if self.weight is None else np.asarray(table.column(self.weight).to_numpy(), np.float64)
         return Block(table.drop_columns(wanted), table.column(self.target), weights)
-
-
-def table_batches(files: Sequence[str], batch_rows: int) -> Iterator[Any]:
-    """Go through the rows of files of tables as pyarrow's batches, in order.
-
-    Parameters
-    ----------
-    files : sequence of str
-        Parquet, CSV or Feather files, all of the same columns.
-    batch_rows : int
-        The most rows of a batch.
-    """
-    arrow = import_pyarrow()
-    import pyarrow.dataset as dataset
-
-    schema = None
-    for path in files:
-        ending = next((end for end in Path(path).suffixes[::-1] if end != ".gz"), "").lower()
-        kind = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather"}.get(ending, "csv")
-        try:
-            found = dataset.dataset(path, format=kind, schema=schema)
-            schema = schema or found.schema
-            for batch in found.to_batches(batch_size=batch_rows, fragment_readahead=1, batch_readahead=1):
-                if batch.num_rows:
-                    yield batch
-        except (arrow.ArrowException, OSError) as error:
-            raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
 @contextmanager
@@ -318,20 +301,14 @@ def _loaded(parts: Sequence[Any], names: Sequence[str]) -> list[Any]:
     return found
 
 
-def _files_of(source: Any) -> list[str] | None:
+def _files_of(source: Any) -> list[StrPath] | None:
     """Return the files of a source that is a path, a pattern, a folder or a list of paths; None for others."""
     paths = source if isinstance(source, list) else [source]
     if not paths or not all(isinstance(path, (str, os.PathLike)) for path in paths):
         return None
-    files: list[str] = []
-    for path in map(os.fspath, paths):
-        if os.path.isdir(path):
-            found = [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.lower().endswith(_TABLES)]
-        else:
-            found = [path] if os.path.exists(path) else sorted(glob.glob(path))
-        if not found:
-            raise ValueError(f"source has {path!r}: there is no such file of a table")
-        files += found
+    files: list[StrPath] = [file for path in paths for file in expanded(os.fspath(path))]
+    if missing := [file for file in files if not os.path.isfile(file)]:
+        raise ValueError(f"source has {os.fspath(missing[0])!r}: there is no such file of a table")
     return files
 
 
@@ -427,6 +404,5 @@ def _as_table(frame: Any) -> Any:
     if hasattr(frame, "iloc"):
         return arrow.Table.from_pandas(frame, preserve_index=False)
     table = arrow.Table.from_batches([frame]) if isinstance(frame, arrow.RecordBatch) else arrow.table(frame)
-    told = table.schema.pandas_metadata
-    index = [name for name in (told["index_columns"] if told else ()) if name in table.column_names]
+    index = index_names(table.schema)
     return table.drop_columns(index) if index else table

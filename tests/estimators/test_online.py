@@ -148,7 +148,7 @@ def test_a_sparse_matrix_and_bins_go_on_adapting() -> None:
     binned.set_params(learning_rate_init=1e-9).partial_fit(shifted, wave(shifted))
     assert str(binned._model.preprocessor) == "standardized, with bins"
     assert binned._model.preprocessor.scale.standardizer.mean[0, 0] > 0.55
-    np.testing.assert_allclose(binned.predict(X_TEST), before, atol=1e-3)
+    np.testing.assert_allclose(binned.predict(X_TEST), before, atol=5e-3)  # but for the limit, which is not linear
 
 
 def test_one_outlier_moves_no_scale() -> None:
@@ -253,7 +253,7 @@ def test_moments_of_batches_are_those_of_all_rows() -> None:
 
 def test_moments_of_numbers_whose_squares_overflow() -> None:
     mean, scale = np.zeros(1), np.full(1, 1e200)
-    found = RunningMoments.assumed(mean, scale, 500).after(np.full((3, 1), 1e250), limited=True)
+    found = RunningMoments.assumed(mean, scale, 500).after(np.full((3, 1), 1e250), limits=(mean - 1e201, mean + 1e201))
     assert np.isfinite(np.concatenate(found.mean_and_scale(np.float64))).all()
 
 

@@ -146,6 +146,30 @@ def test_files_of_tables(kind: str, how: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights_of(found), weights_of(other))
 
 
+def test_csv_is_read_by_the_rules_of_the_reader_and_its_options(tmp_path: Path) -> None:
+    """The same table as CSV with marks of its own, and as Parquet, block by block."""
+    rows = 3000
+    code = np.array(["007", "042", "1"], dtype=object)[np.arange(rows) % 3]
+    size = np.round(X[np.arange(rows) % len(X), 0].astype(np.float64), 3)
+    day = pd.Timestamp("2020-12-31") + pd.to_timedelta(np.arange(rows) % 700, unit="D")
+    frame = pd.DataFrame({"code": code, "size": size, "day": day, "target": size * 2})
+    frame.to_parquet(tmp_path / "t.parquet")
+    text = frame.assign(day=frame["day"].dt.strftime("%d.%m.%Y"))
+    text.to_csv(tmp_path / "t.csv", sep=";", decimal=",", index=False)
+    options: dict[str, Any] = {"random_state": 0, "max_iter": 2, "hidden_layer_sizes": (4,)}
+    streams = (
+        st.Stream(tmp_path / "t.parquet", 500, target="target"),
+        st.Stream(tmp_path / "t.csv", 500, target="target", sep=";", decimal=",", dates="%d.%m.%Y"),
+    )
+    found = [st.MLPRegressor(**options).fit(stream) for stream in streams]
+    np.testing.assert_array_equal(found[0].predict(frame), found[1].predict(frame))
+    assert "code=007" in found[1]._model.preprocessor.encoder.feature_names
+    with pytest.raises(TypeError, match="unknown option 'separator'"):
+        st.Stream(tmp_path / "t.csv", target="target", separator=";")
+    with pytest.raises(TypeError, match="sep is given with arrays of 1,003 rows"):
+        st.Stream((X, Y), sep=";")
+
+
 # --- Shuffled ---
 
 
@@ -247,7 +271,8 @@ def ragged() -> Iterator[Any]:
         (3, TypeError, "source is a int: expected files"),
         ((X,), TypeError, "source is a tuple of 1"),
         ((X, Y[:5]), ValueError, "source has arrays of 1003, 5 rows"),
-        ("no-such-*.parquet", ValueError, "source has 'no-such-\\*.parquet': there is no such file"),
+        ("no-such-*.parquet", ValueError, "no-such-\\*.parquet: no file has such a name"),
+        ("no-such.parquet", ValueError, "source has 'no-such.parquet': there is no such file"),
         (broken, OSError, "the tape is torn"),
         (ragged, ValueError, "ragged: a batch has 500 rows and 400 targets"),
         (lambda: iter([3]), TypeError, "a batch is a int"),

@@ -82,7 +82,7 @@ def knowledge_of(model: Estimator | Network) -> Knowledge:
     text = [name for name, kind in kinds.items() if kind == "text"]
     if isinstance(model, MLPClassifier) and model.target_name_ and model.classes_.dtype.kind in "OU":
         text.append(model.target_name_)
-    others = {name: kind for name, kind in kinds.items() if kind != "text"}
+    others: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind != "text"}
     forms = {column.name: form for column in columns if (form := getattr(column, "form", None)) is not None}
     return Knowledge(names, text, others, forms)
 

@@ -121,7 +121,10 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         X = in_memory("X", X)
         fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
         encode = "numbers" if settings.like_sklearn else settings.encode  # as scikit-learn does
-        as_table = takes_encoder(X, encode) if fitted is None else fitted.preprocessor.encoder is not None
+        if fitted is None:
+            as_table = takes_encoder(X, encode, goes_on=online)
+        else:
+            as_table = fitted.preprocessor.encoder is not None
 
         # read
         gaps = fitted is not None and fitted.preprocessor.fill is not None
@@ -176,24 +179,29 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         networks: list[Network] | None,
         *,
         as_table: bool,
-    ) -> Prepared:
-        """Learn from training rows how they are encoded and scaled, or let the last fit's way follow them."""
+    ) -> tuple[Prepared, Any]:
+        """Learn from training rows how they are encoded and scaled, or let the last fit's way follow them.
+
+        Their features are returned too.
+        """
         if plan.settings.like_sklearn:
             preprocessor = Preprocessor(plan.dtype) if last is None else last.preprocessor
-            return Prepared(preprocessor, task, networks, self._progress.trainers if last else None, None)
+            found = Prepared(preprocessor, task, networks, self._progress.trainers if last else None, None)
+            return found, preprocessor.features(rows.x)
         if last is not None:
-            return adapt(last, self._progress.trainers, self._seen(), rows, self._names)
-        scales = not plan.online or len(rows) >= FEWEST_TO_SCALE_BY
-        preprocessor = Preprocessor.fit(rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table, scales=scales)
+            found = adapt(last, self._progress.trainers, self._seen(), rows)
+            following = found.preprocessor
+            return found, following.features(rows.x) if plan.online else following.training_features(rows)
+        preprocessor, features = Preprocessor.fit(
+            rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table,
+            # A first batch may be unlike the rest: means and deviations are what goes on adapting best.
+            robust=not (plan.online or plan.settings.encode == "numbers"),
+            scales=not plan.online or len(rows) >= FEWEST_TO_SCALE_BY,
+        )  # fmt: skip
         task = task.scaled_by(rows.y, rows.weight)
         goes_on = plan.settings.warm_start or plan.online
-        seen = Seen.first(preprocessor, task, rows, self._names) if goes_on else None
-        return Prepared(preprocessor, task, None, None, seen)
-
-    @property
-    def _names(self) -> list[str]:
-        """The names of all columns of a table that was fitted, those without a value too."""
-        return list(vars(self).get("feature_names_in_", ()))
+        seen = Seen.first(preprocessor, task, rows) if goes_on else None
+        return Prepared(preprocessor, task, None, None, seen), features
 
     def _seen(self) -> Seen:
         """Return an account of the rows of all fits so far; of a fit that kept none, one that suits its scales."""

@@ -39,9 +39,15 @@ class Correction:
     offset: NDArray[np.float64]
     unit: float = 1.0
 
-    def of_inputs(self, change: Change | None, places: NDArray[np.intp], origins: NDArray[np.intp]) -> Correction:
-        """Add a change of the scales of the features at these places, and where all of them were before."""
-        inputs = Change(np.ones(len(origins)), np.zeros(len(origins)))
+    def of_inputs(
+        self,
+        change: Change | None,
+        places: NDArray[np.intp],
+        origins: NDArray[np.intp],
+        signs: NDArray[np.float64] | None = None,
+    ) -> Correction:
+        """Add a change of the scales of the features at these places, and where all were before, with which sign."""
+        inputs = Change(np.ones(len(origins)) if signs is None else signs.copy(), np.zeros(len(origins)))
         if change is not None:
             inputs.factor[places], inputs.shift[places] = change
         return replace(self, inputs=inputs, origins=origins)

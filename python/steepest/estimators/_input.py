@@ -95,11 +95,14 @@ def take(x: Any, places: NDArray[np.intp]) -> Any:
     return x.take(places) if hasattr(x, "column_names") else x[places]
 
 
-def takes_encoder(x: Any, encode: str | None) -> bool:
-    """Tell whether a table goes through a TableEncoder: a data frame with more than whole columns of numbers."""
+def takes_encoder(x: Any, encode: str | None, *, goes_on: bool = False) -> bool:
+    """Tell whether a table goes through a TableEncoder: a data frame with more than whole columns of numbers.
+
+    One that `goes_on` in parts may have gaps in a later one.
+    """
     if encode == "numbers" or not is_frame(x) or 0 in getattr(x, "shape", ()):
         return False
-    if not hasattr(x, "iloc"):
+    if goes_on or not hasattr(x, "iloc"):
         return True
     plain = all(isinstance(kind, np.dtype) and kind.kind in "iuf" for kind in x.dtypes)
     return not plain or bool(x.isna().any(axis=None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from ..tables._growing import (
     rescaled,
 )
 from ..tables._running import AdaptiveScale, Change, RunningMoments
-from ..tables._scaling import FURTHEST, Standardizer
+from ..tables._scaling import FURTHEST, Standardizer, moved
 from ..training import Trainer
 from ._correction import Correction, unchanged
 from ._input import Rows
@@ -55,19 +54,20 @@ class Seen:
         """Return the account of so many rows of an array or a table that suits the scales learned from them."""
         if preprocessor.encoder is not None:
             return cls(number_scale(preprocessor.encoder, rows), _targets_of(task, rows), rows)
-        mean, scale = np.zeros(n_columns), np.ones(n_columns)
+        mean, scale, smooth = np.zeros(n_columns), np.ones(n_columns), False
         if preprocessor.scale is not None:
             own = _standardizer(preprocessor.scale)
-            mean, scale = own.mean[0], own.scale[0]
-        features = AdaptiveScale.of(RunningMoments.assumed(mean, scale, rows), mean, scale)
+            mean, scale, smooth = own.mean[0], own.scale[0], own.smooth
+        moments = RunningMoments.assumed(mean, scale, rows)
+        features = AdaptiveScale.of(moments, mean, scale, np.full(n_columns, smooth))
         return cls(features, _targets_of(task, rows), rows)
 
     @classmethod
-    def first(cls, preprocessor: Preprocessor, task: Task, rows: Rows, names: Sequence[str]) -> Seen:
+    def first(cls, preprocessor: Preprocessor, task: Task, rows: Rows) -> Seen:
         """Return the account of the rows that scales have just been learned from."""
-        values, _ = _values(preprocessor, rows, names)
+        values = _values(preprocessor, rows)
         seen = cls.of(preprocessor, task, 0, values.shape[1])
-        features, targets = replace(seen.features, moments=seen.features.moments.after(values, rows.weight)), None
+        features, targets = seen.features.learned(values, rows.weight), None
         if seen.targets is not None:
             moments = seen.targets.moments.after(rows.y.reshape(len(rows), -1), rows.weight)
             targets = replace(seen.targets, moments=moments)
@@ -104,7 +104,7 @@ class Prepared(NamedTuple):
     seen: Seen | None
 
 
-def adapt(model: Model[Any], trainers: list[Trainer] | None, seen: Seen, rows: Rows, names: Sequence[str]) -> Prepared:
+def adapt(model: Model[Any], trainers: list[Trainer] | None, seen: Seen, rows: Rows) -> Prepared:
     """Let scales, labels and columns follow more rows. Nothing that is given changes.
 
     Parameters
@@ -117,13 +117,11 @@ def adapt(model: Model[Any], trainers: list[Trainer] | None, seen: Seen, rows: R
         The rows so far.
     rows : Rows
         More of them.
-    names : sequence of str
-        The columns of a table, those that had no value so far too.
     """
     preprocessor, networks = model.preprocessor, model.networks
     correction = unchanged(networks[0].n_in, networks[0].n_out)
     if preprocessor.encoder is not None:
-        changed, features, correction = _table_followed(preprocessor, seen, rows, names, correction)
+        changed, features, correction = _table_followed(preprocessor, seen, rows, correction)
     elif preprocessor.scale is None:
         changed, features = _first_scaled(preprocessor, seen, rows)
     else:
@@ -139,23 +137,25 @@ def adapt(model: Model[Any], trainers: list[Trainer] | None, seen: Seen, rows: R
 
 
 def _table_followed(
-    preprocessor: Preprocessor, seen: Seen, rows: Rows, names: Sequence[str], correction: Correction
+    preprocessor: Preprocessor, seen: Seen, rows: Rows, correction: Correction
 ) -> tuple[Preprocessor, AdaptiveScale, Correction]:
     """Let an encoder grow and its scales follow."""
     assert preprocessor.encoder is not None
-    columns = read_columns(preprocessor.encoder, rows.x, names)
-    encoder, origins = grown(preprocessor.encoder, columns)
+    columns = read_columns(preprocessor.encoder, rows.x)
+    encoder, origins, signs = grown(preprocessor.encoder, columns)
     features, values = seen.features, number_values(encoder, columns)
     n_new = values.shape[1] - len(features.mean)
     if n_new:
         fitted = number_scale(encoder, 0)
         features = features.with_columns(
-            AdaptiveScale.of(RunningMoments.none(n_new), fitted.mean[-n_new:], fitted.scale[-n_new:])
+            AdaptiveScale.of(
+                RunningMoments.none(n_new), fitted.mean[-n_new:], fitted.scale[-n_new:], fitted.smooth[-n_new:]
+            ).learned(values[:, -n_new:], rows.weight)
         )
-    features, change = _followed(features, values, rows.weight, np.float64)
-    if change is None and len(origins) == len(correction.origins):
+    features, change = features.followed(values, rows.weight, np.float64)
+    if change is None and encoder is preprocessor.encoder:
         return preprocessor, features, correction
-    correction = correction.of_inputs(change, number_places(encoder), origins)
+    correction = correction.of_inputs(change, number_places(encoder), origins, signs)
     return replace(preprocessor, encoder=rescaled(encoder, features)), features, correction
 
 
@@ -163,7 +163,7 @@ def _array_followed(
     preprocessor: Preprocessor, seen: Seen, rows: Rows, correction: Correction
 ) -> tuple[Preprocessor, AdaptiveScale, Correction]:
     """Let the scale of an array's columns follow."""
-    features, change = _followed(seen.features, rows.x, rows.weight, rows.x.dtype)
+    features, change = seen.features.followed(rows.x, rows.weight, rows.x.dtype)
     if change is None or preprocessor.scale is None:
         return preprocessor, features, correction
     correction = correction.of_inputs(change, np.arange(len(change.factor)), correction.origins)
@@ -180,19 +180,11 @@ def _first_scaled(preprocessor: Preprocessor, seen: Seen, rows: Rows) -> tuple[P
     return replace(preprocessor, scale=Standardizer(mean[None], scale[None], FURTHEST)), found
 
 
-def _values(preprocessor: Preprocessor, rows: Rows, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """Return the numbers of rows as they are scaled, and the columns of a table."""
+def _values(preprocessor: Preprocessor, rows: Rows) -> Any:
+    """Return the numbers of rows as they are scaled, (n, columns)."""
     if preprocessor.encoder is None:
-        return rows.x, {}
-    columns = read_columns(preprocessor.encoder, rows.x, names)
-    return number_values(preprocessor.encoder, columns), columns
-
-
-def _followed(
-    scale: AdaptiveScale, values: Any, weight: NDArray[Any] | None, dtype: Any
-) -> tuple[AdaptiveScale, Change | None]:
-    moments = scale.moments.after(values, weight, limited=True)
-    return scale.after(moments, *moments.mean_and_scale(dtype))
+        return rows.x
+    return number_values(preprocessor.encoder, read_columns(preprocessor.encoder, rows.x))
 
 
 def _targets_followed(
@@ -201,7 +193,7 @@ def _targets_followed(
     """Let the scale of numbers to predict follow."""
     if seen is None:
         return task, None, correction
-    moments = seen.moments.after(rows.y.reshape(len(rows), -1), rows.weight, limited=True)
+    moments = seen.moments_after(rows.y.reshape(len(rows), -1), rows.weight)
     mean, scale = target_scale(task, moments)
     seen, change = seen.after(moments, mean, scale)
     if change is None:
@@ -224,11 +216,11 @@ def _standardizer(scale: Standardizer | BinnedStandardizer) -> Standardizer:
 def _moved(scale: Standardizer | BinnedStandardizer, to: AdaptiveScale) -> Standardizer | BinnedStandardizer:
     """Return the scale with other means and deviations; its bins stay where they are in the columns' units."""
     old = _standardizer(scale)
-    new = Standardizer(to.mean[None], to.scale[None], old.furthest)
+    new = Standardizer(to.mean[None], to.scale[None], old.furthest, old.smooth)
     if isinstance(scale, Standardizer):
         return new
     n = old.n_columns
-    column = scale.column[n:]
-    start = old.mean[0, column] + scale.start[0, n:] * old.scale[0, column]
-    width = scale.width[0, n:] * old.scale[0, column] / to.scale[column]
-    return BinnedStandardizer._of_bins(new, column, (start - to.mean[column]) / to.scale[column], width)
+    column, start, width = scale.column[n:], scale.start[0, n:], scale.width[0, n:]
+    both = (old.mean[0, column], old.scale[0, column]), (to.mean[column], to.scale[column])
+    first, end = (moved(edge, *both, smooth=old.smooth) for edge in (start, start + width))
+    return BinnedStandardizer._of_bins(new, column, first, np.maximum(end - first, np.finfo(np.float64).eps))

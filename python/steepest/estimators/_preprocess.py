@@ -85,6 +85,7 @@ class Preprocessor:
         as_table: bool,
         robust: bool = True,
         scales: bool = True,
+        means: bool = True,
     ) -> tuple[Preprocessor, Any]:
         """Learn from training rows; return their features too.
 
@@ -99,14 +100,16 @@ class Preprocessor:
         as_table : bool
             Whether the rows are a data frame for an encoder.
         robust : bool, default=True
-            Whether the columns of an array are scaled by their quartiles, with a smooth limit; else by mean and
-            standard deviation, clipped.
+            Whether numbers are scaled by their quartiles, with a smooth limit; else by mean and standard deviation,
+            clipped.
         scales : bool, default=True
             Whether the columns of an array are scaled.
+        means : bool, default=True
+            Whether labels of an encoder may have target means.
         """
         if as_table:
-            encoder = TableEncoder(bins=bins)
-            encoded = encoder.fit_rows(rows.x, rows.y, rows.weight)
+            encoder = TableEncoder(bins=bins, numbers="robust" if robust else "standard")
+            encoded = encoder.fit_rows(rows.x, rows.y if means else None, rows.weight)
             return cls(dtype, encoder=encoder), _at_once(encoded)
         preprocessor = cls(dtype, scale=_fitted_scale(rows, bins, robust=robust) if scales else None)
         return preprocessor, preprocessor.features(rows.x)

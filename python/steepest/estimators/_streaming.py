@@ -150,13 +150,15 @@ def solve_stream(
     sample, held, given_back = reader.parts(found)
     n = found.n - (0 if held is None else len(held))
     if eval_set is not None:
-        held = estimator._read_eval_set(eval_set, reader.task, as_table=reader.as_table)
+        held = estimator._read_eval_set(eval_set, reader.task, as_table=reader.as_table, gaps=settings.encode != "numbers")
     every = Rows(sample.x, np.broadcast_to(0.0, found.n))
     plan = FitPlan.decide(settings, every, random, None, tiny=False, online=False)
     plan = plan.with_smoothing(classes=reader.task.is_of_single_labels, held_out=held is not None)
-    preprocessor = Preprocessor.fit(sample, plan.dtype, bins=plan.recipe.bins, as_table=reader.as_table)
+    preprocessor, features = Preprocessor.fit(
+        sample, plan.dtype, bins=plan.recipe.bins, as_table=reader.as_table, robust=settings.encode != "numbers",
+        means=False,  # which rows of the sample would learn from their own targets
+    )  # fmt: skip
     task = _scaled(reader.task, found.moments)
-    features = preprocessor.features(sample.x)
     trained = replace(sample, x=features, y=task.trained(sample.y, plan.label_smoothing))
     if held is not None:
         held = replace(held, x=preprocessor.features(held.x), y=task.scaled(held.y))
@@ -201,7 +203,7 @@ class _Reader:
     def read(self, block: Block) -> Block:
         """Return a block of checked rows, targets as given, and weights."""
         if not self._started:
-            self.as_table = takes_encoder(block.x, self.settings.encode)
+            self.as_table = takes_encoder(block.x, self.settings.encode, goes_on=True)
         x, y = read_rows(
             self.estimator, block.x, _targets(self.stream.target or "y", block.y),
             as_table=self.as_table, numeric=self.estimator._numeric, reset=not self._started,

@@ -12,6 +12,7 @@ from .._core import total_memory
 from .._extras import import_pyarrow, require
 from .._safe_io import refusing
 from ..files import _Limit, read_idx, read_npy_stream, read_npz
+from ._frames import index_names
 from ._sources import Source
 
 _ROWS = 1 << 14  # read at a time
@@ -47,13 +48,16 @@ def _binary(source: Source) -> Iterator[Any]:
             content = arrow.ipc.open_file(file)
             schema = content.schema
             read = (content.get_batch(i) for i in range(content.num_record_batches))
+        index = index_names(schema)
         empty = True
         for batch in read:
+            batch = batch.drop_columns(index) if index else batch
             # Labels of categories are shared by all parts.
             limit.take(sum(getattr(column, "indices", column).nbytes for column in batch.columns))
             empty = False
             yield batch
         if empty:
+            schema = arrow.schema([field for field in schema if field.name not in index])
             yield from schema.empty_table().to_batches(max_chunksize=None) or [_no_rows(schema)]
 
 

@@ -141,9 +141,15 @@ def _arrow_columns(table: Any) -> dict[str, Any]:
         return {str(name): series(table[name]) for name in table.columns}
     read = in_memory("table", table)
     _refuse_repeated(read.column_names)
-    # The index of pandas' frame travels along as a column, but it counts the rows and says nothing about them.
-    index = read.schema.pandas_metadata["index_columns"] if read.schema.pandas_metadata else ()
+    index = index_names(read.schema)
     return {name: read.column(name) for name in read.column_names if name not in index}
+
+
+def index_names(schema: Any) -> list[str]:
+    """Return the columns of pyarrow's that were the index of pandas' frame: they say nothing about the rows."""
+    told = schema.pandas_metadata
+    index = [name for name in (told["index_columns"] if told else ()) if isinstance(name, str)]
+    return [name for name in index if name in schema.names]
 
 
 def _plain(values: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -10,10 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._columns import Column, missing_in, open_table, read_column
+from ._columns import Column, missing_in, open_table
+from ._description import Note
+from ._label_features import MOST_LABELS
+from ._learning import learn_columns, read
 from ._running import AdaptiveScale, RunningMoments
-from .encoder import Features, TableEncoder
-from .features import _MOST_LABELS, LabelFeatures, NumberFeatures
+from ._scaling import moved
+from .encoder import TableEncoder
+from .features import BinaryFeatures, Features, LabelFeatures, NumberFeatures, TimeFeatures
+
+Scaled = NumberFeatures | TimeFeatures  # columns with a scale that adapts
 
 
 class Growth(NamedTuple):
@@ -26,14 +32,25 @@ class Growth(NamedTuple):
     origins : array of int, shape (n_features,)
         The place that each of its features had before: for a new label that of the unseen slot, in which it was until
         now; -1 for a feature that nothing stood for.
+    signs : array of float64, shape (n_features,)
+        -1 where a feature is 1 for what was -1 before, else 1.
     """
 
     encoder: TableEncoder
     origins: NDArray[np.intp]
+    signs: NDArray[np.float64]
 
 
-def read_columns(encoder: TableEncoder, table: Any, names: Sequence[str]) -> dict[str, Column]:
-    """Read the columns of a table that an encoder knows, and those of `names` that it does not know yet.
+class _Grown(NamedTuple):
+    """The features of a column after it has grown, with the places they had among those of the column; see `Growth`."""
+
+    features: Features
+    origins: list[int]
+    signs: list[float]
+
+
+def read_columns(encoder: TableEncoder, table: Any) -> dict[str, Column]:
+    """Read the columns of a table that an encoder knows, and those that had no value when it learned.
 
     Parameters
     ----------
@@ -41,13 +58,16 @@ def read_columns(encoder: TableEncoder, table: Any, names: Sequence[str]) -> dic
         A fitted one.
     table : table of n rows
         As `TableEncoder.transform` takes it.
-    names : sequence of str
-        The columns of the table that was learned from, those without a value too.
     """
-    known = [column.name for column in encoder.columns]
-    columns = open_table(table, known if isinstance(table, np.ndarray) else None)
-    wanted = [*known, *(name for name in names if name not in known)]
-    return {name: read_column(name, columns[name]) for name in wanted if name in columns}
+    known = {feature.name: feature for feature in encoder.columns}
+    empty = [note.name for note in encoder.notes if note.left_out and note.kind == "empty"]
+    columns = open_table(table, list(known) if isinstance(table, np.ndarray) else None)
+    found = {
+        name: read(name, columns[name], feature.expected, feature.form)
+        for name, feature in known.items()
+        if name in columns
+    }
+    return found | {name: read(name, columns[name]) for name in empty if name in columns}
 
 
 def grown(encoder: TableEncoder, columns: dict[str, Column]) -> Growth:
@@ -60,46 +80,54 @@ def grown(encoder: TableEncoder, columns: dict[str, Column]) -> Growth:
     columns : dict of str to Column
         The rows, see `read_columns`.
     """
-    features: list[Features] = []
-    origins: list[NDArray[np.intp]] = []
+    all_grown: list[_Grown] = []
+    origins: list[int] = []
     start = 0
     for feature in encoder.columns:
-        places = np.arange(start, start + feature.n_features)
+        after = _grown(feature, columns.get(feature.name))
+        origins += [start + place if place >= 0 else -1 for place in after.origins]
         start += feature.n_features
-        column = columns.get(feature.name)
-        if isinstance(feature, LabelFeatures):
-            found = _new_labels(feature, column)
-            feature = replace(feature, labels=(*feature.labels, *found)) if found else feature
-            places = np.concatenate([places[:-1], np.repeat(places[-1:], len(found) + 1)])
-        elif column is not None and column.kind == "number" and not feature.indicator and missing_in(column).any():
-            feature, places = replace(feature, indicator=True), np.append(places, -1)
-        features.append(feature)
-        origins.append(places)
-    known = {feature.name for feature in features}
-    for name, column in columns.items():
-        new = None if name in known else encoder._fit_column(name, column, np.arange(len(column.values)))
-        if new is not None:
-            features.append(new)
-            origins.append(np.full(new.n_features, -1))
-    return Growth(_with(encoder, features), np.concatenate(origins))
+        all_grown.append(after)
+    known = {feature.name for feature in encoder.columns}
+    new = {name: column for name, column in columns.items() if name not in known}
+    learned = learn_columns(new, bins=encoder.bins, robust=encoder.numbers == "robust")
+    for feature in learned.features:
+        all_grown.append(_Grown(feature, [-1] * feature.n_features, [1.0] * feature.n_features))
+        origins += [-1] * feature.n_features
+    features = tuple(after.features for after in all_grown)
+    if features != encoder.columns:
+        names = {feature.name for feature in learned.features}
+        notes = [note for note in encoder.notes if note.name not in names]
+        encoder = encoder.with_columns(features, [*notes, *_notes_of(learned.notes, names)])
+    return Growth(encoder, np.array(origins), np.array([sign for after in all_grown for sign in after.signs]))
+
+
+def _notes_of(notes: Sequence[Note], names: set[str]) -> list[Note]:
+    return [note for note in notes if note.name in names]
 
 
 def number_scale(encoder: TableEncoder, rows: float) -> AdaptiveScale:
-    """Return the scale of an encoder's columns of numbers, in their order, as of so many rows."""
+    """Return the scale of an encoder's columns of numbers and times, in their order, as of so many rows."""
     numbers = numbers_of(encoder)
     mean, scale = np.array([[column.mean, column.scale] for column in numbers]).reshape(-1, 2).T
-    return AdaptiveScale.of(RunningMoments.assumed(mean, scale, rows), mean, scale)
+    smooth = np.array([is_smooth(column) for column in numbers], bool)
+    return AdaptiveScale.of(RunningMoments.assumed(mean, scale, rows), mean, scale, smooth)
 
 
-def numbers_of(encoder: TableEncoder) -> list[NumberFeatures]:
-    """Return the columns of numbers."""
-    return [column for column in encoder.columns if isinstance(column, NumberFeatures)]
+def numbers_of(encoder: TableEncoder) -> list[Scaled]:
+    """Return the columns of numbers, dates and times of day."""
+    return [column for column in encoder.columns if isinstance(column, Scaled)]
+
+
+def is_smooth(column: Scaled) -> bool:
+    """Tell whether a column is scaled by its quartiles, with a smooth limit."""
+    return column.smooth if isinstance(column, NumberFeatures) else True
 
 
 def number_places(encoder: TableEncoder) -> NDArray[np.intp]:
-    """Return the places, among all features, of the standardized numbers."""
+    """Return the places, among all features, of the scaled numbers."""
     starts = np.cumsum([0, *(column.n_features for column in encoder.columns)])[:-1]
-    is_number = [isinstance(column, NumberFeatures) for column in encoder.columns]
+    is_number = [isinstance(column, Scaled) for column in encoder.columns]
     return np.asarray(starts[np.array(is_number, bool)])
 
 
@@ -109,7 +137,7 @@ def number_values(encoder: TableEncoder, columns: dict[str, Column]) -> NDArray[
     values = np.full((n, len(numbers := numbers_of(encoder))), np.nan)
     for i, feature in enumerate(numbers):
         column = columns.get(feature.name)
-        if column is not None and column.kind == "number":
+        if column is not None and column.kind == feature.expected:
             values[:, i] = column.values
     return values
 
@@ -119,25 +147,69 @@ def rescaled(encoder: TableEncoder, scale: AdaptiveScale) -> TableEncoder:
     of_numbers = iter(zip(scale.mean.tolist(), scale.scale.tolist(), strict=True))
     features: list[Features] = []
     for column in encoder.columns:
-        if isinstance(column, NumberFeatures):
+        if isinstance(column, Scaled):
             mean, deviation = next(of_numbers)
-            edges = [(column.mean + edge * column.scale - mean) / deviation for edge in column.edges]
-            column = replace(column, mean=mean, scale=deviation, edges=edges)
+            edges = np.array(column.edges, np.float64)
+            edges = moved(edges, (column.mean, column.scale), (mean, deviation), smooth=is_smooth(column))
+            column = replace(column, mean=mean, scale=deviation, edges=_increasing(edges.tolist()))
         features.append(column)
-    return _with(encoder, features)
+    return encoder.with_columns(tuple(features), encoder.notes)
 
 
-def _with(encoder: TableEncoder, features: Sequence[Features]) -> TableEncoder:
-    """Return a copy of an encoder with other columns."""
-    changed = copy.copy(encoder)
-    changed.columns = tuple(features)
-    return changed
+def _increasing(edges: list[float]) -> list[float]:
+    """Return edges of which rounding, far out, may have made two the same, as different ones."""
+    for i in range(1, len(edges)):
+        edges[i] = max(edges[i], math.nextafter(edges[i - 1], math.inf))
+    return edges
 
 
-def _new_labels(feature: LabelFeatures, column: Column | None) -> list[str]:
+def _grown(feature: Features, column: Column | None) -> _Grown:
+    """Let a column's features grow by what is new in rows of it."""
+    same = list(range(feature.n_features))
+    unchanged = _Grown(feature, same, [1.0] * len(same))
+    if column is None:
+        return unchanged
+    if isinstance(feature, Scaled):
+        if feature.indicator or column.kind != feature.expected or not missing_in(column).any():
+            return unchanged
+        at = 1 + max(len(feature.edges) - 1, 0)
+        origins = [*same[:at], -1, *same[at:]]
+        return _Grown(replace(feature, indicator=True), origins, [1.0] * len(origins))
+    if column.kind not in ("text", "boolean", "empty"):
+        return unchanged
+    found = _new_labels(feature, column)
+    gaps = bool(missing_in(column).any())
+    if isinstance(feature, BinaryFeatures):
+        return _grown_binary(feature, found, gaps=gaps)
+    return _grown_labels(feature, found, gaps=gaps)
+
+
+def _grown_labels(feature: LabelFeatures, found: list[str], *, gaps: bool) -> _Grown:
+    """Give new labels a feature each, which take over from the unseen slot, and gaps a slot."""
+    n, n_means = len(feature.labels), len(feature.means)
+    unseen = n if feature.other else -1
+    other = feature.other or gaps or bool(found)
+    origins = [*range(n), *([unseen] * len(found)), *([unseen] if other else [])]
+    origins += range(n + feature.other, n + feature.other + n_means)
+    changed = replace(feature, labels=(*feature.labels, *found), other=other)
+    return _Grown(changed, origins, [1.0] * len(origins))
+
+
+def _grown_binary(feature: BinaryFeatures, found: list[str], *, gaps: bool) -> _Grown:
+    """Give more than two labels a feature each: those of the two are what -1 and 1 were."""
+    unseen = 1 if feature.indicator else -1
+    if not found:
+        n = 2 if feature.indicator or gaps else 1
+        return _Grown(replace(feature, indicator=n == 2), [0, unseen][:n], [1.0] * n)
+    labels = LabelFeatures(feature.name, feature.kind, (*feature.labels, *found), other=True)
+    more = len(found) + 1
+    return _Grown(labels, [0, 0, *[unseen] * more], [-1.0, 1.0, *[1.0] * more])
+
+
+def _new_labels(feature: LabelFeatures | BinaryFeatures, column: Column) -> list[str]:
     """Return the labels of text that have no feature yet, in alphabetical order, as far as there is room."""
-    if column is None or column.kind != "text" or feature.kind != "text":
+    if column.kind != "text" or feature.kind != "text" or (isinstance(feature, LabelFeatures) and feature.means):
         return []
     places = np.unique(column.values[column.values >= 0])
     found = sorted({column.labels[i] for i in places}.difference(feature.labels))
-    return found[: max(_MOST_LABELS - len(feature.labels), 0)]
+    return found[: max(MOST_LABELS - len(feature.labels), 0)]

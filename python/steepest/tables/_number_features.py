@@ -16,7 +16,7 @@ from ._bins import quantile_edges, spread_edges
 from ._columns import LABELED, Column, Kind
 from ._encoded import Cells, Parts
 from ._robust import center_and_scale
-from ._scaling import FURTHEST, limit_smoothly, mean_and_scale, standardize
+from ._scaling import FURTHEST, limit_smoothly, mean_and_scale, standardize, unlimited
 
 CYCLES = ("year", "month", "week", "day")
 _MOST_TIMES = 10_000  # that are looked at to see in which cycles they vary
@@ -121,7 +121,8 @@ class NumberFeatures(Spec):
     @property
     def feature_names(self) -> list[str]:
         """The name of each feature."""
-        bounds = (f"{self.mean + self.scale * _unlimited(edge, self.smooth):.6g}" for edge in self.edges)
+        far = (unlimited(edge, FURTHEST) if self.smooth else edge for edge in self.edges)
+        bounds = (f"{self.mean + self.scale * z:.6g}" for z in far)
         names = [self.name, *(f"{self.name} from {a} to {b}" for a, b in pairwise(bounds))]
         return names + [f"{self.name} is missing"] * self.indicator
 
@@ -276,12 +277,6 @@ def _scaled(values: NDArray[np.float64], mean: float, scale: float, *, smooth: b
     with np.errstate(over="ignore"):
         z = np.clip((values - mean) / scale, -1e300, 1e300)  # a difference may be beyond float64
     return limit_smoothly(z, FURTHEST)
-
-
-def _unlimited(z: float, smooth: bool) -> float:
-    """Return a limited number as it was before."""
-    share = z / FURTHEST
-    return z / math.sqrt(max(1 - share * share, 1e-300)) if smooth else z
 
 
 def _checked_edges(name: str, given: Sequence[float]) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,7 +20,11 @@ _TOLERANCE = 0.05
 _NEAR = 0.3
 _FEWEST_TO_LIMIT_BY = 100  # rows from which on an outlier counts as no more than `FURTHEST` standard deviations
 
+# Of columns that are scaled by their quartiles: so far a sentinel in one row of twenty moves the mean by little.
+_FURTHEST_SMOOTH = 3.0
+
 Columns = NDArray[np.float64]
+Limits: TypeAlias = tuple[Columns, Columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,7 @@ class RunningMoments:
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
         return RunningMoments(weight, mean, squares, low, high)
 
-    def after(self, values: Any, weights: NDArray[Any] | None = None, *, limited: bool = False) -> RunningMoments:
+    def after(self, values: Any, weights: NDArray[Any] | None = None, *, limits: Limits | None = None) -> RunningMoments:
         """Return the moments with more rows.
 
         Parameters
@@ -99,17 +103,12 @@ class RunningMoments:
             The rows.
         weights : array of shape (n,), optional
             How much each counts, >= 0; by default all count alike.
-        limited : bool, default=False
-            Whether numbers beyond `FURTHEST` standard deviations of the rows before count as just that far.
+        limits : pair of arrays of float64, shape (columns,), optional
+            Numbers beyond these count as them.
         """
-        known = self.weight >= _FEWEST_TO_LIMIT_BY
-        mean, scale = self.mean_and_scale(np.float64)
-        with np.errstate(over="ignore"):
-            reach = np.where(known & (scale != 1.0), FURTHEST * scale, np.inf) if limited else None
         found = self
         for rows, block in blocks(values):
-            if reach is not None:
-                block = np.clip(block, mean - reach, mean + reach)
+            block = block if limits is None else np.clip(block, *limits)
             found = found.merged(RunningMoments.of(block, None if weights is None else weights[rows]))
         return found
 
@@ -156,6 +155,11 @@ class AdaptiveScale:
         By which columns are scaled: the moments', but for 5%.
     first_mean, first_scale : array of float64
         By which they were where a network began to learn from them.
+    offset, ratio : array of float64
+        A median lies so many standard deviations from the mean, and a scale by quartiles is so many of them: 0 and 1
+        for columns that are scaled by mean and standard deviation.
+    smooth : array of bool
+        Which columns are scaled by their quartiles.
     """
 
     moments: RunningMoments
@@ -163,11 +167,43 @@ class AdaptiveScale:
     scale: Columns
     first_mean: Columns
     first_scale: Columns
+    offset: Columns
+    ratio: Columns
+    smooth: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, moments: RunningMoments, mean: Columns, scale: Columns) -> AdaptiveScale:
-        """Return the scale with which a network begins."""
-        return cls(moments, mean, scale, mean, scale)
+    def of(
+        cls, moments: RunningMoments, mean: Columns, scale: Columns, smooth: NDArray[np.bool_] | None = None
+    ) -> AdaptiveScale:
+        """Return the scale with which a network begins; it stands to the moments as the moments are."""
+        n = len(mean)
+        smooth = np.zeros(n, bool) if smooth is None else smooth
+        return cls(moments, mean, scale, mean, scale, np.zeros(n), np.ones(n), smooth)
+
+    def learned(self, values: Any, weights: NDArray[Any] | None) -> AdaptiveScale:
+        """Return the scale with the moments of the rows, (n, columns), that it was learned from."""
+        reach = np.where(self.smooth & (self.scale != 1.0), _FURTHEST_SMOOTH * self.scale, np.inf)
+        moments = self.moments.after(values, weights, limits=(self.mean - reach, self.mean + reach))
+        mean, scale = moments.mean_and_scale(np.float64)
+        told = self.smooth & (scale != 1.0) & (self.scale != 1.0)
+        offset = np.where(told, (self.mean - mean) / scale, 0.0)
+        return replace(self, moments=moments, offset=offset, ratio=np.where(told, self.scale / scale, 1.0))
+
+    def followed(
+        self, values: Any, weights: NDArray[Any] | None, dtype: DTypeLike
+    ) -> tuple[AdaptiveScale, Change | None]:
+        """Return the scale after more rows, (n, columns), and how it has changed, if it has."""
+        moments = self.moments_after(values, weights)
+        mean, scale = moments.mean_and_scale(dtype)
+        with np.errstate(over="ignore"):
+            return self.after(moments, mean + self.offset * np.where(scale == 1.0, 0.0, scale), scale * self.ratio)
+
+    def moments_after(self, values: Any, weights: NDArray[Any] | None) -> RunningMoments:
+        """Return the moments after more rows; once there were enough, a number far out counts as less far."""
+        known = (self.moments.weight >= _FEWEST_TO_LIMIT_BY) & (self.scale != 1.0)
+        with np.errstate(over="ignore"):
+            reach = np.where(known, np.where(self.smooth, _FURTHEST_SMOOTH, FURTHEST) * self.scale, np.inf)
+            return self.moments.after(values, weights, limits=(self.mean - reach, self.mean + reach))
 
     def after(self, moments: RunningMoments, mean: Columns, scale: Columns) -> tuple[AdaptiveScale, Change | None]:
         """Return the scale after more rows, and how it has changed, if it has.
@@ -192,7 +228,7 @@ class AdaptiveScale:
             np.where(near, new_scale / self.scale, 1.0), np.where(near, (new_mean - self.mean) / self.scale, 0.0)
         )
         first = np.where(near, self.first_mean, new_mean), np.where(near, self.first_scale, new_scale)
-        return AdaptiveScale(moments, new_mean, new_scale, *first), change
+        return AdaptiveScale(moments, new_mean, new_scale, *first, self.offset, self.ratio, self.smooth), change
 
     def with_columns(self, other: AdaptiveScale) -> AdaptiveScale:
         """Return the scale with the columns of another behind these."""

@@ -64,6 +64,31 @@ def limit_smoothly(z: NDArray[np.float64], furthest: float) -> NDArray[np.float6
     return z
 
 
+def unlimited(z: Any, furthest: float) -> Any:
+    """Return what `limit_smoothly` made of numbers, as they were before."""
+    return z / np.sqrt(np.maximum(1 - (z / furthest) ** 2, 1e-300))
+
+
+def moved(
+    z: NDArray[np.float64], old: tuple[Any, Any], new: tuple[Any, Any], *, smooth: bool
+) -> NDArray[np.float64]:
+    """Return scaled numbers of columns as another scale has them.
+
+    Parameters
+    ----------
+    z : array of float64, shape (n,)
+        Scaled by `old`.
+    old, new : pair of float or array of shape (n,)
+        Mean and scale.
+    smooth : bool
+        Whether both scales have a smooth limit.
+    """
+    with np.errstate(over="ignore"):
+        values = old[0] + (unlimited(z, FURTHEST) if smooth else z) * old[1]
+        found = np.clip((values - new[0]) / new[1], -1e300, 1e300)
+    return limit_smoothly(found, FURTHEST) if smooth else found
+
+
 class ColumnTransform:
     """Base of the transforms of dense rows of numbers to features."""
 

@@ -84,15 +84,15 @@ def open_sources(source: Any) -> Iterator[list[Source]]:
         If one cannot be opened.
     """
     given = list(source) if isinstance(source, Sequence) and not isinstance(source, (str, bytes)) else [source]
-    paths = [path for each in given for path in _expanded(text_path("source", each))]
+    paths = [path for each in given for path in expanded(text_path("source", each))]
     if not paths:
         raise ValueError("source is an empty list: expected files")
     with ExitStack() as stack:
         yield [_identified(stack, path) for path in paths]
 
 
-def _expanded(path: str) -> list[str]:
-    """Return the files of a folder or a pattern, sorted; else the path as it is."""
+def expanded(path: str) -> list[str]:
+    """Return the files of a folder or a pattern, in the order of their names; else the path as it is."""
     if os.path.isdir(path):
         found = sorted(entry.path for entry in os.scandir(path) if entry.is_file() and entry.name[0] not in "._")
         if not found:

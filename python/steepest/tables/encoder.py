@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -163,15 +163,15 @@ class TableEncoder(Transformer):
         self.target, self.target_name = target, name
         return columns, encoded
 
-    def fit_rows(self, table: Any, targets: NDArray[Any], weight: NDArray[Any] | None = None) -> EncodedRows:
+    def fit_rows(self, table: Any, targets: NDArray[Any] | None, weight: NDArray[Any] | None = None) -> EncodedRows:
         """Learn the columns alone, and encode the same rows, for a training on targets that are encoded already.
 
         Parameters
         ----------
         table : table
             The training rows, as of `fit`.
-        targets : array of shape (n,) or (n, k)
-            Class numbers, or numbers.
+        targets : array of shape (n,) or (n, k), optional
+            Class numbers, or numbers; without them labels have no target means.
         weight : array of shape (n,), optional
             How much each row counts for means of labels.
 
@@ -319,6 +319,26 @@ class TableEncoder(Transformer):
             feature.name: read(feature.name, columns[feature.name], feature.expected, feature.form)
             for feature in self.columns
         }
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """All that there is to say of each column of training; none of an encoder of an older version."""
+        return self._notes
+
+    def with_columns(self, columns: tuple[Features, ...], notes: Sequence[Note]) -> TableEncoder:
+        """Return an encoder of the same target, and these columns.
+
+        Parameters
+        ----------
+        columns : tuple
+            The features of each.
+        notes : sequence of Note
+            Of the columns of training, see `notes`.
+        """
+        encoder = TableEncoder(bins=self.bins, numbers=self.numbers)
+        encoder._set_columns(columns, tuple(notes))
+        encoder.target, encoder.target_name = self.target, self.target_name
+        return encoder
 
     def with_target(self, name: str, target: Target) -> TableEncoder:
         """Return an encoder of the same columns, and this target.
