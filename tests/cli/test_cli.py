@@ -173,7 +173,8 @@ def test_info(houses: Path) -> None:
     assert f"version: {st.__version__}" in output and f"isa: {st.build_info()['isa']}" in output
     output = succeeded("info", "model.safetensors", folder=houses)
     assert "regression of price" in output
-    assert "place (text, 3 labels; 3 features)" in output
+    assert re.search(r"^place +text +0 +3 +3 labels, one-hot", output, re.MULTILINE)
+    assert "target: price, numbers" in output
     assert str(st.load(houses / "model.safetensors").network_) in output
 
 

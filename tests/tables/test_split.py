@@ -10,7 +10,8 @@ import pyarrow
 import pytest
 from rich.console import Console
 
-from steepest.cli._training import Job
+from steepest.cli._reading import Reading
+from steepest.cli._training import Job, Use
 from steepest.tables import split_groups, split_latest, split_rows
 
 
@@ -148,7 +149,7 @@ def visits(n: int = 300) -> Any:
 
 
 def job(table: Any, **options: Any) -> Job:
-    return Job.of(Path("t.csv"), table, "price", task="auto", holdout=0.2, seed=0, **options)
+    return Job.of(Path("t.csv"), table, Use("price", **options), Reading())
 
 
 @pytest.mark.parametrize("column", ["shop", "day"])
@@ -156,15 +157,19 @@ def test_the_command_holds_out_by_group_and_by_time(column: str) -> None:
     table = visits()
     found = job(table, **{"group" if column == "shop" else "time": column})
     assert found.choosing is not None and len(found.held_out) > 30 and len(found.choosing) > 20
-    parts = [found.training, found.choosing, found.held_out]
+    sizes = found.rows.table.column("size").to_pylist()
+    chosen = np.array([sizes.index(size) for size in found.choosing.table.column("size").to_pylist()])
+    parts = [found.training, chosen, found.held_out]
     assert sorted(np.concatenate(parts).tolist()) == list(range(300))
     values = [table.column(column).take(part).to_pylist() for part in parts]
     if column == "shop":
-        assert "shop" not in found.table.column_names
+        assert "shop" not in found.rows.table.column_names
         assert not {*values[0]} & {*values[1]} and not {*values[0], *values[1]} & {*values[2]}
     else:
         assert max(values[0]) < min(values[1]) and max(values[1]) < min(values[2])
-    estimator, numbers = found.fit(Console(quiet=True), {"max_iter": 20}, 0)
+    estimator = found.estimator({"max_iter": 20})
+    assert not found.fit(estimator, Console(quiet=True))
+    numbers = found.measure(estimator, Console(quiet=True))
     assert numbers["r2"] > 0.9 and estimator.recipe_["held_out_rows"] == len(found.choosing)
     encoder = estimator._model.preprocessor.encoder
     assert encoder is not None and ("day" in [feature.name for feature in encoder.columns])
@@ -174,8 +179,8 @@ def test_the_command_holds_out_by_group_and_by_time(column: str) -> None:
     ("options", "message"),
     [
         ({"group": "shop", "time": "day"}, "--group and --time are given both"),
-        ({"group": "price"}, "--group is 'price': expected a column beside the target: shop, day, size"),
-        ({"time": "when"}, "--time is 'when'"),
+        ({"group": "price"}, "--group is 'price', which is the target: expected another column"),
+        ({"time": "when"}, "no column 'when', which --time names: found shop, day, size, price"),
         ({"time": "shop"}, "column 'shop' of --time has text: expected dates, times or numbers"),
     ],
 )

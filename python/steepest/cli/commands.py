@@ -269,7 +269,7 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
             print(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
         return
     require_sklearn()
-    from ._models import describe_task, encoder_of, load_model
+    from ._models import describe_task, encoder_of, encoder_with_target, load_model
 
     read = load_model(model)
     if isinstance(read, Network):
@@ -281,7 +281,7 @@ def info(model: Annotated[Path | None, typer.Argument(metavar="[MODEL]", help="A
     encoder = encoder_of(read)
     print(f"\n{describe_task(read)}, from {read.n_features_in_} columns{' of numbers' if encoder is None else ':'}")
     if encoder is not None:
-        print(encoder.describe())
+        print(encoder_with_target(read, model).describe())
 
 
 def _use_threads(threads: int | None) -> None:

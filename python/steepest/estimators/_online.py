@@ -18,7 +18,7 @@ from ..tables._growing import (
     read_columns,
     rescaled,
 )
-from ..tables._running import AdaptiveScale, Change, RunningMoments
+from ..tables._running import AdaptiveScale, RunningMoments
 from ..tables._scaling import FURTHEST, Standardizer, moved
 from ..training import Trainer
 from ._correction import Correction, unchanged
@@ -166,7 +166,9 @@ def _array_followed(
     features, change = seen.features.followed(rows.x, rows.weight, rows.x.dtype)
     if change is None or preprocessor.scale is None:
         return preprocessor, features, correction
-    correction = correction.of_inputs(change, np.arange(len(change.factor)), correction.origins)
+    scale = preprocessor.scale
+    own = np.arange(scale.n_features) if isinstance(scale, Standardizer) else np.flatnonzero(~scale.is_bin)
+    correction = correction.of_inputs(change, own, correction.origins)
     return replace(preprocessor, scale=_moved(preprocessor.scale, features)), features, correction
 
 
@@ -219,8 +221,7 @@ def _moved(scale: Standardizer | BinnedStandardizer, to: AdaptiveScale) -> Stand
     new = Standardizer(to.mean[None], to.scale[None], old.furthest, old.smooth)
     if isinstance(scale, Standardizer):
         return new
-    n = old.n_columns
-    column, start, width = scale.column[n:], scale.start[0, n:], scale.width[0, n:]
+    column, start, width = scale.column[scale.is_bin], scale.start[0, scale.is_bin], scale.width[0, scale.is_bin]
     both = (old.mean[0, column], old.scale[0, column]), (to.mean[column], to.scale[column])
     first, end = (moved(edge, *both, smooth=old.smooth) for edge in (start, start + width))
     return BinnedStandardizer._of_bins(new, column, first, np.maximum(end - first, np.finfo(np.float64).eps))

@@ -150,7 +150,9 @@ def solve_stream(
     sample, held, given_back = reader.parts(found)
     n = found.n - (0 if held is None else len(held))
     if eval_set is not None:
-        held = estimator._read_eval_set(eval_set, reader.task, as_table=reader.as_table, gaps=settings.encode != "numbers")
+        held = estimator._read_eval_set(
+            eval_set, reader.task, as_table=reader.as_table, gaps=settings.encode != "numbers"
+        )
     every = Rows(sample.x, np.broadcast_to(0.0, found.n))
     plan = FitPlan.decide(settings, every, random, None, tiny=False, online=False)
     plan = plan.with_smoothing(classes=reader.task.is_of_single_labels, held_out=held is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..estimators import MLPClassifier, MLPRegressor
 from ..pages.html import table
 from ..pages.page import Section, paragraph, scrollable
-from ..tables import LabelFeatures
 
 
 def table_section(model: MLPClassifier | MLPRegressor) -> Section | None:
@@ -13,13 +12,10 @@ def table_section(model: MLPClassifier | MLPRegressor) -> Section | None:
     encoder = model._fitted.preprocessor.encoder
     if encoder is None:
         return None
-    rows = []
-    for column in encoder.columns:
-        kind = f"{column.kind}, {len(column.labels):,} labels" if isinstance(column, LabelFeatures) else "numbers"
-        rows.append([column.name, kind, f"{column.n_features:,}"])
+    headings, *rows = (list(row) for row in encoder.describe().rows())
     opening = paragraph(
         f"The network does not see the table itself: {len(encoder.columns):,} columns became {encoder.n_features:,} "
         "numbers, by rules that were learned from the rows it trained on."
     )
-    listed = table("What becomes of each column", ["column", "kind", "inputs"], rows)
+    listed = table("What becomes of each column", headings, rows)
     return Section("columns", "What it is told", [opening, scrollable(listed, "Columns")])

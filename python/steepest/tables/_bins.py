@@ -91,7 +91,8 @@ class BinnedStandardizer(ColumnTransform):
     standardizer : Standardizer
         Of the columns.
     column : array of int, shape (features,)
-        Which column each feature is of: first all of them in order, then those of the bins.
+        Which column each feature is of: with a smooth limit each column itself, then its bins, as a `TableEncoder` has
+        them; else first all columns, then all bins.
     start, width : array of float64, shape (1, features)
         a and b - a.
     low, high : array of float64, shape (1, features)
@@ -143,12 +144,19 @@ class BinnedStandardizer(ColumnTransform):
     ) -> BinnedStandardizer:
         """Put the columns themselves before their bins, (bins,) each."""
         n = standardizer.mean.size
+        features = np.concatenate([np.arange(n), column])
+        order = np.argsort(features, kind="stable") if standardizer.smooth else np.arange(len(features))
 
         def row(of_columns: float, of_bins: Any) -> NDArray[np.float64]:
-            return np.concatenate([np.full(n, of_columns), np.broadcast_to(of_bins, len(column))])[None]
+            return np.concatenate([np.full(n, of_columns), np.broadcast_to(of_bins, len(column))])[None, order]
 
-        features = np.concatenate([np.arange(n), column])
-        return cls(standardizer, features, row(0, start), row(1, width), row(-np.inf, 0), row(np.inf, 1))
+        rows = row(0, start), row(1, width), row(-np.inf, 0), row(np.inf, 1)
+        return cls(standardizer, features[order], *rows)
+
+    @property
+    def is_bin(self) -> NDArray[np.bool_]:
+        """Which features are bins, (features,): the others are the columns themselves."""
+        return np.asarray(np.isfinite(self.low[0]))
 
     @property
     def n_columns(self) -> int:
@@ -183,8 +191,7 @@ class BinnedStandardizer(ColumnTransform):
             Those of the standardizer, and of the bins "bin_column", int64, "bin_start" and "bin_width", float64, all
             (bins,).
         """
-        n = self.standardizer.mean.size
-        bins = (self.column[n:].astype(np.int64), self.start[0, n:], self.width[0, n:])
+        bins = self.column[self.is_bin].astype(np.int64), self.start[0, self.is_bin], self.width[0, self.is_bin]
         return self.standardizer.to_arrays() | dict(zip(_BIN_ARRAYS, bins, strict=True))
 
     @classmethod

@@ -94,7 +94,9 @@ class RunningMoments:
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
         return RunningMoments(weight, mean, squares, low, high)
 
-    def after(self, values: Any, weights: NDArray[Any] | None = None, *, limits: Limits | None = None) -> RunningMoments:
+    def after(
+        self, values: Any, weights: NDArray[Any] | None = None, *, limits: Limits | None = None
+    ) -> RunningMoments:
         """Return the moments with more rows.
 
         Parameters

@@ -65,13 +65,11 @@ def limit_smoothly(z: NDArray[np.float64], furthest: float) -> NDArray[np.float6
 
 
 def unlimited(z: Any, furthest: float) -> Any:
-    """Return what `limit_smoothly` made of numbers, as they were before."""
+    """Undo `limit_smoothly`, of numbers of any shape."""
     return z / np.sqrt(np.maximum(1 - (z / furthest) ** 2, 1e-300))
 
 
-def moved(
-    z: NDArray[np.float64], old: tuple[Any, Any], new: tuple[Any, Any], *, smooth: bool
-) -> NDArray[np.float64]:
+def moved(z: NDArray[np.float64], old: tuple[Any, Any], new: tuple[Any, Any], *, smooth: bool) -> NDArray[np.float64]:
     """Return scaled numbers of columns as another scale has them.
 
     Parameters
