@@ -210,15 +210,19 @@ def test_short_fits_are_one_long_fit(options: dict[str, Any], preset: str | None
         return st.MLPRegressor(**{"hidden_layer_sizes": (8,), "preset": preset} | common | options | more)
 
     whole = make(max_iter=5).fit(x, y)
-    models = [fit_in_parts(make, x, y, 2, 3), fit_in_parts(make, x, y, *[1] * 5)]
+    models = [(fit_in_parts(make, x, y, 2, 3), whole), (fit_in_parts(make, x, y, *[1] * 5), whole)]
     if options.get("learning_rate") != "invscaling":  # online the rate is constant
         online = make()
         for _ in range(5):
             online = pickle.loads(pickle.dumps(online.partial_fit(x, y)))
-        models += [online, fit_in_parts(make, x, y, 3).partial_fit(x, y).partial_fit(x, y)]
-    for model in models:
-        assert [weights_of(model), model.n_iter_, model.t_] == [weights_of(whole), 5, 300]
-        assert model.loss_curve_ == pytest.approx(whole.loss_curve_, rel=1e-12)
+        # Online, numbers are scaled by mean and deviation.
+        models += [
+            (online, make(max_iter=5, encode="numbers").fit(x, y)),
+            (fit_in_parts(make, x, y, 3).partial_fit(x, y).partial_fit(x, y), whole),
+        ]
+    for model, other in models:
+        assert [weights_of(model), model.n_iter_, model.t_] == [weights_of(other), 5, 300]
+        assert model.loss_curve_ == pytest.approx(other.loss_curve_, rel=1e-12)
 
 
 def test_short_fits_of_sparse_rows_are_one_long_fit() -> None:

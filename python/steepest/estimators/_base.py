@@ -194,7 +194,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             return found, following.features(rows.x) if plan.online else following.training_features(rows)
         preprocessor, features = Preprocessor.fit(
             rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table,
-            # A first batch may be unlike the rest: means and deviations are what goes on adapting best.
+            # The quartiles of a first batch, which may have few rows, tell less than its mean and deviation.
             robust=not (plan.online or plan.settings.encode == "numbers"),
             scales=not plan.online or len(rows) >= FEWEST_TO_SCALE_BY,
         )  # fmt: skip
