@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_cli_reading import folder as folder
 from test_cli_reading import refused, run
 from test_cli_training import houses, write
 

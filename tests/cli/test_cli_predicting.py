@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from test_cli import rows_of
-from test_cli_reading import folder as folder
 from test_cli_reading import refused, run
 from test_cli_training import QUICK, houses, write
 

@@ -18,13 +18,6 @@ from steepest import cli
 QUICK = ("--hidden", 8, "--epochs", 15)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that commands run in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str, str]:
     """Run a command within this process, which must succeed; what it says on both ways."""
     code = cli.main([str(argument) for argument in arguments])

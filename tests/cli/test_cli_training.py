@@ -1,4 +1,4 @@
-"""`steepest train`: which rows and columns it uses, options from a file, going on, and what an end in the middle leaves."""
+"""`steepest train`: the rows and columns that it uses, options from a file, going on, an end in the middle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from test_cli import metric, succeeded
-from test_cli_reading import folder as folder
 from test_cli_reading import refused, run
 
 import steepest as st

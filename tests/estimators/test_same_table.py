@@ -36,18 +36,18 @@ def holders(table: pa.Table, folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("rows", [100, 300, 2500])
+@pytest.mark.parametrize("n", [100, 300, 2500])
 @pytest.mark.parametrize("kind", ["numbers", "whole", "mixed", "gaps"])
-def test_the_same_table_has_the_same_predictions(rows: int, kind: str, tmp_path: Path) -> None:
-    x = normal(0, (rows, 3)).astype(np.float64)
+def test_the_same_table_has_the_same_predictions(n: int, kind: str, tmp_path: Path) -> None:
+    x = normal(0, (n, 3)).astype(np.float64)
     y = x[:, 0] + np.sin(2 * x[:, 1])
     columns: dict[str, Any] = {f"x{i}": x[:, i] for i in range(3)}
     if kind == "whole":
-        columns["x2"] = np.arange(rows) % 7
+        columns["x2"] = np.arange(n) % 7
     if kind == "mixed":
-        columns |= {"place": np.array(["hill", "lake", "town"])[np.arange(rows) % 3], "new": x[:, 0] > 0}
+        columns |= {"place": np.array(["hill", "lake", "town"])[np.arange(n) % 3], "new": x[:, 0] > 0}
     if kind == "gaps":
-        columns["x1"] = pa.array(x[:, 1], mask=np.arange(rows) % 5 == 0)
+        columns["x1"] = pa.array(x[:, 1], mask=np.arange(n) % 5 == 0)
     table = pa.table(columns)
     found = {
         name: st.MLPRegressor(**OPTIONS).fit(held, y).predict(held) for name, held in holders(table, tmp_path).items()
