@@ -100,4 +100,7 @@ def test_random_tables_have_the_same_predictions(table: pa.Table) -> None:
         warnings.simplefilter("ignore")
         found = {name: predicted(held, y) for name, held in holders(table, Path(folder)).items()}
     for name, predictions in found.items():
-        np.testing.assert_array_equal(predictions, found["pyarrow"], err_msg=name)
+        if isinstance(predictions, str):
+            assert predictions == found["pyarrow"], name
+        else:  # few rows train in float64, of which an encoder's features have half the digits
+            np.testing.assert_allclose(predictions, found["pyarrow"], rtol=1e-6, err_msg=name)

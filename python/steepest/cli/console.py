@@ -63,9 +63,17 @@ class ProgressBar(Callback):
         self._progress.stop()
 
 
+class _Lasting(Console):
+    """A console that nobody need listen to any more, as behind ``| head``: the command goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Let what is still to be printed go nowhere; rich would end the command."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 def new_console() -> Console:
     """Return standard output, on which text is written as it stands."""
-    return Console(highlight=False, markup=False)
+    return _Lasting(highlight=False, markup=False)
 
 
 @contextmanager
@@ -82,12 +90,12 @@ def binary_output() -> Iterator[BinaryIO]:
 
 
 def tell(console: Console, what: Any) -> None:
-    """Print a line or a table; where nobody listens any more, as behind ``| head``, the command goes on."""
+    """Print a line or a table, and have it seen at once."""
+    console.print(what, soft_wrap=True)
     try:
-        console.print(what, soft_wrap=True)
         console.file.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+        console.on_broken_pipe()
 
 
 def print_numbers(console: Console, title: str, numbers: Mapping[str, float]) -> None:
