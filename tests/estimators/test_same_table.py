@@ -75,7 +75,7 @@ CELLS: dict[str, Any] = {
 def tables(draw: Any) -> pa.Table:
     """Columns of different kinds, with gaps."""
     n = draw(some.integers(12, 24))
-    columns = {}
+    columns: dict[str, Any] = {"x": range(n)}  # a row of CSV without a single cell is no row
     for i in range(draw(some.integers(1, 4))):
         cells = draw(some.lists(CELLS[draw(some.sampled_from(sorted(CELLS)))], min_size=n, max_size=n))
         for place in draw(some.lists(some.integers(0, n - 1), max_size=3)):
@@ -92,7 +92,7 @@ def predicted(table: Any, y: np.ndarray) -> np.ndarray | str:
         return str(error)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(tables())
 def test_random_tables_have_the_same_predictions(table: pa.Table) -> None:
     y = np.arange(len(table)) % 5 + 0.5
