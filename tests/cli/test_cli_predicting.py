@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from test_cli import rows_of
 from test_cli_reading import refused, run
