@@ -108,6 +108,50 @@ def test_t02_a_frame_that_has_a_gap_later() -> None:
     np.testing.assert_allclose(estimator.predict(frame), before, atol=0.1)
 
 
+def of_all_kinds(n: int) -> tuple[pd.DataFrame, NDArray[Any]]:
+    frame, y = messy(n)
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(n) % 300, unit="D")
+    two = np.where(frame["a"] > 0.5, "up", "down").astype(object)
+    return frame.assign(day=day, two=two, yes=frame["b"] > 0.5), y
+
+
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("column", "cells", "names"),
+    [
+        ("two", ["sideways"], {"two=down", "two=sideways", "two=up", "two is unseen"}),
+        ("two", [None], {"two=up", "two is unseen"}),
+        ("two", [None, "sideways"], {"two=down", "two=sideways", "two=up", "two is unseen"}),
+        ("color", ["mauve", None], {"color=blue", "color=mauve", "color is unseen"}),
+        ("yes", [None], {"yes=true", "yes is unseen"}),
+        ("day", [None], {"day is missing", "day, sine of the year"}),
+        ("a", [None], {"a is missing"}),
+    ],
+)
+def test_an_encoder_grows_by_columns_of_any_kind(way: str, column: str, cells: list[Any], names: set[str]) -> None:
+    """New labels and gaps get features, and what was predicted before stays as it was."""
+    frame, y = of_all_kinds(400)
+    estimator = getattr(st.MLPRegressor(random_state=0, hidden_layer_sizes=(8,), max_iter=3), way)(frame, y)
+    before = estimator.predict(frame)
+    later = frame.astype({column: object})
+    later.loc[: len(cells) * 20 - 1, column] = np.repeat(np.array(cells, object), 20)
+    later[column] = later[column].astype("datetime64[us]") if column == "day" else later[column]
+    estimator.set_params(learning_rate_init=1e-9).partial_fit(later, y)
+    encoder = estimator._model.preprocessor.encoder
+    assert names <= {*encoder.feature_names} and encoder.n_features == estimator.network_.n_in
+    assert str(encoder.describe()).count("\n") == len(frame.columns) + 1
+    np.testing.assert_allclose(estimator.predict(frame), before, atol=2e-2)
+    assert np.isfinite(estimator.predict(later)).all()
+
+
+def test_a_fit_that_goes_on_with_the_same_rows_keeps_its_scales_by_quartiles() -> None:
+    frame, y = of_all_kinds(300)
+    frame.loc[7, "a"], frame["b"] = 1e6, np.exp(4 * frame["b"])
+    estimator = st.MLPRegressor(random_state=0, warm_start=True, max_iter=2, hidden_layer_sizes=(4,)).fit(frame, y)
+    encoder = estimator._model.preprocessor.encoder
+    assert estimator.fit(frame, y)._model.preprocessor.encoder is encoder
+
+
 def test_t02_warm_start() -> None:
     x = odd_first()
     estimator = st.MLPRegressor(random_state=0, warm_start=True, max_iter=15).fit(x[:20], wave(x[:20]))
