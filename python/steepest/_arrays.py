@@ -43,10 +43,9 @@ def is_masked_array(values: object) -> bool:
     return isinstance(values, _masked_arrays())
 
 
-def _masked_arrays() -> type | tuple[()]:
+def _masked_arrays() -> Any:
     """Return the class of masked arrays; none before somebody makes one, for NumPy loads that module late."""
-    kind: type | tuple[()] = getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())
-    return kind
+    return getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())
 
 
 def _is_masked(value: object) -> bool:
