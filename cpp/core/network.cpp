@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 
 #include "array_view.hpp"
@@ -55,8 +56,10 @@ void Network<T>::add_dense(const std::string& name, std::size_t n_out, bool bias
 template <class T>
 void Network<T>::add_activation(Activation activation, double alpha) {
     if (!(std::fabs(alpha) <= std::numeric_limits<T>::max())) {
-        throw std::invalid_argument("alpha of layer " + std::to_string(layers_.size()) +
-                                    " is beyond the largest number of the network's type, expected one that it can hold");
+        std::ostringstream found;
+        found << "alpha is " << alpha << ", expected at most " << std::numeric_limits<T>::max() << ", the largest number of "
+              << (sizeof(T) == 4 ? "float32" : "float64");
+        throw std::invalid_argument(found.str());
     }
     Layer layer{LayerKind::activation, n_out_, n_out_};
     layer.activation = activation;
