@@ -39,7 +39,6 @@ LEFT_OUT = {
     "thread": {
         "tests/core/test_thread_rule.py::test_r06_no_child_hangs": "a fork takes long with its memory",
         "tests/core/test_signals.py::test_r08_ctrl_c_ends_long_work": "the core is slower than is allowed",
-        "tests/core/test_signals.py::test_r08_ctrl_c_while_a_list_is_read": "it holds signals back in NumPy's code",
     },
 }
 
