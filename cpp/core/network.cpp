@@ -141,7 +141,7 @@ const Parameter<T>* Network<T>::find(const std::string& name) const {
 
 template <class T>
 bool Network<T>::is_finite() const {
-    return std::all_of(parameters_.begin(), parameters_.end(), [](const auto& p) { return all_finite(p->value.buffer()); });
+    return largest() <= std::numeric_limits<T>::max();
 }
 
 template <class T>
