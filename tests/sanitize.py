@@ -35,6 +35,8 @@ LEFT_OUT = {
         "tests/core/test_memory.py": "measures memory, of which the sanitizer takes as much again",
         "tests/core/test_limits.py": "limits memory, without which the sanitizer itself ends",
         "tests/core/test_thread_rule.py::test_r06_no_child_hangs": "its allocator's locks do not survive a fork",
+        "tests/explain/test_explain_browser.py": "the browser does not start beside it",
+        "tests/project/test_hardening.py": "a core with it is built without hardening",
     },
     "thread": {
         "tests/core/test_thread_rule.py::test_r06_no_child_hangs": "a fork takes long with its memory",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 
 #include "array_view.hpp"
@@ -54,6 +55,12 @@ void Network<T>::add_dense(const std::string& name, std::size_t n_out, bool bias
 
 template <class T>
 void Network<T>::add_activation(Activation activation, double alpha) {
+    if (!(std::fabs(alpha) <= std::numeric_limits<T>::max())) {
+        std::ostringstream found;
+        found << "alpha is " << alpha << ", expected at most " << std::numeric_limits<T>::max() << ", the largest number of "
+              << (sizeof(T) == 4 ? "float32" : "float64");
+        throw std::invalid_argument(found.str());
+    }
     Layer layer{LayerKind::activation, n_out_, n_out_};
     layer.activation = activation;
     layer.alpha = alpha;
@@ -134,7 +141,7 @@ const Parameter<T>* Network<T>::find(const std::string& name) const {
 
 template <class T>
 bool Network<T>::is_finite() const {
-    return std::all_of(parameters_.begin(), parameters_.end(), [](const auto& p) { return all_finite(p->value.buffer()); });
+    return largest() <= std::numeric_limits<T>::max();
 }
 
 template <class T>

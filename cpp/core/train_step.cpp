@@ -70,6 +70,7 @@ void TrainStep<T>::set_schedule(Schedule schedule) {
 // The schedule is asked within a reservation alone: one that was set after the step had made its claim is for the next step.
 template <class T>
 void TrainStep<T>::take_scheduled_rate(Claim claim) {
+    rate_ = progress_.learning_rate;
     if (claim != Claim::reserve || !schedule_) return;
     const std::shared_ptr<const Schedule> schedule = schedule_;
     const double rate = (*schedule)(progress_.n_steps);
@@ -77,7 +78,13 @@ void TrainStep<T>::take_scheduled_rate(Claim claim) {
         throw std::invalid_argument("the schedule gave a learning rate of " + number_text(rate) + " at step " +
                                     std::to_string(progress_.n_steps) + ", expected a finite number of at least 0");
     }
-    progress_.learning_rate = rate;
+    rate_ = rate;
+}
+
+template <class T>
+void TrainStep<T>::exclude_readers(WriteAccess& access) {
+    access.exclude_readers();
+    progress_.learning_rate = rate_;
 }
 
 // Of this batch among all, the key of its random numbers.
@@ -101,8 +108,8 @@ LossSum TrainStep<T>::run(Batch<T>& batch, const Data& data, Rows rows, bool may
     const Claim claim = first_claim();
     WriteAccess access(network_.access(), claim);
     take_scheduled_rate(claim);
-    if (!loss_.custom) access.exclude_readers();
-    const Updates<T> updates = make_updates<T>(optimizer_, progress_.learning_rate, progress_.n_steps, 1);
+    if (!loss_.custom) exclude_readers(access);
+    const Updates<T> updates = make_updates<T>(optimizer_, rate_, progress_.n_steps, 1);
     const PassArgs<T> pass{rows.count, seed_, pass_index(), stores_ ? nullptr : &updates, state_.rates.data()};
     if (stores_) stored_.prepare(get_num_threads());
     if (options_.mixup > 0) rows.mix = draw_mix(rows.count);
@@ -163,7 +170,7 @@ template <class T>
     for (std::size_t row = 0; row < rows; ++row) {
         gather_row<T>(kernels, custom_gradient_.data() + row * n_out, n_out, row, plan.output_gradient());
     }
-    access.exclude_readers();
+    exclude_readers(access);
     auto member = [&](Share share) { descend(step, sum, share); };
     plan.run_team(rows, member);
 }
@@ -203,7 +210,10 @@ void TrainStep<T>::use_stored_gradients(bool completes, double weights, Share sh
 
 template <class T>
 void TrainStep<T>::check_finite(double mean_loss) const {
-    if (!std::isfinite(mean_loss)) throw Diverged(progress_, mean_loss);
+    if (std::isfinite(mean_loss)) return;
+    Progress here = progress_;
+    here.learning_rate = rate_;
+    throw Diverged(here, mean_loss);
 }
 
 template <class T>
@@ -241,7 +251,7 @@ template <class T>
 template <class F>
 void TrainStep<T>::step_by_gradients(WriteAccess& access, Claim claim, double scale, F prepare) {
     take_scheduled_rate(claim);
-    access.exclude_readers();
+    exclude_readers(access);
     stored_.prepare(get_num_threads());
     network_.allocate_gradients();
     auto member = [&](Share share) {

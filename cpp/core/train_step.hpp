@@ -106,6 +106,7 @@ private:
     // What a step claims first: where it asks code of the caller's, that may read the network, and so may others.
     Claim first_claim() const { return scheduled_ || loss_.custom ? Claim::reserve : Claim::exclude; }
     void take_scheduled_rate(Claim claim);
+    void exclude_readers(WriteAccess& access);  // who sees the rate from then on
     std::uint32_t pass_index() const;
     const Mix* draw_mix(std::size_t rows);
     LossSum measure_loss(const StepArgs& step, double weights, Share share);
@@ -131,6 +132,7 @@ private:
     const TrainerOptions options_;
     const std::uint64_t seed_;
     Progress progress_;
+    double rate_ = 0;  // of the step at work, which readers do not see before they are excluded
     ParameterState<T> state_;
     bool stores_;  // whether gradients are written out, instead of used on the spot
     bool equalizes_rates_ = false;

@@ -45,13 +45,13 @@ std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, st
     return sum<T>(zeros) + rest == T(0);
 }
 
-// The columns of the row, panel after panel.
+// The columns of the row, panel after panel; y may be misaligned.
 template <class T>
 void scatter_row(Matrix<const T> x, std::size_t n, std::size_t row, T* y) {
     constexpr std::size_t P = kPanel<T>;
     for (std::size_t c = 0; c < n; c += P) {
         const T* in = panel_row(x, c / P, row);
-        for (std::size_t i = 0; i < smaller(n - c, P); ++i) y[c + i] = in[i];
+        for (std::size_t i = 0; i < smaller(n - c, P); ++i) __builtin_memcpy(y + c + i, in + i, sizeof(T));
     }
 }
 

@@ -50,8 +50,13 @@ def is_missing(value: object) -> bool:
 
 
 def is_masked_array(values: object) -> bool:
-    """Tell whether this is a masked array of NumPy's, which loads that module only where one is made."""
-    return isinstance(values, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
+    """Tell whether this is a masked array of NumPy's."""
+    return isinstance(values, _masked_arrays())
+
+
+def _masked_arrays() -> Any:
+    """Return the class of masked arrays; none before somebody makes one, for NumPy loads that module late."""
+    return getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())
 
 
 def _is_masked(value: object) -> bool:
@@ -149,8 +154,9 @@ def refuse_masked(name: str, values: Any) -> None:
     A masked array without a masked value is an array like others.
     """
     if isinstance(values, (list, tuple)):
+        masked = _masked_arrays()
         for i, value in enumerate(values):
-            if is_masked_array(value) and np.ma.getmaskarray(value).any():
+            if isinstance(value, masked) and np.ma.getmaskarray(value).any():
                 raise _masked(f"{name} holds a masked value", f"row {i}")
         return
     if not is_masked_array(values) or values.dtype.names:

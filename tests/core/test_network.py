@@ -90,6 +90,11 @@ def test_layers_check_their_arguments(make: Any, error: type[Exception], message
             r"init of layer 1 .*\(4, 2\): expected \(3, 2\)",
         ),
         ([st.Dense(1, init=[[1.0], [2.0], [np.nan], [0.0]])], ValueError, "0.weight"),
+        (
+            [st.Dense(1, "elu", alpha=1e39)],
+            ValueError,
+            r"alpha is 1e\+39, expected at most 3.4028\d*e\+38, the largest",
+        ),
     ],
 )
 def test_network_refuses_wrong_layers(layers: Any, error: type[Exception], message: str) -> None:

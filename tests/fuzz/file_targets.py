@@ -63,9 +63,11 @@ def table_for(encoder: TableEncoder) -> dict[str, Any]:
 def is_tame(network: st.Network) -> bool:
     """Whether no number of a network is so large that its results may exceed the dtype."""
     values = [*network.parameters.values(), *network.buffers.values()]
-    nodes = iter_nodes(network.layers, network.n_in)  # each residual block may double what it is given
-    deep = sum(isinstance(node.layer, (st.Dense, st.Residual)) for node in nodes) > 20
-    return not deep and all(np.abs(value).max(initial=0.0) < 100 for value in values)
+    layers = [node.layer for node in iter_nodes(network.layers, network.n_in)]
+    # Each residual block may double what it is given.
+    wild = sum(isinstance(layer, (st.Dense, st.Residual)) for layer in layers) > 20
+    wild |= any((getattr(layer, "alpha", None) or 0) > 100 for layer in layers)
+    return not wild and all(np.abs(value).max(initial=0.0) < 100 for value in values)
 
 
 def check_network(network: st.Network, folder: Path) -> str:

@@ -56,13 +56,13 @@ class Rows:
         """Return the same rows, where a sparse matrix has become an array."""
         return replace(self, x=self.x.toarray()) if hasattr(self.x, "toarray") else self
 
-    def merged(self) -> Rows:
-        """Return the different rows of an array, or a table of numbers, in order, with how much each weighs in all.
+    def merged(self, numbers: NDArray[Any]) -> Rows:
+        """Return the different rows in order, with how much each weighs in all; `numbers` are `x` as an array.
 
         Few rows then train alike in any order or repetition.
         """
         weights = np.ones(len(self)) if self.weight is None else np.asarray(self.weight, np.float64)
-        table = np.column_stack([np.asarray(_as_numbers(self.x)), self.y])
+        table = np.column_stack([numbers, self.y])
         _, first, place = np.unique(table, axis=0, return_index=True, return_inverse=True)
         merged = np.bincount(place.reshape(-1), weights=weights).astype(np.float64)
         return Rows(take(self.x, first), self.y[first], merged)
@@ -73,7 +73,8 @@ def merge_if_tiny(rows: Rows, *, allowed: bool) -> tuple[Rows, bool]:
     if len(rows) > _FEW_ROWS:
         return rows, False
     rows = rows.dense()
-    if allowed and _as_numbers(rows.x) is not None and len(merged := rows.merged()) < _TINY_ROWS:
+    numbers = _as_numbers(rows.x) if allowed else None
+    if numbers is not None and len(merged := rows.merged(numbers)) < _TINY_ROWS:
         return merged, True
     return rows, False
 

@@ -189,8 +189,7 @@ def _run_epoch(
         kept = "The network has its last finite epoch's weights again. " if rollback else ""
         error.args = (
             f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
-            f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}"
-            f"{_REMEDY}",
+            f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}{_REMEDY}",
         )
         raise
 
