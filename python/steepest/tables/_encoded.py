@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._blocks import block_rows
+from .._parallel import in_parallel
+
+Column = TypeVar("Column")
 
 _ZERO = np.zeros(1)
 
@@ -221,22 +224,40 @@ class EncodedRows:
         """Return the features, (n, n_features), a block of rows at a time."""
         out = np.empty(self.shape, np.float32)
         size = block_rows(out)
-        for start in range(0, len(out), size):
-            part = slice(start, start + size)
-            self.layout.expand(self[part], out[part])
+        parts = [slice(start, start + size) for start in range(0, len(out), size)]
+        in_parallel(lambda part: self.layout.expand(self[part], out[part]), parts, out.size)
         return out
 
-    def set(self, columns: Iterable[Cells]) -> EncodedRows:
-        """Write the cells of all columns, in order; return these rows."""
-        number = code = ready = 0
-        for cells in columns:
-            if cells.z is not None:
-                self.numbers[:, number] = cells.z
-                number += 1
-            if cells.codes is not None:
-                self.codes[:, code] = cells.codes
-                code += 1
-            if cells.ready is not None:
-                self.ready[:, ready : ready + cells.ready.shape[1]] = cells.ready
-                ready += cells.ready.shape[1]
+    def set(self, columns: Sequence[Column], cells: Callable[[Column], Cells]) -> EncodedRows:
+        """Write the cells of all columns, in order.
+
+        Parameters
+        ----------
+        columns : sequence
+            Of whatever the layout was made.
+        cells : callable
+            Returns the cells of one, called by any thread.
+
+        Returns
+        -------
+        EncodedRows
+            These rows.
+        """
+        at = np.cumsum([(0, 0, 0), *map(_widths, self.layout.parts)], axis=0).tolist()
+
+        def write(i: int) -> None:
+            found, (number, code, ready) = cells(columns[i]), at[i]
+            if found.z is not None:
+                self.numbers[:, number] = found.z
+            if found.codes is not None:
+                self.codes[:, code] = found.codes
+            if found.ready is not None:
+                self.ready[:, ready : ready + found.ready.shape[1]] = found.ready
+
+        in_parallel(write, range(len(columns)), len(self) * len(columns))
         return self
+
+
+def _widths(part: Parts) -> tuple[int, int, int]:
+    """Return how many numbers, codes and ready features a row of a column has."""
+    return part.edges is not None, part.slots > 0, part.ready

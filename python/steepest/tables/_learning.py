@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import warn_caller
+from .._parallel import in_parallel
 from ._columns import LABELED, Column, DataWarning, Kind, missing_in, odd_cells, read_column
 from ._description import Note
 from ._encoded import Cells, EncodedRows, Layout
@@ -68,7 +69,9 @@ def learn_columns(
     DataWarning
         Of a column that is left out as an id, and of one that is a copy of the target.
     """
-    notes = {name: _note(name, column, targets) for name, column in columns.items()}
+    n = max((len(column.values) for column in columns.values()), default=0) * len(columns)
+    found = in_parallel(lambda name: _note(name, columns[name], targets), list(columns), n)
+    notes = {note.name: note for note in found}
     used = {name: column for name, column in columns.items() if not notes[name].left_out}
     n_numbers = sum(column.kind not in LABELED for column in used.values())
     bins = min(bins, MOST_BINS // max(n_numbers, 1))
@@ -93,7 +96,7 @@ def learn_columns(
             return BinaryFeatures(name, column.kind, sorted(labels), notes[name].missing > 0)
         return LabelFeatures.fit(name, column, column.values, targets, weight, most)
 
-    features = [learn(name, column) for name, column in used.items()]
+    features = in_parallel(lambda name: learn(name, used[name]), list(used), n)
     for note in notes.values():
         if note.warns:
             warn_caller(f"column {note.name!r}: {note.remarks[0]}", DataWarning)
@@ -128,7 +131,7 @@ def encode_columns(
         return feature.read(column)
 
     n = len(columns[features[0].name].values)
-    return layout.empty(n).set(cells(feature) for feature in features)
+    return layout.empty(n).set(features, cells)
 
 
 def read(name: str, values: Any, expected: Kind | None = None, form: str | None = None) -> Column:
@@ -185,6 +188,7 @@ def _is_copy(column: Column, missing: NDArray[np.bool_], targets: NDArray[np.flo
     y = targets[:, 0]
     if column.kind == "number":
         return np.array_equal(column.values, y)
-    found, places = np.unique(y, return_inverse=True)
-    pairs = len(np.unique(column.values.astype(np.int64) * len(found) + places))
-    return pairs == len(found) == len(np.unique(column.values))
+    said = np.full(len(column.labels), np.nan)
+    said[column.values] = y
+    told = said[~np.isnan(said)]
+    return np.array_equal(said[column.values], y) and len(np.unique(told)) == len(told)
