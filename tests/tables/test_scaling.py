@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers import normal
+from steepest import _core
 from steepest.tables._bins import BinnedStandardizer
 from steepest.tables._scaling import FURTHEST, Standardizer, feature_scale, mean_and_scale, standardize
 
@@ -48,6 +49,40 @@ def test_outliers_are_clipped_by_both() -> None:
     one = np.ones((1, 2))
     assert Standardizer(0 * one, one, FURTHEST).transform_float64(row).tolist() == [[FURTHEST, -FURTHEST]]
     assert Standardizer(0 * one, one).transform_float64(row).tolist() == row.tolist()
+
+
+@pytest.mark.parametrize("columns", [0, 1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("rows", [0, 1, 2, 7, 40_000])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
+def test_the_smooth_limit_is_as_its_formula(rows: int, columns: int, dtype: type) -> None:
+    values = (100 * normal(4, (rows, 2 * columns))).astype(dtype)[:, ::2]
+    mean, scale = normal(5, (columns,)), np.exp(normal(6, (columns,)))
+    z = (values - mean) / scale
+    found = _core.limit_smoothly(values, mean, scale, 10.0)
+    np.testing.assert_allclose(found, z / np.sqrt(1 + (z / 10) ** 2), rtol=1e-14, atol=1e-14)
+    assert found.shape == (rows, columns)
+    for row in range(min(rows, 3)):  # one row alone has the same bits
+        assert (_core.limit_smoothly(values[row : row + 1], mean, scale, 10.0) == found[row]).all()
+
+
+def test_the_smooth_limit_of_the_largest_numbers() -> None:
+    def limited(value: float, mean: float, scale: float, furthest: float = 10.0) -> float:
+        return _core.limit_smoothly([[value]], [mean], [scale], furthest).item()
+
+    assert limited(1.7e308, -1.7e308, 5e-324) == 10
+    assert limited(-1.7e308, 1.7e308, 1.0) == -10
+    assert limited(5e-324, 0, 1.7e308) == 0
+    assert limited(1.7e308, 0, 1.7e308, 1e-300) == pytest.approx(1e-300)
+    assert limited(2.0, 0, 1.0, 1.7e308) == pytest.approx(2)
+    for value in (np.inf, -np.inf, np.nan):
+        assert np.isnan(limited(value, 0, 1))
+
+
+@pytest.mark.parametrize("mean", [[0.0], [0.0, 0.0, 0.0]])
+def test_the_smooth_limit_refuses_scales_of_other_columns(mean: list[float]) -> None:
+    for values, scale in (([[1.0, 2.0]], [1.0, 1.0]), ([[1.0] * len(mean)], [1.0, 1.0]), ([1.0], [1.0])):
+        with pytest.raises(ValueError, match="a mean and a scale for each column"):
+            _core.limit_smoothly(values, mean, scale, 10.0)
 
 
 def test_there_and_back() -> None:

@@ -16,7 +16,7 @@ from ._bins import quantile_edges, spread_edges
 from ._columns import LABELED, Column, Kind
 from ._encoded import Cells, Parts
 from ._robust import center_and_scale
-from ._scaling import FURTHEST, limit_smoothly, mean_and_scale, standardize, unlimited
+from ._scaling import FURTHEST, mean_and_scale, scale_smoothly, standardize, unlimited
 
 CYCLES = ("year", "month", "week", "day")
 _MOST_TIMES = 10_000  # that are looked at to see in which cycles they vary
@@ -274,9 +274,7 @@ def _scaled(values: NDArray[np.float64], mean: float, scale: float, *, smooth: b
     """Return z of a column, (n,); NaN stays NaN."""
     if not smooth:
         return standardize(values, mean, scale, FURTHEST)
-    with np.errstate(over="ignore"):
-        z = np.clip((values - mean) / scale, -1e300, 1e300)  # a difference may be beyond float64
-    return limit_smoothly(z, FURTHEST)
+    return scale_smoothly(values, mean, scale)
 
 
 def _checked_edges(name: str, given: Sequence[float]) -> tuple[float, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core import limit_smoothly
 from ._columns import BOOLEAN_LABELS
 from ._encoded import Layout
-from ._scaling import FURTHEST, limit_smoothly
+from ._scaling import FURTHEST
 from .features import BinaryFeatures, Features, LabelFeatures, NumberFeatures
 
 _TYPES = {"text": (str,), "boolean": (bool, np.bool_)}
@@ -62,12 +64,13 @@ class RowReader:
         ready = [value for _, values in labels for value in values]
         return self._layout.expand_one(numbers[0], codes, ready)
 
-    def _scaled(self, values: list[object]) -> NDArray[np.float64] | None:
-        """Return scaled numbers, (1, columns); None where one is not finite."""
+    def _scaled(self, values: list[Any]) -> NDArray[np.float64] | None:
+        """Return scaled numbers, (1, columns); None where one is infinite."""
         if any(type(value) is not float for value in values):
             values = [_as_float(value) for value in values]
-        z = (np.array([values], np.float64) - self._mean) / self._scale
-        return None if np.isinf(z).any() else limit_smoothly(z, FURTHEST)
+        if math.inf in values or -math.inf in values:
+            return None
+        return limit_smoothly([values], self._mean, self._scale, FURTHEST)
 
 
 def _as_float(value: object) -> float:
