@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._extras import import_pyarrow
 
+_SAMPLE = 4096  # cells that tell of which kinds a column cannot be
 _FIRST = 1000  # cells that tell whether all may be whole
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
 _INFINITE = r"(?i:inf|infinity)"
@@ -70,7 +71,8 @@ def numbers(cells: Any, notation: Notation = PLAIN) -> Any:
     """Return cells as numbers: int64 where all are whole numbers that it holds, else float64."""
     arrow = import_pyarrow()
     compute = arrow.compute
-    if notation == PLAIN and (quick := _plain_numbers(cells)) is not None:
+    plain = _as_plain(cells, notation)
+    if plain is not None and (quick := _plain_numbers(plain)) is not None:
         return quick
     cells = where(cells, matches(cells, notation.pattern))
     if notation.thousands:
@@ -84,6 +86,18 @@ def numbers(cells: Any, notation: Notation = PLAIN) -> Any:
         except arrow.ArrowInvalid:  # not all of them
             pass
     return cells.cast(arrow.float64())
+
+
+def _as_plain(cells: Any, notation: Notation) -> Any:
+    """Return cells of a notation in the plain one, where no cell has another mark; else None."""
+    compute = import_pyarrow().compute
+    if notation == PLAIN:
+        return cells
+    marks = _ALIKE.get(notation.thousands, f"[{re.escape(notation.thousands)}]") if notation.thousands else ""
+    others = "[.]" if notation.decimal != "." else ""
+    if compute.any(compute.match_substring_regex(cells, "|".join(filter(None, {marks, others})))).as_py():
+        return None
+    return cells if notation.decimal == "." else compute.replace_substring(cells, notation.decimal, ".")
 
 
 def _plain_numbers(cells: Any) -> Any:
@@ -211,6 +225,16 @@ def dates(cells: Any, form: str | None = None) -> Dates:
     mark = unique.filter(arrow.array(is_last))[0].as_py().lstrip("0123456789")[0]
     order = ("%m", "%d") if monthly else ("%d", "%m")
     return Dates(values, f"{order[0]}{mark}{order[1]}{mark}%Y", mixed or (undecided and differ))
+
+
+def sample_of(cells: Any) -> Any:
+    """Return at most `_SAMPLE` cells that are there, evenly over the column."""
+    arrow = import_pyarrow()
+    step = max(len(cells) // _SAMPLE, 1)
+    if step == 1:
+        return cells
+    sample = cells.take(arrow.array(range(0, len(cells), step)))
+    return sample if sample.null_count < len(sample) // 2 else cells.drop_null()[: 4 * _SAMPLE]
 
 
 def where(values: Any, mask: Any) -> Any:

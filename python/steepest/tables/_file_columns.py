@@ -7,8 +7,8 @@ from typing import Any
 
 from .._extras import import_pyarrow
 from ..files import MISSING
-from ._cells import PLAIN, Notation, matches
-from ._inference import NUMBERLIKE, Inferred, infer, is_text, sample_of
+from ._cells import PLAIN, Notation, matches, sample_of
+from ._inference import NUMBERLIKE, Inferred, infer, is_text
 from ._notation import find_shared_notation, has_mark
 from ._reading_options import Options
 

@@ -29,13 +29,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._extras import import_pyarrow
 from ..files import MISSING
-from ._cells import FALSE, PLAIN, TRUE, Notation, are_codes, booleans, clocks, dates, matches, numbers, where
+from ._cells import FALSE, PLAIN, TRUE, Notation, are_codes, booleans, clocks, dates, matches, numbers, sample_of, where
 from ._notation import UndecidedError, find_notation, has_mark
 
 Kind: TypeAlias = Literal["number", "text", "boolean", "date", "clock", "empty"]
 
 _FEW = 20  # different labels that may be a scale such as 0, 1, 2, 3+
-_SAMPLE = 4096  # cells that tell of which kinds a column cannot be
 NUMBERLIKE = r"^[+-]?[0-9.,' \x{a0}\x{202f}\x{2019}]+(?:[eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _MARK = (
     r"^(?:[^\pL\pN]+|#[A-Za-z0-9/]+[!?]?|(?i:n/?a|n\.a\.?|n\.d\.?|nd|nan|nil|null|none|missing|unknown|undefined"
@@ -203,16 +202,6 @@ def _numbers(cells: _Cells, notation: Notation | None) -> Inferred:
         if notation != PLAIN:
             return _with_odd(cells, "number", numbers(cells.there, notation))
     return found
-
-
-def sample_of(cells: Any) -> Any:
-    """Return at most `_SAMPLE` cells that are there, evenly over the column."""
-    arrow = import_pyarrow()
-    step = max(len(cells) // _SAMPLE, 1)
-    if step == 1:
-        return cells
-    sample = cells.take(arrow.array(range(0, len(cells), step)))
-    return sample if sample.null_count < len(sample) // 2 else cells.drop_null()[: 4 * _SAMPLE]
 
 
 def _dated(cells: _Cells, form: str | None) -> Inferred:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from .._arrays import shown
 from .._extras import import_pyarrow
-from ._cells import PLAIN, Notation, matches
+from .._parallel import in_parallel
+from ._cells import PLAIN, Notation, matches, sample_of
 
 POINT, COMMA = Notation(".", ","), Notation(",", ".")
 _MARKS = r"[, '\x{a0}\x{202f}\x{2019}]"
@@ -32,6 +33,11 @@ class _Votes(NamedTuple):
     def is_number(self) -> bool:
         """Whether the column is one of numbers in some notation."""
         return 2 * max(self.plain, self.point, self.comma) > self.n
+
+    @property
+    def are_clear(self) -> bool:
+        """Whether all other cells of the column, of which these are a sample, would hardly change what is decided."""
+        return not self.grouped and self.is_number and 10 * abs(self.point - self.comma) > self.n
 
 
 def find_notation(name: str, cells: Any) -> Notation:
@@ -71,7 +77,10 @@ def find_shared_notation(
     """
     if decimal is not None or thousands is not None:
         return _declared(decimal, thousands)
-    counted = {name: _votes(cells) for name, cells in columns.items()}
+    names = list(columns)
+    counted = dict(
+        zip(names, in_parallel(lambda name: _votes(columns[name]), names, sum(map(len, columns.values()))), strict=True)
+    )
     votes = {name: vote for name, vote in counted.items() if vote is not None}
     for name, vote in votes.items():
         if 2 * vote.grouped > vote.n - vote.plain and vote.grouped:
@@ -106,6 +115,14 @@ def _declared(decimal: str | None, thousands: str | None) -> Notation:
 
 def _votes(cells: Any) -> _Votes | None:
     """Count the cells of a column; None where there is nothing to decide."""
+    sample = sample_of(cells)
+    votes = _count(sample)
+    if len(sample) == len(cells) or (votes is not None and votes.are_clear):
+        return votes
+    return _count(cells)
+
+
+def _count(cells: Any) -> _Votes | None:
     compute = import_pyarrow().compute
 
     def count(pattern: str) -> int:
