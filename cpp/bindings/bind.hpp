@@ -15,7 +15,7 @@ namespace steepest {
 void bind_host(py::module_& m);
 void bind_kernels(py::module_& m);
 void bind_network(py::module_& m);
-void bind_scaling(py::module_& m);
+void bind_tables(py::module_& m);
 void bind_trainer(py::module_& m);  // after the network, which its constructor takes
 
 // The value of the option that goes by this name.

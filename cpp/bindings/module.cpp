@@ -49,6 +49,6 @@ PYBIND11_MODULE(_core, m) {
     bind_host(m);
     bind_kernels(m);
     bind_network(m);
-    bind_scaling(m);
+    bind_tables(m);
     bind_trainer(m);
 }

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .._blocks import block_rows
+from .._core import Expansion
 from .._parallel import in_parallel
 
 Column = TypeVar("Column")
-
-_ZERO = np.zeros(1)
 
 
 class Parts(NamedTuple):
@@ -46,14 +42,6 @@ class Parts(NamedTuple):
         return numbers + self.indicator + self.slots + self.ready
 
 
-class HasParts(Protocol):
-    """A column's features, as `Layout` needs them."""
-
-    @property
-    def parts(self) -> Parts:
-        """The parts of the column."""
-
-
 class Cells(NamedTuple):
     """Rows of one column, encoded.
 
@@ -77,109 +65,29 @@ class Layout:
 
     Parameters
     ----------
-    columns : sequence of features
+    parts : sequence of Parts
         Of each column, in order.
     """
 
-    def __init__(self, columns: Sequence[HasParts]) -> None:
-        parts = [column.parts for column in columns]
-        self.n_features = sum(part.n_features for part in parts)
-        self.n_numbers = sum(part.edges is not None for part in parts)
-        self.n_codes = sum(part.slots > 0 for part in parts)
-        self.n_ready = sum(part.ready for part in parts)
+    def __init__(self, parts: Sequence[Parts]) -> None:
         self.parts = parts
-        self._pieces: list[tuple[str, slice, slice]] = []  # of which array, which columns, become which features
-        slots: list[int] = []
-        bins: list[tuple[int, float, float]] = []
-        at = number = ready = 0
-        for part in parts:
-            edges = part.edges
-            if edges is not None:
-                first = len(bins)
-                bins += [(number, a, b - a) for a, b in pairwise(edges)]
-                at = self._place("z", at, number, number + 1)
-                at = self._place("bins", at, first, len(bins))
-                at = self._place("missing", at, number, number + part.indicator)
-                number += 1
-            if part.slots:
-                slots.append(at)
-                at += part.slots
-            at = self._place("ready", at, ready, ready + part.ready)
-            ready += part.ready
-        self._slots, self._slot_list = np.array(slots, np.int64), slots
-        self._bin_column = np.array([of for of, _, _ in bins], np.intp)
-        self._bin_start = np.array([start for _, start, _ in bins])
-        self._bin_width = np.array([width for _, _, width in bins])
+        self._expansion = Expansion(
+            [(None if p.edges is None else list(p.edges), p.indicator, p.slots, p.ready) for p in parts]
+        )
+        self.n_features = self._expansion.n_features
 
-    def _place(self, source: str, at: int, start: int, end: int) -> int:
-        """Note that columns of a source become the next features; return where they end."""
-        if end > start:
-            self._pieces.append((source, slice(start, end), slice(at, at + end - start)))
-        return at + end - start
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Layout, (self.parts,)
 
     def empty(self, n: int) -> EncodedRows:
         """Return room for this many rows."""
-        return EncodedRows(
-            self,
-            np.empty((n, self.n_numbers)),
-            np.empty((n, self.n_codes), np.int32),
-            np.empty((n, self.n_ready), np.float32),
-        )
+        of = self._expansion
+        codes, ready = np.empty((n, of.n_codes), np.int32), np.empty((n, of.n_ready), np.float32)
+        return EncodedRows(self, np.empty((n, of.n_numbers)), codes, ready)
 
-    @cached_property
-    def _order(self) -> NDArray[np.intp]:
-        """For each feature its place among all z, bins, missing and ready ones of a row, and a zero after them."""
-        starts = {"z": 0, "bins": self.n_numbers}
-        starts["missing"] = starts["bins"] + len(self._bin_column)
-        starts["ready"] = starts["missing"] + self.n_numbers
-        order = np.full(self.n_features, starts["ready"] + self.n_ready)
-        for source, given, features in self._pieces:
-            order[features] = np.arange(given.start, given.stop) + starts[source]
-        return order
-
-    def expand_one(
-        self, numbers: NDArray[np.float64], codes: Sequence[int], ready: Sequence[float]
-    ) -> NDArray[np.float32]:
-        """Return the features of one row, (1, n_features), of its numbers, codes and ready features."""
-        missing = np.isnan(numbers)
-        z = np.where(missing, 0.0, numbers)
-        bins = z[self._bin_column]
-        bins -= self._bin_start
-        bins /= self._bin_width
-        np.maximum(bins, 0, out=bins)
-        np.minimum(bins, 1, out=bins)
-        out: NDArray[np.float32] = np.concatenate([z, bins, missing, ready, _ZERO])[self._order].astype(np.float32)
-        for slot, code in zip(self._slot_list, codes, strict=True):
-            if code >= 0:
-                out[slot + code] = 1
-        return out[None]
-
-    def expand(self, rows: EncodedRows, out: NDArray[np.float32]) -> None:
-        """Write the features of rows.
-
-        Parameters
-        ----------
-        rows : EncodedRows
-            Of n rows.
-        out : array of float32, shape (n, n_features)
-            In C order; is overwritten.
-        """
-        missing = np.isnan(rows.numbers)
-        z = np.where(missing, 0.0, rows.numbers)
-        bins = z.take(self._bin_column, axis=1)
-        if bins.size:
-            bins -= self._bin_start
-            bins /= self._bin_width
-            np.maximum(bins, 0, out=bins)
-            np.minimum(bins, 1, out=bins)
-        sources = {"z": z, "bins": bins, "missing": missing, "ready": rows.ready}
-        if len(self._slots):
-            out[:] = 0
-            places = rows.codes + self._slots
-            places += np.arange(0, out.size, self.n_features)[:, None] if len(out) > 1 else 0
-            out.reshape(-1)[places[rows.codes >= 0]] = 1
-        for source, given, features in self._pieces:
-            out[:, features] = sources[source][:, given]
+    def expand(self, numbers: ArrayLike, codes: ArrayLike, ready: ArrayLike) -> NDArray[np.float32]:
+        """Return the features, (n, n_features), of rows as `EncodedRows` has them."""
+        return self._expansion.expand(numbers, codes, ready)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,12 +129,8 @@ class EncodedRows:
         return EncodedRows(self.layout, self.numbers[places], self.codes[places], self.ready[places])
 
     def toarray(self) -> NDArray[np.float32]:
-        """Return the features, (n, n_features), a block of rows at a time."""
-        out = np.empty(self.shape, np.float32)
-        size = block_rows(out)
-        parts = [slice(start, start + size) for start in range(0, len(out), size)]
-        in_parallel(lambda part: self.layout.expand(self[part], out[part]), parts, out.size)
-        return out
+        """Return the features, (n, n_features)."""
+        return self.layout.expand(self.numbers, self.codes, self.ready)
 
     def set(self, columns: Sequence[Column], cells: Callable[[Column], Cells]) -> EncodedRows:
         """Write the cells of all columns, in order.

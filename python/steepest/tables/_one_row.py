@@ -39,7 +39,7 @@ class RowReader:
         self._scale = np.array([[feature.scale for feature in self._numbers]])
 
     def read(self, row: Mapping[str, object]) -> NDArray[np.float32] | None:
-        """Return the features of one row, (1, n_features), as `Layout.expand` makes them.
+        """Return the features of one row, (1, n_features), as `TableEncoder.encode` makes them.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class RowReader:
             return None
         codes = [code for code, _ in labels if code is not None]
         ready = [value for _, values in labels for value in values]
-        return self._layout.expand_one(numbers[0], codes, ready)
+        return self._layout.expand(numbers, [codes], [ready])
 
     def _scaled(self, values: list[Any]) -> NDArray[np.float64] | None:
         """Return scaled numbers, (1, columns); None where one is infinite."""

@@ -213,7 +213,8 @@ class TableEncoder(Transformer):
         self._set_columns(tuple(learned.features), tuple(learned.notes))
 
     def _set_columns(self, columns: tuple[Features, ...], notes: tuple[Note, ...]) -> None:
-        self.columns, self._notes, self._layout = columns, notes, Layout(columns)
+        self.columns, self._notes = columns, notes
+        self._layout = Layout([column.parts for column in columns])
         self._one_row = RowReader(columns, self._layout)
 
     def transform(self, table: Any) -> Any:

@@ -1,0 +1,68 @@
+// Columns of a table: numbers that are scaled, and encoded rows that become features.
+#include <pybind11/numpy.h>
+
+#include "../core/expansion.hpp"
+#include "../core/scaling.hpp"
+#include "bind.hpp"
+#include "locks.hpp"
+
+namespace steepest {
+namespace {
+
+template <class T>
+using Rows = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+constexpr double kScaling = 10, kExpanding = 4;  // flops that a number, or a feature, takes
+
+// values: (rows, columns), mean and scale: columns numbers
+Rows<double> limit(const Rows<double>& values, const Rows<double>& mean, const Rows<double>& scale, double furthest) {
+    const auto columns = values.ndim() == 2 ? values.shape(1) : -1;
+    if (mean.size() != columns || scale.size() != columns) {
+        throw py::value_error("expected rows of numbers, and a mean and a scale for each column");
+    }
+    Rows<double> out({values.shape(0), columns});
+    const GilRelease release(kScaling * static_cast<double>(values.size()));
+    limit_smoothly(values.data(), static_cast<std::size_t>(values.shape(0)), static_cast<std::size_t>(columns), mean.data(),
+                   scale.data(), furthest, out.mutable_data());
+    return out;
+}
+
+using PartTuple = std::tuple<std::optional<std::vector<double>>, bool, std::size_t, std::size_t>;
+
+Expansion make_expansion(const std::vector<PartTuple>& given) {
+    std::vector<Part> parts;
+    for (const auto& [edges, indicator, slots, ready] : given) {
+        parts.push_back({edges.has_value(), edges.value_or(std::vector<double>()), indicator, slots, ready});
+    }
+    return Expansion(std::move(parts));
+}
+
+py::array_t<float> expand(const Expansion& expansion, const Rows<double>& numbers, const Rows<std::int32_t>& codes,
+                          const Rows<float>& ready) {
+    const auto n = numbers.ndim() == 2 ? numbers.shape(0) : -1;
+    const auto fits = [n](const py::array& rows, std::size_t columns) {
+        return rows.ndim() == 2 && rows.shape(0) == n && static_cast<std::size_t>(rows.shape(1)) == columns;
+    };
+    if (!fits(numbers, expansion.n_numbers()) || !fits(codes, expansion.n_codes()) || !fits(ready, expansion.n_ready())) {
+        throw py::value_error("expected the numbers, codes and ready features of the same rows");
+    }
+    py::array_t<float> out({n, static_cast<py::ssize_t>(expansion.n_features())});
+    const GilRelease release(kExpanding * static_cast<double>(out.size()));
+    expansion.expand(numbers.data(), codes.data(), ready.data(), static_cast<std::size_t>(n), out.mutable_data());
+    return out;
+}
+
+}  // namespace
+
+void bind_tables(py::module_& m) {
+    m.def("limit_smoothly", limit, py::arg("values"), py::arg("mean"), py::arg("scale"), py::arg("furthest"));
+    py::class_<Expansion>(m, "Expansion")
+        .def(py::init(&make_expansion), py::arg("parts"))
+        .def_property_readonly("n_numbers", &Expansion::n_numbers)
+        .def_property_readonly("n_codes", &Expansion::n_codes)
+        .def_property_readonly("n_ready", &Expansion::n_ready)
+        .def_property_readonly("n_features", &Expansion::n_features)
+        .def("expand", expand, py::arg("numbers"), py::arg("codes"), py::arg("ready"));
+}
+
+}  // namespace steepest
