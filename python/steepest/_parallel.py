@@ -15,7 +15,7 @@ _MANY = 1 << 18  # numbers: less is done before a thread has started
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], numbers: int) -> list[Result]:
-    """Return what a function makes of each item, in their order.
+    """Call a function with each item, and return the results in their order.
 
     Parameters
     ----------

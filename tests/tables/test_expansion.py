@@ -54,7 +54,7 @@ def naive(parts: list[Parts], numbers: Any, codes: Any, ready: Any) -> NDArray[n
                 row += [float(i == code) for i in range(part.slots)]
             row += [ready_row.pop(0) for _ in range(part.ready)]
         rows.append(row)
-    return np.array(rows, np.float32).reshape(len(rows), -1)
+    return np.array(rows, np.float32)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 3000])
@@ -102,12 +102,8 @@ def test_copies_are_as_they_were() -> None:
 
 def test_rows_that_do_not_fit_are_refused() -> None:
     numbers, codes, ready = cells(PARTS["all"], 4)
-    for given in (
-        (numbers[:3], codes, ready),
-        (numbers[:, :1], codes, ready),
-        (numbers, codes, ready[:, :1]),
-        (numbers[0], codes, ready),
-    ):
+    others = [(numbers[:3], codes, ready), (numbers[:, :1], codes, ready), (numbers, codes, ready[:, :1])]
+    for given in [*others, (numbers[0], codes, ready)]:
         with pytest.raises(ValueError, match="of the same rows"):
             Layout(PARTS["all"]).expand(*given)
     for edges in ([1.0, 1.0], [2.0, 1.0], [0.0, np.nan, 1.0]):

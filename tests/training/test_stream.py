@@ -420,7 +420,8 @@ y = np.zeros((len(x), 1), np.float32)
 before = resident()
 thread = threading.Thread(target=watch)
 thread.start()
-trainer = st.Trainer(st.Network(x.shape[1], [st.Dense(64, "relu"), st.Dense(1)]), "mse", st.SGD(1e-3))
+# Large enough to take a second: the core lets the file go every 50 ms.
+trainer = st.Trainer(st.Network(x.shape[1], [st.Dense(1024, "relu"), st.Dense(1)]), "mse", st.SGD(1e-3))
 stream = sys.argv[2] == "stream"
 trainer.fit(*([st.Stream((x, y))] if stream else [x, y]), epochs=1, batch_size=256, shuffle=sys.argv[3] == "shuffled")
 done = True

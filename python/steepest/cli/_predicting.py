@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._extras import import_pyarrow
+from .._read_ahead import ReadAhead
 from ..estimators import MLPClassifier
 from ..network import Network
-from ._models import Estimator, encoder_of, knowledge_of, rows_for
-from ._reading import Reading
+from ._models import Estimator, knowledge_of, rows_for
+from ._reading import Reading, telling
 from .console import as_field
 
-_CELLS = 1 << 22  # of a batch, in the table and as features
+_CELLS = 1 << 18  # of a batch
 _MOST_ROWS = 1 << 16
 _DIGITS, _PROBABILITY_DIGITS = 10, 6
 
@@ -65,21 +66,23 @@ def write_predictions(
 
     n_rows, begun = 0, False
     by_name = bool(knowledge_of(model).names)
-    for batch in _batches(model, path, reading, keep):
-        kept = _kept(batch, keep, path)
-        batch = batch if by_name else batch.drop_columns(list(kept))
-        columns = predictions(model, rows_for(model, batch, path), proba=proba)
-        if twice := [name for name in keep if name in columns]:
-            raise ValueError(f"--keep is {twice[0]!r}, which is a column of the predictions: expected another one")
-        table = arrow.table(kept | {name: _written(name, values) for name, values in columns.items()})
-        if not begun:
-            names = io.StringIO(newline="")
-            csv.writer(names, lineterminator="\n").writerow(table.column_names)
-            out.write(names.getvalue().encode())
-            begun = True
-        quoting = "needed" if any(map(_needs_quotes, table.columns)) else "none"
-        arrow_csv.write_csv(table, out, arrow_csv.WriteOptions(include_header=False, quoting_style=quoting))
-        n_rows += table.num_rows
+    with telling(path), ReadAhead(_batches(model, path, reading, keep), ahead=1) as batches:
+        warnings.filterwarnings("ignore", "X does not have valid feature names")  # columns are taken by name
+        for batch in batches:
+            kept = _kept(batch, keep, path)
+            batch = batch if by_name else batch.drop_columns(list(kept))
+            columns = predictions(model, rows_for(model, batch, path), proba=proba)
+            if twice := [name for name in keep if name in columns]:
+                raise ValueError(f"--keep is {twice[0]!r}, which is a column of the predictions: expected another one")
+            table = arrow.table(kept | {name: _written(name, values) for name, values in columns.items()})
+            if not begun:
+                names = io.StringIO(newline="")
+                csv.writer(names, lineterminator="\n").writerow(table.column_names)
+                out.write(names.getvalue().encode())
+                begun = True
+            quoting = "needed" if any(map(_needs_quotes, table.columns)) else "none"
+            arrow_csv.write_csv(table, out, arrow_csv.WriteOptions(include_header=False, quoting_style=quoting))
+            n_rows += table.num_rows
     return n_rows
 
 
@@ -87,25 +90,24 @@ def predictions(model: Estimator | Network, rows: Any, *, proba: bool = True) ->
     """Return a model's predictions for rows, as columns by name."""
     if isinstance(model, Network):
         return _numbered("output", model.predict(rows))
-    with warnings.catch_warnings():  # columns were taken by name
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
-        columns = _numbered("prediction", model.predict(rows))
-        if proba and isinstance(model, MLPClassifier):
-            names = [f"probability_{as_field(label)}" for label in model.classes_.tolist()]
-            columns |= dict(zip(names, model.predict_proba(rows).T, strict=True))
+    if not isinstance(model, MLPClassifier):
+        return _numbered("prediction", model.predict(rows))
+    task, outputs = model._predict(rows)  # once, for labels and probabilities
+    columns = _numbered("prediction", task.labels(outputs))
+    if proba:
+        names = [f"probability_{as_field(label)}" for label in model.classes_.tolist()]
+        columns |= dict(zip(names, task.probabilities(outputs).T, strict=True))
     return columns
 
 
 def _batches(model: Estimator | Network, path: Path, reading: Reading, keep: Sequence[str]) -> Iterator[Any]:
     """Go through the table as the model takes it."""
     known = knowledge_of(model)
-    encoder = encoder_of(model)
-    n_features = model.n_in if isinstance(model, Network) else model.n_features_in_
-    widest = max(n_features, 1 if encoder is None else encoder.n_features, len(keep))
+    n_columns = len(keep) + (model.n_in if isinstance(model, Network) else model.n_features_in_)
     columns = {*known.names, *keep} if known.names else None
     text = {*known.text, *(name for name in keep if name not in known.names)}
     return reading.batches(
-        path, batch_rows=min(max(_CELLS // widest, 1), _MOST_ROWS), columns=columns, names=known.names, text=text,
+        path, batch_rows=min(max(_CELLS // n_columns, 1), _MOST_ROWS), columns=columns, names=known.names, text=text,
         kinds=known.kinds, forms=known.forms,
     )  # fmt: skip
 

@@ -70,9 +70,8 @@ class Reading:
             return read(path, names=names, text=text, kinds=kinds, **self._options(forms))
 
     def batches(self, path: Path, *, forms: Mapping[str, str] | None = None, **known: Any) -> Iterator[Any]:
-        """Go through a table in batches, and print what is odd in it; `known` is for `steepest.tables.read_batches`."""
-        with telling(path):
-            yield from read_batches(path, **known, **self._options(forms))
+        """Go through a table in batches; `known` is for `steepest.tables.read_batches`."""
+        return read_batches(path, **known, **self._options(forms))
 
     @property
     def gaps(self) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def cell_batches(source: Source, layout: Layout) -> Iterator[Any]:
             yield arrow.record_batch([arrow.array([], arrow.string()) for _ in layout.names], layout.names)
             return
         with _explained(source, layout):
-            reader = arrow_csv.open_csv(stream, **_options(layout, 1 << 22))
+            reader = arrow_csv.open_csv(stream, **_options(layout, 1 << 21))
             for batch in reader:
                 yield arrow.RecordBatch.from_arrays(batch.columns, layout.names)
 
