@@ -51,7 +51,7 @@ def test_t13_the_task_of_whole_numbers_is_said(mark: str, folder: Path, capsys: 
     stars = [f"{i % 3}{mark}" for i in range(300)]
     path = write(folder / "t.csv", {"x": normal(0, (300,)), "stars": stars})
     chosen, other = ("regression", "classification") if mark else ("classification", "regression")
-    said = "3 different whole numbers, taken for a {}: task={!r} takes them for a {}"
+    said = "3 different whole numbers, taken for a {}: --task {} takes them for a {}"
     out, _ = run(capsys, "train", path, "--target", "stars", *QUICK)
     assert said.format(chosen, other, other) in "\n".join(out.splitlines()[:5])
     out, _ = run(capsys, "train", path, "--target", "stars", "--task", other, *QUICK)

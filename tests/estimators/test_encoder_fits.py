@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse
+from sklearn.datasets import make_classification
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
@@ -82,6 +83,38 @@ def test_t06_no_column_is_blinded(kind: str, spoilt: str) -> None:
         return float(model.score(rows[1000:], y[1000:]))
 
     assert score(bad) > score(x) - 0.02
+
+
+def test_t06_a_sentinel_in_every_column_costs_no_more_than_missing_values() -> None:
+    x, y = make_classification(1500, 10, n_informative=6, n_redundant=2, class_sep=1.5, random_state=0)
+    bad = np.where(np.random.default_rng(0).random(x.shape) < 0.05, -9999.0, x)
+    gaps = pd.DataFrame(np.where(bad == -9999, np.nan, bad))
+
+    def score(rows: Any) -> float:
+        return float(cross_val_score(st.MLPClassifier(random_state=0), rows, y, cv=3, error_score="raise").mean())
+
+    assert score(bad) > max(score(gaps) - 0.01, score(x) - 0.02)
+
+
+def test_t06_a_sentinel_is_one_in_any_holder() -> None:
+    x = normal(3, (400, 3))
+    y = (x[:, 0] > 0).astype(int)
+    x[:20, 0] = x[10:30, 2] = 1e20
+    frame = pd.DataFrame(x, columns=list("abc"))
+    model = st.MLPClassifier(**QUICK).fit(x, y)
+    of_frame = st.MLPClassifier(**QUICK).fit(frame, y)
+    expected = model.predict_proba(x)
+    np.testing.assert_array_equal(of_frame.predict_proba(frame), expected)
+    for rows in (x.astype(np.float32), x.tolist(), scipy.sparse.csr_matrix(x)):
+        np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=1e-4)
+    for i in (0, 15, 200):
+        np.testing.assert_allclose(model.predict_proba(x[i : i + 1]), expected[i : i + 1], rtol=1e-5)
+    missing = frame.mask(frame == 1e20)
+    np.testing.assert_array_equal(of_frame.predict_proba(missing), expected)
+    encoder = model._model.preprocessor.encoder
+    assert encoder is not None
+    assert str(encoder.describe()).count("1e+20 in ") == 2
+    assert st.MLPClassifier(**QUICK, encode="numbers").fit(x, y)._model.preprocessor.encoder is None
 
 
 @pytest.mark.parametrize("kind", ["array", "frame"])

@@ -455,13 +455,14 @@ ODD = [Odd("NaN"), Odd("[" * DEEP + "]" * DEEP), Odd('{"a":' * DEEP + "1" + "}" 
 FREE = {
     "target_name", "feature_names_in", "labels", "mean", "scale", "eps", "name", "edges", "recipe", "parameters",
     "histories", "t", "n_iter", "seed", "bins", "rows", "missing", "different", "left_out", "warns", "numbers",
-    "remarks",
+    "remarks", "sentinel",
 }  # fmt: skip
 
 
 def may_be(place: tuple[Any, ...], before: Any, value: Any) -> bool:
     """Whether a value may be as good as the one before."""
     same = isinstance(value, (int, float)) if isinstance(before, float) else type(value) is type(before)
+    same |= place[-1] == "sentinel" and isinstance(value, (int, float)) and not isinstance(value, bool)
     same |= (place[-1] == "target_name" and isinstance(value, str)) or (before == [] and value == {})
     return is_free(place) or bool(same and FREE & {*place[-2:]})
 

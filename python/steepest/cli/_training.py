@@ -198,7 +198,7 @@ class Job:
             encoder.fit(part.table, part.truth, self.task, target_name=self.use.target)
         tell(console, f"{self.path}: {len(self.rows):,} rows, {self.rows.table.num_columns} columns")
         *columns, target = str(encoder.describe()).split("\n")
-        other = other_task(self.task, part.truth)
+        other = other_task(self.task, part.truth, "--task")
         left = len(columns) - 1 - _SHOWN
         more = [f"... and {left:,} more columns: steepest info MODEL names them all"] if left > 0 else []
         tell(console, "\n".join([*columns[: _SHOWN + 1], *more, f"{target}; {other}" if other else target]))

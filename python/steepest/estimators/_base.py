@@ -24,6 +24,7 @@ from ._input import (
     eval_set_parts,
     has_gaps,
     merge_if_tiny,
+    needs_encoder,
     numbers_of,
     read_rows,
     read_weight,
@@ -129,6 +130,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         # read
         gaps = fitted is not None and fitted.preprocessor.fill is not None
         x, given = read_rows(self, X, y, as_table=as_table, numeric=self._numeric, reset=fitted is None, gaps=gaps)
+        if fitted is None and not as_table and not online and encode != "numbers" and needs_encoder(x):
+            x, as_table = X if is_frame(X) else x, True
         weight = read_weight(sample_weight, given)
         task = self._task_of(given, classes, settings, None if fitted is None else fitted.task, online=online)
         rows = Rows(x, task.encode(given), weight)
@@ -335,7 +338,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             except ValueError:
                 pass  # to be said in scikit-learn's words, below
         if "_model" in own and (encoder := (model := own["_model"]).preprocessor.encoder) is not None:
-            features = encoder.transform_one(x)
+            named = "feature_names_in_" in own and isinstance(x, np.ndarray)  # which is warned of below
+            features = None if named else encoder.transform_one(x)
             if features is not None:
                 return model.task, model.of_features(features)
         moment = self._twin(own)  # a fit gives this estimator other attributes meanwhile, and leaves these alone
@@ -344,6 +348,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         x = in_memory("X", x)
         if model.preprocessor.encoder is not None:
             if not is_frame(x) and not isinstance(x, Mapping):
+                x = x.toarray() if hasattr(x, "toarray") else x
                 x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
                 _check_feature_names(moment, x, reset=False)
             return model.task, model.outputs(x)

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 from .._arrays import check_input, is_frame
 from ..tables._columns import LABELED, missing_in, open_table, read_column
 from ..tables._learning import read
+from ..tables._robust import has_sentinel
 from ._errors import located, read_labels, read_numbers, refuse_too_large
 
 _TINY_ROWS = 50  # different rows: fewer train all at once, in float64
@@ -107,6 +108,11 @@ def takes_encoder(x: Any, encode: str | None, *, goes_on: bool = False) -> bool:
         return True
     plain = all(isinstance(kind, np.dtype) and kind.kind in "iuf" for kind in x.dtypes)
     return not plain or bool(x.isna().any(axis=None))
+
+
+def needs_encoder(x: Any) -> bool:
+    """Tell whether rows of numbers, which were read, go through a TableEncoder, since some stand for missing ones."""
+    return isinstance(x, np.ndarray) and has_sentinel(x)
 
 
 def has_gaps(x: Any) -> bool:

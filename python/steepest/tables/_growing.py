@@ -138,7 +138,7 @@ def number_values(encoder: TableEncoder, columns: dict[str, Column]) -> NDArray[
     for i, feature in enumerate(numbers):
         column = columns.get(feature.name)
         if column is not None and column.kind == feature.expected:
-            values[:, i] = column.values
+            values[:, i] = feature.present(column.values) if isinstance(feature, NumberFeatures) else column.values
     return values
 
 

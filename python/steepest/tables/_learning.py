@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,12 @@ def learn_columns(
             notes[name] = _note(name, column, targets, ordered)
             if column.kind in ("date", "clock"):
                 return TimeFeatures.fit(name, column, ordered, bins, indicator=name in indicated)
-            return NumberFeatures.fit(name, ordered, bins, robust=robust, indicator=name in indicated)
+            features = NumberFeatures.fit(name, ordered, bins, robust=robust, indicator=name in indicated)
+            if features.sentinel is not None:
+                rows = int(np.count_nonzero(ordered == features.sentinel))
+                said = f"{features.sentinel:g} in {rows:,} rows counts as missing"
+                notes[name] = replace(notes[name], remarks=(*notes[name].remarks, said))
+            return features
         if column.kind == "boolean" or notes[name].different == 2:
             counts = np.bincount(column.values[column.values >= 0], minlength=len(column.labels))
             labels = (

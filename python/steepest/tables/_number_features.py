@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,13 @@ from ..files import is_number
 from ._bins import quantile_edges, spread_edges
 from ._columns import LABELED, Column, Kind
 from ._encoded import Cells, Parts
-from ._robust import center_and_scale
+from ._robust import center_and_scale, sentinel
 from ._scaling import FURTHEST, mean_and_scale, scale_smoothly, standardize, unlimited
 
 CYCLES = ("year", "month", "week", "day")
 _MOST_TIMES = 10_000  # that are looked at to see in which cycles they vary
 _DAY = 86_400_000_000  # microseconds
+_ROUNDING = 1e-6  # of a sentinel, which may come as float32
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +44,8 @@ class NumberFeatures(Spec):
     smooth : bool, default=False
         Whether z comes nearer to 10 the further out it lies: it is ``z / sqrt(1 + (z / 10)**2)`` then. By default it is
         clipped to -10 ... 10.
+    sentinel : float, optional
+        A number such as -9999 that stands for a missing value, but for rounding.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class NumberFeatures(Spec):
     edges: Sequence[float] = ()
     indicator: bool = False
     smooth: bool = False
+    sentinel: float | None = None
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -67,6 +72,7 @@ class NumberFeatures(Spec):
             edges=_checked_edges(self.name, self.edges),
             indicator=flag("indicator", self.indicator),
             smooth=flag("smooth", self.smooth),
+            sentinel=None if self.sentinel is None else number("sentinel", self.sentinel),
         )
 
     @classmethod
@@ -86,17 +92,21 @@ class NumberFeatures(Spec):
         robust : bool, default=True
             Whether to scale by quartiles with a smooth limit; else by mean and standard deviation, clipped.
         indicator : bool, default=False
-            Whether to have an indicator of missing values.
+            Whether to have an indicator of missing values; there is one for a sentinel in any case.
 
         Returns
         -------
         NumberFeatures
-            Of these rows.
+            Of these rows. One number that is the least or the greatest in at least 2% of them, and lies far away from
+            all others, is a sentinel.
         """
+        found = sentinel(values) if robust else None
+        if found is not None:
+            values, indicator = values[values != found], True
         mean, scale = center_and_scale(values) if robust else mean_and_scale(values)
         z = _scaled(values, mean, scale, smooth=robust)
         edges = spread_edges(z, bins) if robust else quantile_edges(z, bins)
-        return cls(name, mean, scale, edges, indicator, robust)
+        return cls(name, mean, scale, edges, indicator, robust, found)
 
     @property
     def expected(self) -> Kind:
@@ -137,7 +147,15 @@ class NumberFeatures(Spec):
         if column.kind in LABELED:
             odd = next((label for label in column.labels if not is_number(label)), column.labels[0])
             raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
-        return Cells(_scaled(column.values, self.mean, self.scale, smooth=self.smooth))
+        return Cells(_scaled(self.present(column.values), self.mean, self.scale, smooth=self.smooth))
+
+    def present(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return numbers, (n,), NaN where one is missing or the sentinel."""
+        return values if self.sentinel is None else np.where(self.is_sentinel(values), np.nan, values)
+
+    def is_sentinel(self, value: Any) -> Any:
+        """Tell of one number, or of an array, whether it is the sentinel."""
+        return self.sentinel is not None and abs(value - self.sentinel) <= _ROUNDING * abs(self.sentinel)
 
 
 @dataclass(frozen=True, repr=False)

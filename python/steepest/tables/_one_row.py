@@ -37,6 +37,7 @@ class RowReader:
         self.reads_all = smooth and len(self._numbers) + len(self._labels) == len(features)
         self._mean = np.array([[feature.mean for feature in self._numbers]])
         self._scale = np.array([[feature.scale for feature in self._numbers]])
+        self._has_sentinel = any(feature.sentinel is not None for feature in self._numbers)
 
     def read(self, row: Mapping[str, object]) -> NDArray[np.float32] | None:
         """Return the features of one row, (1, n_features), as `TableEncoder.encode` makes them.
@@ -70,6 +71,9 @@ class RowReader:
             values = [_as_float(value) for value in values]
         if math.inf in values or -math.inf in values:
             return None
+        if self._has_sentinel:
+            pairs = zip(self._numbers, values, strict=True)
+            values = [math.nan if feature.is_sentinel(value) else value for feature, value in pairs]
         return limit_smoothly([values], self._mean, self._scale, FURTHEST)
 
 

@@ -14,6 +14,7 @@ from ._scaling import FURTHEST, Standardizer, is_constant
 _DEVIATIONS = 1.3489795003921634  # of a normal distribution between its quartiles
 _SENTINELS = 0.02  # of the rows have one number, at least, for it to be taken for a sentinel
 _APART = 3.0  # times the range of all other numbers, at least, it lies away from them
+_SAMPLE_ROWS = 2000
 _BLOCK_NUMBERS = 2**21  # of a block of columns, sorted together: 16 MiB
 
 
@@ -86,10 +87,14 @@ def center_and_scale(
     return center, min(max(scale, 5e-324), 1.7e308)
 
 
-def _without_sentinel(
-    values: NDArray[Any], counts: NDArray[np.float64] | None
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Leave the least or the greatest number out if it stands for something else than a size."""
+def sentinel(values: NDArray[Any], counts: NDArray[np.float64] | None = None) -> float | None:
+    """Return the least or the greatest number of a column if it stands for something else than a size; else None.
+
+    Parameters
+    ----------
+    values, counts : array of shape (n,)
+        As of `center_and_scale`.
+    """
     n = len(values)
     for at_end in (False, True):
         end = values[-1 if at_end else 0]
@@ -104,8 +109,28 @@ def _without_sentinel(
         gap = abs(float(rest[-1 if at_end else 0]) / 2 - float(end) / 2)
         width = float(rest[-1]) / 2 - float(rest[0]) / 2
         if width > 0 and gap > _APART * width:
-            return rest, None if counts is None else counts[others]
-    return values, counts
+            return float(end)
+    return None
+
+
+def _without_sentinel(
+    values: NDArray[Any], counts: NDArray[np.float64] | None
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Leave the least or the greatest number out if it stands for something else than a size."""
+    found = sentinel(values, counts)
+    if found is None:
+        return values, counts
+    others = values != found
+    return values[others], None if counts is None else counts[others]
+
+
+def has_sentinel(values: NDArray[Any]) -> bool:
+    """Tell whether a column of rows, (n, columns), has one, from a sample of the rows where these are many."""
+    sample = np.sort(values[:: max(1, len(values) // _SAMPLE_ROWS)], axis=0)
+    ends = [np.count_nonzero(sample == sample[row], axis=0) for row in (0, -1)]
+    share = np.maximum(*[np.where(2 * n < len(sample), n, 0) for n in ends])
+    candidates = np.flatnonzero(share >= max(2.0, _SENTINELS / 2 * len(sample)))
+    return any(sentinel(sample[:, i]) is not None for i in candidates)
 
 
 def robust_standardizer(values: Any, weight: NDArray[Any] | None = None) -> Standardizer:

@@ -252,7 +252,7 @@ class TableEncoder(Transformer):
 
         Parameters
         ----------
-        table : dict of single values, or pandas DataFrame of one row
+        table : dict of single values, or pandas DataFrame or array of numbers of one row
             The row.
 
         Returns
@@ -262,6 +262,9 @@ class TableEncoder(Transformer):
         """
         if isinstance(table, Mapping):
             return self._one_row.read(table) if _is_row(table) else None
+        if isinstance(table, np.ndarray):
+            is_row = table.shape == (1, len(self._input_names)) and table.dtype.kind in "iuf"
+            return self._one_row.read(dict(zip(self._input_names, table[0].tolist(), strict=True))) if is_row else None
         if hasattr(table, "iloc") and len(table) == 1 and table.columns.is_unique:
             # Lists: an index of pandas takes microseconds more to go through.
             return self._one_row.read(dict(zip(table.columns.tolist(), table.iloc[0].tolist(), strict=True)))

@@ -253,7 +253,7 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
     return "classification"
 
 
-def other_task(task: Task | str, values: NDArray[Any]) -> str:
+def other_task(task: Task | str, values: NDArray[Any], option: str) -> str:
     """Return how to choose the other task, where a target could be taken for either; else no text.
 
     Parameters
@@ -262,6 +262,8 @@ def other_task(task: Task | str, values: NDArray[Any]) -> str:
         The chosen one.
     values : array of shape (n,)
         The target's values: whole numbers, few of them different, can be labels or a quantity.
+    option : str
+        What chooses it, such as "--task".
     """
     if values.dtype.kind not in "iuf":
         return ""
@@ -269,7 +271,7 @@ def other_task(task: Task | str, values: NDArray[Any]) -> str:
     if len(found) > _MOST_CLASSES or len(found) < 2 or not np.array_equal(found, np.round(found)):
         return ""
     other = "classification" if task == "regression" else "regression"
-    return f"{len(found)} different whole numbers, taken for a {task}: task={other!r} takes them for a {other}"
+    return f"{len(found)} different whole numbers, taken for a {task}: {option} {other} takes them for a {other}"
 
 
 def _kind_name(values: NDArray[Any]) -> str:
