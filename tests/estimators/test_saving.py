@@ -455,7 +455,7 @@ ODD = [Odd("NaN"), Odd("[" * DEEP + "]" * DEEP), Odd('{"a":' * DEEP + "1" + "}" 
 FREE = {
     "target_name", "feature_names_in", "labels", "mean", "scale", "eps", "name", "edges", "recipe", "parameters",
     "histories", "t", "n_iter", "seed", "bins", "rows", "missing", "different", "left_out", "warns", "numbers",
-    "remarks", "sentinel",
+    "remarks", "sentinel", "quantiles",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,39 @@ def test_scale_is_that_of_a_normal_distribution() -> None:
 )
 def test_t06_piles_and_sentinels_have_no_share_in_the_scale(values: list[float], expected: tuple[float, float]) -> None:
     assert center_and_scale(np.sort(values)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 50, 3000])
+def test_quantiles_make_normal_scores(n: int) -> None:
+    table = pd.DataFrame({"a": np.exp(3 * normal(0, (n,))), "t": "x"})
+    encoder = TableEncoder(bins=0, numbers="quantile").fit(table)
+    found = encoder.transform(table)[:, 0]
+    order = np.argsort(table["a"].to_numpy())
+    exact = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
+    inner = slice(n // 50, n - n // 50)
+    np.testing.assert_allclose(found[order][inner], exact[inner], atol=0.03)
+    assert (np.diff(found[order]) >= 0).all()
+    again = TableEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    np.testing.assert_array_equal(again.transform(table)[:, 0], found)
+    np.testing.assert_array_equal(encoder.transform(table[:1])[:, 0], found[:1])
+    far = encoder.transform({"a": [1e300, -1e300], "t": ["x", "x"]})[:, 0]
+    assert far.tolist() == [found.max(), found.min()]
+    assert "normal scores by quantiles" in str(encoder.describe())
+
+
+def test_quantiles_of_a_column_with_piles_gaps_and_a_sentinel() -> None:
+    values = np.r_[np.zeros(300), np.arange(1.0, 301), np.full(100, np.nan), np.full(50, -9999.0)]
+    encoder = TableEncoder(numbers="quantile").fit({"a": values})
+    names, found = encoder.feature_names, encoder.transform({"a": values})
+    assert names[0] == "a" and names[1].startswith("a from 0 to ") and names[-1] == "a is missing"
+    assert np.unique(found[:300, 0]) == pytest.approx([NormalDist().inv_cdf(0.25)], abs=0.01)
+    assert found[600:, 0].tolist() == [0] * 150 == (1 - found[600:, -1]).tolist()
+    assert encoder.notes[0].remarks == ("-9999 in 50 rows counts as missing",)
+    np.testing.assert_array_equal(encoder.transform({"a": [-9999.0]}), encoder.transform({"a": [np.nan]}))
+    data = encoder.to_dict()
+    data["columns"][0]["quantiles"] = [2.0, 1.0]
+    with pytest.raises(ValueError, match="quantiles of column 'a' decrease"):
+        TableEncoder.from_dict(data)
 
 
 @pytest.mark.parametrize("kind", ["array", "frame"])

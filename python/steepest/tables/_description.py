@@ -155,6 +155,7 @@ def _becomes(feature: Features) -> str:
         )
     bins = max(len(feature.edges) - 1, 0)
     number = "scaled by quartiles" if getattr(feature, "smooth", True) else "standardized"
+    number = "normal scores by quantiles" if getattr(feature, "quantiles", ()) else number
     return _listed(
         number,
         bins and f"{bins} bins",

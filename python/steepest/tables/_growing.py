@@ -90,7 +90,7 @@ def grown(encoder: TableEncoder, columns: dict[str, Column]) -> Growth:
         all_grown.append(after)
     known = {feature.name for feature in encoder.columns}
     new = {name: column for name, column in columns.items() if name not in known}
-    learned = learn_columns(new, bins=encoder.bins, robust=encoder.numbers == "robust")
+    learned = learn_columns(new, bins=encoder.bins, scaling=encoder.numbers)
     for feature in learned.features:
         all_grown.append(_Grown(feature, [-1] * feature.n_features, [1.0] * feature.n_features))
         origins += [-1] * feature.n_features

@@ -45,7 +45,7 @@ def learn_columns(
     columns: Mapping[str, Column],
     *,
     bins: int,
-    robust: bool,
+    scaling: str,
     targets: NDArray[np.float64] | None = None,
     weight: NDArray[np.float64] | None = None,
 ) -> Learned:
@@ -57,8 +57,8 @@ def learn_columns(
         Training rows, (n,) each.
     bins : int
         The most bins of a column of numbers.
-    robust : bool
-        Whether to scale numbers by quartiles.
+    scaling : str
+        How numbers are scaled, as of `NumberFeatures.fit`.
     targets : array of float64, shape (n, k), optional
         Of the rows, for the means of labels.
     weight : array of float64, shape (n,), optional
@@ -85,7 +85,7 @@ def learn_columns(
             notes[name] = _note(name, column, targets, ordered)
             if column.kind in ("date", "clock"):
                 return TimeFeatures.fit(name, column, ordered, bins, indicator=name in indicated)
-            features = NumberFeatures.fit(name, ordered, bins, robust=robust, indicator=name in indicated)
+            features = NumberFeatures.fit(name, ordered, bins, scaling=scaling, indicator=name in indicated)
             if features.sentinel is not None:
                 rows = int(np.count_nonzero(ordered == features.sentinel))
                 said = f"{features.sentinel:g} in {rows:,} rows counts as missing"

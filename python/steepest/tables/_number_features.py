@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,11 @@ from ..files import is_number
 from ._bins import quantile_edges, spread_edges
 from ._columns import LABELED, Column, Kind
 from ._encoded import Cells, Parts
+from ._normal_scores import NormalScores, quantiles_of
 from ._robust import center_and_scale, sentinel
 from ._scaling import FURTHEST, mean_and_scale, scale_smoothly, standardize, unlimited
 
+SCALINGS = ("robust", "standard", "quantile")
 CYCLES = ("year", "month", "week", "day")
 _MOST_TIMES = 10_000  # that are looked at to see in which cycles they vary
 _DAY = 86_400_000_000  # microseconds
@@ -46,13 +49,16 @@ class NumberFeatures(Spec):
         clipped to -10 ... 10.
     sentinel : float, optional
         A number such as -9999 that stands for a missing value, but for rounding.
+    quantiles : sequence of float, default=()
+        Where there are some, not decreasing, z is the normal score of a number: a normal distribution has the same
+        share below z as these have below the number. `mean` and `scale` are not used then.
 
     Raises
     ------
     TypeError
         If an argument has another type.
     ValueError
-        If a number is not finite, `scale` is not above 0, or `edges` do not increase.
+        If a number is not finite, `scale` is not above 0, `edges` do not increase, or `quantiles` decrease.
     """
 
     name: str
@@ -62,6 +68,7 @@ class NumberFeatures(Spec):
     indicator: bool = False
     smooth: bool = False
     sentinel: float | None = None
+    quantiles: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -73,11 +80,14 @@ class NumberFeatures(Spec):
             indicator=flag("indicator", self.indicator),
             smooth=flag("smooth", self.smooth),
             sentinel=None if self.sentinel is None else number("sentinel", self.sentinel),
+            quantiles=tuple(number("quantiles", each) for each in self.quantiles),
         )
+        if any(a > b for a, b in pairwise(self.quantiles)):
+            raise ValueError(f"quantiles of column {self.name!r} decrease: expected increasing numbers")
 
     @classmethod
     def fit(
-        cls, name: str, values: NDArray[np.float64], bins: int, *, robust: bool = True, indicator: bool = False
+        cls, name: str, values: NDArray[np.float64], bins: int, *, scaling: str = "robust", indicator: bool = False
     ) -> NumberFeatures:
         """Learn from training rows.
 
@@ -89,8 +99,8 @@ class NumberFeatures(Spec):
             Those that are there, one at least, increasing, in the column's units.
         bins : int
             The most bins, see `steepest.tables.TableEncoder`.
-        robust : bool, default=True
-            Whether to scale by quartiles with a smooth limit; else by mean and standard deviation, clipped.
+        scaling : {"robust", "standard", "quantile"}, default="robust"
+            By quartiles with a smooth limit, by mean and standard deviation, clipped, or by normal scores.
         indicator : bool, default=False
             Whether to have an indicator of missing values; there is one for a sentinel in any case.
 
@@ -100,13 +110,15 @@ class NumberFeatures(Spec):
             Of these rows. One number that is the least or the greatest in at least 2% of them, and lies far away from
             all others, is a sentinel.
         """
-        found = sentinel(values) if robust else None
+        standard = choice("scaling", scaling, SCALINGS) == "standard"
+        found = None if standard else sentinel(values)
         if found is not None:
             values, indicator = values[values != found], True
-        mean, scale = center_and_scale(values) if robust else mean_and_scale(values)
-        z = _scaled(values, mean, scale, smooth=robust)
-        edges = spread_edges(z, bins) if robust else quantile_edges(z, bins)
-        return cls(name, mean, scale, edges, indicator, robust, found)
+        mean, scale = mean_and_scale(values) if standard else center_and_scale(values)
+        quantiles = quantiles_of(values) if scaling == "quantile" else ()
+        features = cls(name, mean, scale, (), indicator, scaling == "robust", found, quantiles)
+        z = features.scaled(values)
+        return replace(features, edges=quantile_edges(z, bins) if standard else spread_edges(z, bins))
 
     @property
     def expected(self) -> Kind:
@@ -131,8 +143,7 @@ class NumberFeatures(Spec):
     @property
     def feature_names(self) -> list[str]:
         """The name of each feature."""
-        far = (unlimited(edge, FURTHEST) if self.smooth else edge for edge in self.edges)
-        bounds = (f"{self.mean + self.scale * z:.6g}" for z in far)
+        bounds = (f"{self._value(edge):.6g}" for edge in self.edges)
         names = [self.name, *(f"{self.name} from {a} to {b}" for a, b in pairwise(bounds))]
         return names + [f"{self.name} is missing"] * self.indicator
 
@@ -147,7 +158,25 @@ class NumberFeatures(Spec):
         if column.kind in LABELED:
             odd = next((label for label in column.labels if not is_number(label)), column.labels[0])
             raise ValueError(f"column {self.name!r} is {column.kind} such as {odd!r}: expected numbers as in training")
-        return Cells(_scaled(self.present(column.values), self.mean, self.scale, smooth=self.smooth))
+        return Cells(self.scaled(self.present(column.values)))
+
+    def scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return z of numbers, (n,); NaN stays NaN."""
+        if self._normal is not None:
+            return self._normal.of(values)
+        if self.smooth:
+            return scale_smoothly(values, self.mean, self.scale)
+        return standardize(values, self.mean, self.scale)
+
+    def _value(self, z: float) -> float:
+        """Return the number that a z stands for."""
+        if self._normal is not None:
+            return self._normal.value(z)
+        return float(self.mean + self.scale * (unlimited(z, FURTHEST) if self.smooth else z))
+
+    @cached_property
+    def _normal(self) -> NormalScores | None:
+        return NormalScores(self.quantiles) if self.quantiles else None
 
     def present(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return numbers, (n,), NaN where one is missing or the sentinel."""
@@ -277,7 +306,7 @@ class TimeFeatures(Spec):
         if column.kind not in (self.kind, "empty"):
             wanted = "dates" if self.kind == "date" else "times of day"
             raise ValueError(f"column {self.name!r} is of kind {column.kind}: expected {wanted} as in training")
-        z = _scaled(column.values, self.mean, self.scale, smooth=True)
+        z = scale_smoothly(column.values, self.mean, self.scale)
         missing = np.isnan(z)
         shares = _shares(np.where(missing, 0.0, column.values), self.cycles)
         angles = [2 * math.pi * shares[cycle] for cycle in self.cycles]
@@ -286,13 +315,6 @@ class TimeFeatures(Spec):
             ready[:, 2 * i], ready[:, 2 * i + 1] = np.sin(angle), np.cos(angle)
         ready[missing] = 0
         return Cells(z, None, ready)
-
-
-def _scaled(values: NDArray[np.float64], mean: float, scale: float, *, smooth: bool) -> NDArray[np.float64]:
-    """Return z of a column, (n,); NaN stays NaN."""
-    if not smooth:
-        return standardize(values, mean, scale, FURTHEST)
-    return scale_smoothly(values, mean, scale)
 
 
 def _checked_edges(name: str, given: Sequence[float]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from ._columns import Column, open_table, read_target
 from ._description import Note, TableDescription
 from ._encoded import EncodedRows, Layout
 from ._learning import encode_columns, learn_columns, read
+from ._number_features import SCALINGS
 from ._one_row import RowReader
 from ._target_means import as_targets
 from ._transformer import Transformer
@@ -48,9 +49,10 @@ class TableEncoder(Transformer):
     bins : int, default=32
         The most bins of a column of numbers; fewer where a bin would have under 32 training rows, or where there are
         more than 32 columns of numbers, none for 0.
-    numbers : {"robust", "standard"}, default="robust"
+    numbers : {"robust", "standard", "quantile"}, default="robust"
         How numbers are scaled: "standard" by mean and standard deviation, clipped to 10 of these, as encoders of older
-        versions are; missing ones then become the mean.
+        versions are; missing ones then become the mean. "quantile" by their share of the training rows, to normal
+        scores, whatever their distribution.
 
     Attributes
     ----------
@@ -87,7 +89,10 @@ class TableEncoder(Transformer):
     _notes: tuple[Note, ...]
 
     def __init__(self, *, bins: int = 32, numbers: str = "robust") -> None:
-        self.bins, self.numbers = integer("bins", bins, ge=0), choice("numbers", numbers, ("robust", "standard"))
+        self.bins, self.numbers = (
+            integer("bins", bins, ge=0),
+            choice("numbers", numbers, SCALINGS),
+        )
 
     def fit(
         self,
@@ -204,9 +209,7 @@ class TableEncoder(Transformer):
     def _learn(
         self, columns: dict[str, Column], targets: NDArray[np.float64] | None, weight: NDArray[np.float64] | None
     ) -> None:
-        learned = learn_columns(
-            columns, bins=self.bins, robust=self.numbers == "robust", targets=targets, weight=weight
-        )
+        learned = learn_columns(columns, bins=self.bins, scaling=self.numbers, targets=targets, weight=weight)
         if not learned.features:
             odd = "; ".join(f"{note.name!r} has {note.remarks[0]}" for note in learned.notes[:5])
             raise ValueError(f"table has no column with values to learn from, the target aside: {odd}")
