@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -17,10 +18,12 @@ from ._mapped import Mapped
 from ._read_ahead import ReadAhead
 from ._validation import flag, integer
 from .files import StrPath
-from .tables import read_batches
+from .tables import DataWarning
 from .tables._frames import index_names
+from .tables._reader import typed_batches
 from .tables._reading_options import Options
 from .tables._sources import expanded
+from .tables._streaming import Typist
 
 _BLOCK_BYTES = 1 << 24  # of an array's rows: a block has fewer rows where they are wide
 _PIECES = 8  # from anywhere in an array, that make a block where rows are shuffled
@@ -137,8 +140,7 @@ class Stream:
             )
         if options and self._files is None:
             raise TypeError(f"{next(iter(options))} is given with {self}: expected it with files of tables")
-        Options.of(options)
-        self._options = options
+        self._options, self._told = Options.of(options), False
         if self._files is not None and target is None:
             raise ValueError(f"target is not given: expected the name of the column of {self} to predict")
 
@@ -234,8 +236,16 @@ class Stream:
 
     def _batches(self) -> Iterator[Any]:
         if self._files is not None:
-            return read_batches(self._files, batch_rows=self.batch_rows, **self._options)
+            return self._from_files()
         return iter(self.source() if callable(self.source) else self.source)
+
+    def _from_files(self) -> Iterator[Any]:
+        typist = Typist(self._options, whole=self.target)
+        yield from typed_batches(self._files, typist, self.batch_rows)  # type: ignore[arg-type]
+        if not self._told:  # in the first epoch alone
+            self._told = True
+            for message in typist.warnings():
+                warnings.warn(message, DataWarning, stacklevel=2)
 
     def _block(self, batch: Any) -> Block:
         """Take a batch apart."""
@@ -394,6 +404,8 @@ def _concatenated(parts: Sequence[Any]) -> Any:
     arrow = import_pyarrow()
     if isinstance(parts[0], arrow.Table):
         return arrow.concat_tables(parts, promote_options="permissive")
+    if len({part.type for part in parts}) > 1:  # whole numbers, and others later on
+        parts = [part.cast(arrow.float64()) for part in parts]
     chunks = [chunk for part in parts for chunk in (part.chunks if isinstance(part, arrow.ChunkedArray) else [part])]
     return arrow.chunked_array(chunks)
 

@@ -15,6 +15,7 @@ import steepest as st
 from helpers import normal
 from steepest.estimators._streaming import _lots, _Lottery
 from steepest.stream import Block
+from steepest.tables import DataWarning
 
 X = normal(0, (4000, 4))
 Y = np.sin(2 * X[:, 0]) + X[:, 1]
@@ -73,6 +74,35 @@ def test_files_of_tables_with_text_and_gaps(folder: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(st.load(tmp_path / "m.safetensors").predict(rows), found.predict(rows))
     labeled = st.MLPClassifier(**OPTIONS, class_weight="balanced").fit(st.Stream(folder, 700, target="label"))
     assert labeled.score(table.drop(columns="label"), LABELS) > 0.95
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_whole_labels_stay_whole(kind: str, tmp_path: Path) -> None:
+    table = frame()[["a", "e"]].assign(y=(Y > 0).astype(int) + 3)
+    path = tmp_path / f"t.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    found = st.MLPClassifier(**OPTIONS | {"max_iter": 1}).fit(st.Stream(path, 700, target="y"))
+    assert found.classes_.tolist() == [3, 4] and found.classes_.dtype == np.int64
+
+
+def test_numbers_to_predict_may_be_whole_at_first(tmp_path: Path) -> None:
+    values = np.round(10 * Y)
+    values[2000:] += 0.5
+    pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": pd.Series(values).map("{:g}".format)}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    found = st.MLPRegressor(**OPTIONS).fit(st.Stream(tmp_path / "t.csv", 700, target="y"))
+    assert found.score(pd.read_csv(tmp_path / "t.csv").drop(columns="y"), values) > 0.8
+
+
+def test_odd_cells_are_told_once(tmp_path: Path) -> None:
+    table = frame()[["a", "y"]].astype({"a": str})
+    table.loc[7, "a"] = "-"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.warns(DataWarning) as said:
+        st.MLPRegressor(**OPTIONS | {"max_iter": 3}).fit(st.Stream(tmp_path / "t.csv", 700, target="y"))
+    words = "column 'a': 1 of 4,000 cells are no numbers and count as missing, the first is '-' in line 9"
+    assert [str(each.message) for each in said] == [words]
 
 
 def test_an_index_is_no_column(tmp_path: Path) -> None:

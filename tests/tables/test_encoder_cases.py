@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import warnings
 from statistics import NormalDist
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from helpers import normal
+from steepest import MLPClassifier
 from steepest.tables import DataWarning, TableEncoder
 from steepest.tables._bins import spread_edges
 from steepest.tables._robust import center_and_scale, quantiles, robust_standardizer
@@ -57,6 +59,49 @@ def test_scale_is_that_of_a_normal_distribution() -> None:
 )
 def test_t06_piles_and_sentinels_have_no_share_in_the_scale(values: list[float], expected: tuple[float, float]) -> None:
     assert center_and_scale(np.sort(values)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("third", [False, True])
+@pytest.mark.parametrize(("no", "yes"), [("no", "yes"), ("F", "T"), ("False ", "True")])
+def test_t04_true_and_false_are_what_training_had_in_words(no: str, yes: str, *, third: bool) -> None:
+    flags = normal(0, (60,)) > 0
+    words = np.where(flags, yes, no).astype(object)
+    if third:
+        words[0], flags = "maybe", flags[1:]
+    encoder = TableEncoder().fit({"a": words})
+    found, expected = encoder.transform({"a": flags}), encoder.transform({"a": words})
+    np.testing.assert_array_equal(found, expected[len(words) - len(flags) :])
+    assert len(np.unique(found, axis=0)) == 2
+
+
+def test_t04_true_and_false_in_any_spelling_predict_the_same() -> None:
+    draw = np.random.default_rng(0)
+    flag, x = draw.random(400) < 0.5, draw.normal(size=400)
+    y = np.where(flag ^ (x > 0), "a", "b")
+    model = MLPClassifier(random_state=0, ensemble=1, max_iter=30).fit(pd.DataFrame({"flag": flag, "x": x}), y)
+    expected = model.predict(pd.DataFrame({"flag": flag, "x": x}))
+    assert (expected == y).mean() > 0.9
+    for no, yes in (("FALSE", "TRUE"), (" False", "True "), ("no", "yes"), ("0", "1"), (0, 1), (0.0, 1.0)):
+        found = model.predict(pd.DataFrame({"flag": [yes if each else no for each in flag], "x": x}))
+        np.testing.assert_array_equal(found, expected)
+    odd = pd.DataFrame({"flag": ["unknown", *np.where(flag[1:], "yes", "no")], "x": x})
+    with pytest.warns(DataWarning, match="'flag': 1 of 400 cells are neither true nor false.* 'unknown' in row 0"):
+        np.testing.assert_array_equal(model.predict(odd)[1:], expected[1:])
+
+
+def test_labels_of_which_training_had_none_are_told() -> None:
+    encoder = TableEncoder().fit({"a": ["F", "M"] * 10, "b": ["u", "v", "w", "u"] * 5})
+    other = {"a": ["male", "female"] * 5, "b": ["u", "x"] * 5}
+    words = (
+        "column 'a': no label of 10 rows was there in training, the first is 'male' in row 0: expected such as 'F', 'M'"
+    )
+    with pytest.warns(DataWarning) as said:
+        encoder.transform(other)
+    assert [str(each.message) for each in said] == [words]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.transform({"a": ["male"] * 3, "b": ["x"] * 3})
+        encoder.transform({"a": [None] * 10, "b": ["u"] * 10})
 
 
 @pytest.mark.parametrize("n", [1, 2, 50, 3000])

@@ -9,14 +9,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import shown
 from .._validation import Spec, choice, flag, number, text
-from ._columns import Column, Kind
+from ._cells import FALSE, TRUE
+from ._columns import BOOLEAN_LABELS, LABELED, Column, Kind
 from ._encoded import Cells, Parts
 from ._target_means import out_of_fold_means, target_means
 
 MOST_LABELS = 256  # with a feature each; of a column with more, those that are frequent
 _FEWEST_ROWS = 32  # of a label for a feature of its own, in a column with more labels
 _MOST_MEANS = 1 << 16  # labels with a target mean
+_FEWEST_TO_WARN = 10  # rows of which training had no label: fewer may be chance
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,12 +152,12 @@ class LabelFeatures(Spec):
         ValueError
             If the column holds something else.
         """
-        codes = _label_codes(self, column)
+        codes, labels = _label_codes(self, column), labels_of(self, column)
         slots = ready = None
         if self.parts.slots:
-            slots = _lookup(self._places, column.labels, len(self.labels) if self.other else -1)[codes]
+            slots = _lookup(self._places, labels, len(self.labels) if self.other else -1)[codes]
         if self.means:
-            places = _lookup(self._mean_places, column.labels, len(self.mean_labels) + 1)
+            places = _lookup(self._mean_places, labels, len(self.mean_labels) + 1)
             places[-1] = len(self.mean_labels)
             ready = self._mean_table[places[codes]]
         return Cells(None, slots, ready)
@@ -251,7 +254,8 @@ class BinaryFeatures(Spec):
         ValueError
             If the column holds something else.
         """
-        values = _lookup(dict(zip(self.labels, (-1, 1), strict=True)), column.labels, 0)[_label_codes(self, column)]
+        codes = _label_codes(self, column)
+        values = _lookup(dict(zip(self.labels, (-1, 1), strict=True)), labels_of(self, column), 0)[codes]
         ready = values[:, None].astype(np.float32)
         return Cells(None, None, np.hstack([ready, ready == 0]) if self.indicator else ready)
 
@@ -259,6 +263,31 @@ class BinaryFeatures(Spec):
         """Return no slot, and the features of one label; None is a missing one."""
         value = -1.0 if label == self.labels[0] else float(label == self.labels[1])
         return None, (value, float(value == 0)) if self.indicator else (value,)
+
+
+def labels_of(features: LabelFeatures | BinaryFeatures, column: Column) -> Sequence[str]:
+    """Return the labels of a column; true and false in the words that training had, such as yes and no."""
+    if column.kind != "boolean" or features.kind != "text":
+        return column.labels
+    known = [*features.labels, *getattr(features, "mean_labels", ())]
+    return [
+        next((label for label in known if label.strip().lower() in words), given)
+        for given, words in zip(BOOLEAN_LABELS, (FALSE, TRUE), strict=True)
+    ]
+
+
+def unknown_labels(features: LabelFeatures | BinaryFeatures, column: Column) -> str:
+    """Return the words of a warning where training had none of many labels; else no text."""
+    known = [*features.labels, *getattr(features, "mean_labels", ())]
+    there = column.values >= 0
+    found = labels_of(features, column)
+    if column.kind not in LABELED or not known or np.count_nonzero(there) < _FEWEST_TO_WARN or {*known} & {*found}:
+        return ""
+    row = int(there.argmax())
+    return (
+        f"column {features.name!r}: no label of {len(there):,} rows was there in training, the first is "
+        f"{shown(found[column.values[row]])} in row {row}: expected such as {', '.join(map(shown, known[:3]))}"
+    )
 
 
 def _label_codes(features: LabelFeatures | BinaryFeatures, column: Column) -> NDArray[np.intp]:

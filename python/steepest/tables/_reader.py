@@ -154,17 +154,20 @@ def read_batches(
     TypeError, ValueError, ModuleNotFoundError, OSError
         As `read`; also ValueError where a column is of another kind later on.
     """
-    chosen = Options.of(options)
-    size = integer("batch_rows", batch_rows, ge=1)
+    typist = Typist(Options.of(options), columns)
+    yield from typed_batches(source, typist, integer("batch_rows", batch_rows, ge=1))
+    for message in typist.warnings():
+        warnings.warn(message, DataWarning, stacklevel=2)
+
+
+def typed_batches(source: StrPath | list[StrPath], typist: Typist, batch_rows: int) -> Iterator[pyarrow.RecordBatch]:
+    """Go through a table in batches as `read_batches` does, typed by this typist, who then knows what was odd."""
     import_pyarrow()
     with open_sources(source) as sources:
-        typist = Typist(chosen, columns)
         for each in sources:
             typist.begin(each)
-            for batch in _of_size(_raw_batches(each, typist, chosen), size):
+            for batch in _of_size(_raw_batches(each, typist, typist.options), batch_rows):
                 yield typist.typed(batch)
-        for message in typist.warnings():
-            warnings.warn(message, DataWarning, stacklevel=2)
 
 
 def _raw_batches(source: Source, typist: Typist, options: Options) -> Iterator[Any]:

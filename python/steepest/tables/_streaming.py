@@ -39,10 +39,12 @@ class Typist:
         As for `steepest.tables.read`.
     wanted : collection of str, optional
         The columns to keep; by default all.
+    whole : str, optional
+        A column, such as one of labels, whose whole numbers are int64 in a batch that has no other numbers.
     """
 
-    def __init__(self, options: Options, wanted: Collection[str] | None = None) -> None:
-        self.options, self.wanted = options, wanted
+    def __init__(self, options: Options, wanted: Collection[str] | None = None, *, whole: str | None = None) -> None:
+        self.options, self.wanted, self.whole = options, wanted, whole
         self.layout: Layout | None = None
         self._columns: dict[str, _Seen] = {}
         self._names: list[str] | None = None
@@ -107,6 +109,8 @@ class Typist:
         if found.odd is not None:
             seen.count += found.odd.count
             seen.first = seen.first or (found.odd.text, self._place(found.odd.row))
+        if name == self.whole and arrow.types.is_int64(found.values.type):
+            return found.values
         return found.values.cast(arrow.type_for_alias(_TYPES[expected]))
 
     def _changed(self, name: str, seen: _Seen, column: Any, found: Inferred) -> ValueError:

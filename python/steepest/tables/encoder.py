@@ -8,17 +8,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import reason_of
+from .._arrays import reason_of, warn_caller
 from .._validation import choice, from_dict, integer, text
-from ._columns import Column, open_table, read_target
+from ._columns import Column, DataWarning, open_table, read_target
 from ._description import Note, TableDescription
 from ._encoded import EncodedRows, Layout
+from ._label_features import unknown_labels
 from ._learning import encode_columns, learn_columns, read
 from ._number_features import SCALINGS
 from ._one_row import RowReader
 from ._target_means import as_targets
 from ._transformer import Transformer
-from .features import KINDS, Features
+from .features import KINDS, BinaryFeatures, Features, LabelFeatures
 from .targets import TASKS, Classes, Task, Units, infer_task
 
 Target: TypeAlias = Classes | Units
@@ -323,10 +324,16 @@ class TableEncoder(Transformer):
             raise ValueError(
                 f"table has no column {listed}, which the model was trained on: found {', '.join(columns)}"
             )
-        return {
+        found = {
             feature.name: read(feature.name, columns[feature.name], feature.expected, feature.form)
             for feature in self.columns
         }
+        for feature in self.columns:
+            if not isinstance(feature, (LabelFeatures, BinaryFeatures)):
+                continue
+            if said := unknown_labels(feature, found[feature.name]):
+                warn_caller(said, DataWarning)
+        return found
 
     @property
     def notes(self) -> tuple[Note, ...]:
