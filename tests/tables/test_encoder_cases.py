@@ -62,7 +62,7 @@ def test_t06_piles_and_sentinels_have_no_share_in_the_scale(values: list[float],
 
 
 @pytest.mark.parametrize("third", [False, True])
-@pytest.mark.parametrize(("no", "yes"), [("no", "yes"), ("F", "T"), ("False ", "True")])
+@pytest.mark.parametrize(("no", "yes"), [("no", "yes"), ("F", "T"), ("off", "On")])
 def test_t04_true_and_false_are_what_training_had_in_words(no: str, yes: str, *, third: bool) -> None:
     flags = normal(0, (60,)) > 0
     words = np.where(flags, yes, no).astype(object)
