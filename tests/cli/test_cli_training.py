@@ -183,11 +183,27 @@ def test_threads_change_nothing_but_the_time(folder: Path, capsys: pytest.Captur
 # --- An end in the middle ---
 
 
-def test_t24_who_listens_may_go(folder: Path) -> None:
+def test_a_column_that_changes_is_refused_where_nothing_says_what_it_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = [f"{i}" if i < 150 else f"w{i}" for i in range(300)]
+    path = write(folder / "t.csv", houses() | {"code": codes})
+    error = refused(capsys, "train", path, "--target", "price", *QUICK)
+    assert "line 152: column 'code' has 'w150': numbers before it, and none from there on" in error
+    for option in ("--text", "--ignore"):
+        run(capsys, "train", path, "--target", "price", option, "code", *QUICK)
+        run(capsys, "evaluate", "model.safetensors", path)
+        run(capsys, "predict", "model.safetensors", path, "--out", "p.csv")
+
+
+@pytest.mark.parametrize("errors", [None, subprocess.STDOUT], ids=["output", "errors too"])
+def test_t24_who_listens_may_go(errors: int | None, folder: Path) -> None:
     path = write(folder / "t.csv", houses())
     command = [sys.executable, "-m", "steepest", "train", str(path), "--target", "price", "--hidden", "8"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    training = subprocess.Popen([*command, "--epochs", "15"], stdout=subprocess.PIPE, cwd=folder, env=environment)
+    training = subprocess.Popen(
+        [*command, "--epochs", "15"], stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment
+    )
     assert training.stdout is not None
     training.stdout.readline()
     training.stdout.close()

@@ -314,6 +314,25 @@ def test_a_column_that_changes_half_way_is_refused(tmp_path: Path) -> None:
         list(read_batches(path, color=1))
 
 
+@pytest.mark.parametrize("numbers_first", [True, False])
+def test_a_whole_column_that_changes_half_way_is_refused(tmp_path: Path, *, numbers_first: bool) -> None:
+    cells = [f"{i}.5" for i in range(30)] + [""] + [f"w{i}" for i in range(30)]
+    cells = cells if numbers_first else cells[::-1]
+    path = written(tmp_path, "\n".join(["a,b", *(f"{cell},x" for cell in cells)]))
+    first = "'w0': numbers before it, and none" if numbers_first else "'29.5': no numbers before it, and numbers"
+    with pytest.raises(ValueError, match=f"line 33: column 'a' has {first} from there on: .* as text=\\['a'\\]"):
+        read(path)
+    assert read(path, text=["a"]).column("a").to_pylist()[:30] == cells[:30]
+    assert read(path, kinds={"b": "text"}).num_rows == 61  # what a model does not use may be anything
+    for odd in (3, 40):  # it does not change once
+        mixed = [*cells]
+        mixed[odd], mixed[60 - odd] = mixed[60 - odd], mixed[odd]
+        found = read(written(tmp_path, "\n".join(["a,b", *(f"{cell},x" for cell in mixed)])))
+        assert str(found.schema.field("a").type) == "string"
+    few = [f"{i % 5}" for i in range(40)] + ["K"] * 40
+    assert read(written(tmp_path, "\n".join(["a", *few]))).column("a").to_pylist() == few
+
+
 def test_real_tables_are_read(shared_data: Path, tmp_path: Path) -> None:
     for path in sorted([*shared_data.glob("*.csv"), *shared_data.glob("tables/*.csv")]):
         table = read(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ..tables import Classes, TableEncoder, Units
 from ..tables._columns import missing_cells, read_column, read_target
 from ..tables._inference import Kind
 from ._reading import Reading
+from .console import hint
 
 Estimator = MLPClassifier | MLPRegressor
 
@@ -145,10 +145,7 @@ def with_target(table: Any, name: str, path: Path, reading: Reading) -> tuple[An
             f"{len(is_gap):,} rows have none): fill them in, or leave these rows out with --drop-missing-target"
         )
     if is_gap.any():
-        print(
-            f"steepest: {path}: {is_gap.sum():,} of {len(is_gap):,} rows have no {name}, and are left out",
-            file=sys.stderr,
-        )
+        hint(f"{path}: {is_gap.sum():,} of {len(is_gap):,} rows have no {name}, and are left out")
         table = table.filter(import_pyarrow().array(~is_gap))
     return table, read_target(name, table.column(name))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import typer
 from ..files import MISSING
 from ..tables import DataWarning, read, read_batches
 from ..tables._inference import Kind
+from .console import hint
 
 # What stands for a missing target; "none" may well be a label.
 _GAPS = tuple(mark for mark in MISSING if mark.lower() != "none")
@@ -38,6 +38,10 @@ class Reading:
     encoding: Annotated[str | None, typer.Option(help="Encoding of CSV, such as latin-1; by default UTF-8.")] = None
     missing: Annotated[
         list[str] | None, typer.Option(help="A cell that is missing, in any column; may be given several times.")
+    ] = None
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="A column that is text, whatever it looks like; repeatable."),
     ] = None
     dates: Annotated[list[str] | None, typer.Option(help="How dates are written, as %d.%m.%Y or COLUMN=%d.%m.%Y.")] = (
         None
@@ -67,11 +71,13 @@ class Reading:
             How dates were written in training, by column: this counts unless the command line says it.
         """
         with telling(path):
-            return read(path, names=names, text=text, kinds=kinds, **self._options(forms))
+            return read(path, names=names, text={*text, *(self.text or ())}, kinds=kinds, **self._options(forms))
 
-    def batches(self, path: Path, *, forms: Mapping[str, str] | None = None, **known: Any) -> Iterator[Any]:
+    def batches(
+        self, path: Path, *, text: Collection[str] = (), forms: Mapping[str, str] | None = None, **known: Any
+    ) -> Iterator[Any]:
         """Go through a table in batches; `known` is for `steepest.tables.read_batches`."""
-        return read_batches(path, **known, **self._options(forms))
+        return read_batches(path, text={*text, *(self.text or ())}, **known, **self._options(forms))
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -105,7 +111,7 @@ def telling(path: Path) -> Iterator[None]:
         warnings.simplefilter("always", DataWarning)
         yield
     for warning in said:
-        print(f"steepest: {path}: {warning.message}", file=sys.stderr)
+        hint(f"{path}: {warning.message}")
 
 
 Command = Callable[..., None]

@@ -26,7 +26,7 @@ from ._interrupts import raised
 from ._models import Estimator, describe_task, encoder_of, load_estimator, rows_for, score, with_target
 from ._reading import Reading, telling
 from ._splitting import Places, splitter
-from .console import ProgressBar, print_numbers, tell
+from .console import ProgressBar, new_console, print_numbers, tell
 
 _FEWEST_ROWS = 10
 _SHOWN = 60  # columns in the table at the start
@@ -282,7 +282,7 @@ class Job:
 
     def _progress(self) -> ProgressBar:
         metric = "val_accuracy" if self.task == "classification" else "val_r2"
-        return ProgressBar(Console(stderr=True, highlight=False), metric)
+        return ProgressBar(new_console(stderr=True), metric)
 
 
 def _weights(table: Any, name: str, path: Path) -> NDArray[np.float64]:

@@ -100,7 +100,7 @@ def train(
     check_out(out, table, valid)
     _use_threads(threads)
     console = new_console()
-    job = Job.of(table, reading.table(table, names=[target]), use, reading)
+    job = Job.of(table, reading.table(table, names=[target], text=ignore or ()), use, reading)
     job.check_saveable()
     estimator = job.resumed(out, asked.get("max_iter")) if resume else job.estimator(asked)
     job.describe(console)

@@ -71,9 +71,9 @@ class _Lasting(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-def new_console() -> Console:
-    """Return standard output, on which text is written as it stands."""
-    return _Lasting(highlight=False, markup=False)
+def new_console(*, stderr: bool = False) -> Console:
+    """Return standard output, or standard error, on which text is written as it stands."""
+    return _Lasting(highlight=False, markup=False, stderr=stderr)
 
 
 @contextmanager
@@ -87,6 +87,11 @@ def binary_output() -> Iterator[BinaryIO]:
     text = io.BytesIO()  # a program has put something of its own in place
     yield text
     sys.stdout.write(text.getvalue().decode())
+
+
+def hint(message: str) -> None:
+    """Say something on standard error that ends nothing."""
+    tell(new_console(stderr=True), f"steepest: {message}")
 
 
 def tell(console: Console, what: Any) -> None:

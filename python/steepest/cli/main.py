@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Sequence
@@ -65,5 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print("steepest:", " ".join(message.split()), file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):  # nobody may listen any more
+        print("steepest:", " ".join(message.split()), file=sys.stderr, flush=True)
     return code

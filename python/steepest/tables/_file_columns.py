@@ -50,6 +50,9 @@ def inferred(name: str, column: Any, options: Options, notation: Notation) -> In
     if str(column.type) == "string_view":
         column = column.cast(arrow.large_string())
     kind = options.kind_of(name)
-    found = infer(name, column, kind, missing=options.missing, notation=notation, form=options.form_of(name))
+    found = infer(
+        name, column, kind, missing=options.missing, notation=notation, form=options.form_of(name),
+        one_kind=not options.kinds,  # else a model knows those that matter
+    )  # fmt: skip
     declared = name in options.text and found.kind == "text"
     return found._replace(values=found.values.dictionary_encode()) if declared else found

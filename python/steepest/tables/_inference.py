@@ -27,6 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+
 from .._extras import import_pyarrow
 from ..files import MISSING
 from ._cells import FALSE, PLAIN, TRUE, Notation, are_codes, booleans, clocks, dates, matches, numbers, sample_of, where
@@ -34,6 +36,7 @@ from ._notation import UndecidedError, find_notation, has_mark
 
 Kind: TypeAlias = Literal["number", "text", "boolean", "date", "clock", "empty"]
 
+_RUN = 20  # cells of one kind after as many of another
 _FEW = 20  # different labels that may be a scale such as 0, 1, 2, 3+
 NUMBERLIKE = r"^[+-]?[0-9.,' \x{a0}\x{202f}\x{2019}]+(?:[eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _MARK = (
@@ -100,6 +103,7 @@ def infer(
     missing: tuple[str, ...] | None = None,
     notation: Notation | None = None,
     form: str | None = None,
+    one_kind: bool = False,
 ) -> Inferred:
     """Read a column of text by the rules above.
 
@@ -117,11 +121,13 @@ def infer(
         How numbers are written; by default that is found out.
     form : str, optional
         How dates are written.
+    one_kind : bool, default=False
+        Whether a column that is numbers up to a row, and words from there on, is an error, and not text.
 
     Raises
     ------
     ValueError
-        If numbers or dates can be read in two ways.
+        If numbers or dates can be read in two ways, or as `one_kind` says.
     """
     cells = _prepared(name, text, MISSING if missing is None else missing)
     as_text = Inferred("text", text if missing is None else where(text, cells.there.is_valid()))
@@ -140,7 +146,7 @@ def infer(
             return found
         other = infer(name, text, missing=missing, notation=notation, form=form)
         return other if other.kind != "number" else as_text
-    decided = _decided(cells, notation, form)
+    decided = _decided(cells, notation, form, one_kind=one_kind)
     if decided is not None:
         return decided
     return as_text._replace(values=without_blanks(as_text.values))
@@ -162,7 +168,7 @@ def _prepared(name: str, text: Any, missing: tuple[str, ...]) -> _Cells:
     return _Cells(name, text, there, len(there) - there.null_count)
 
 
-def _decided(cells: _Cells, notation: Notation | None, form: str | None) -> Inferred | None:
+def _decided(cells: _Cells, notation: Notation | None, form: str | None, *, one_kind: bool) -> Inferred | None:
     """Return the column as another kind than text, if it is of one."""
     sample = sample_of(cells.there)
     least = (len(sample) - sample.null_count) // 4
@@ -179,6 +185,8 @@ def _decided(cells: _Cells, notation: Notation | None, form: str | None) -> Infe
         if _holds(cells, found) and not _is_scale(cells, found):
             read = cells.there if found.odd is None else where(cells.there, found.values.is_valid())
             return None if are_codes(read, found.values) else found
+        if one_kind:
+            _refuse_change(cells, found)
     if may_be(booleans(sample)):
         found = _with_odd(cells, "boolean", booleans(cells.there))
         if _holds(cells, found):
@@ -192,6 +200,22 @@ def _decided(cells: _Cells, notation: Notation | None, form: str | None) -> Infe
         if _holds(cells, found):
             return found
     return None
+
+
+def _refuse_change(cells: _Cells, found: Inferred) -> None:
+    """Raise an error where a column is numbers up to a row, and words from there on, or the other way round."""
+    places = np.flatnonzero(cells.there.is_valid().to_numpy())
+    is_number = np.asarray(found.values.is_valid().to_numpy())[places]
+    change = int(is_number.argmin() if is_number[0] else is_number.argmax())
+    if min(change, cells.n - change) < _RUN or (is_number[change:] == is_number[0]).any():
+        return
+    if import_pyarrow().compute.count_distinct(cells.there).as_py() <= _FEW:
+        return
+    row = int(places[change])
+    before, after = ("numbers", "none") if is_number[0] else ("no numbers", "numbers")
+    expected = f"expected one kind, or that it is declared as text=[{cells.name!r}]"
+    cure = f"{before} before it, and {after} from there on: {expected}"
+    raise UndecidedError(cells.name, row, cells.given[row].as_py(), cure)
 
 
 def _numbers(cells: _Cells, notation: Notation | None) -> Inferred:
