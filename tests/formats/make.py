@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -83,13 +85,14 @@ def table(n: int) -> str:
     """A CSV file with every kind of column; `price` and `kind` are the targets."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["size", "rooms", "place", "is new", "sold", "empty", "price", "kind"])
+    writer.writerow(["size", "rooms", "place", "is new", "sold", "empty", "price", "kind", "built", "opens"])
     x = numbers(n, 4)
     for i in range(n):
         size = "" if i % 11 == 3 else f"{x[i, 0] * 40 + 100:.2f}"
         writer.writerow([
             size, i % 5, LABELS[i * i % 4], ("true", "false")[i % 3 == 0], f"2021-{i % 12 + 1:02d}-15", "",
             f"{float(x[i, 0]) * 30 + i % 5 * 2.5 + 100:.3f}", ("flat", "house", "hut")[(i * i % 4 + i % 5) % 3],
+            -9999 if i % 20 == 7 else 1900 + i * 37 % 101, f"{i * 5 % 24:02d}:30",
         ])  # fmt: skip
     return out.getvalue()
 
@@ -112,14 +115,26 @@ def expected_outputs(folder: Path) -> dict[str, NDArray[Any]]:
         found[f"network-{dtype}"] = network.predict(numbers(20, 5))
     for target in ("kind", "price"):
         model = st.load(folder / f"table-{target}.safetensors")
-        encoder = tables.TableEncoder.from_dict(model.preprocessing)
-        found[f"table-{target}"] = model.predict(encoder.transform(files.read_table(folder / "rows.csv")))
+        if isinstance(model, st.Network):  # as the command wrote them until 0.3
+            encoder = tables.TableEncoder.from_dict(model.preprocessing)
+            found[f"table-{target}"] = model.predict(encoder.transform(files.read_table(folder / "rows.csv")))
+        else:
+            predict = model.predict_proba if hasattr(model, "predict_proba") else model.predict
+            found[f"estimator-{target}"] = predict(tables.read(folder / "rows.csv"))
+    if (folder / "bins.safetensors").exists():
+        found["estimator-bins"] = st.load(folder / "bins.safetensors").predict(numbers(2200, 3)[::50])
     for path in sorted(folder.glob("*.ckpt")):
         trainer = st.Trainer.resume(path)
         continue_fit(trainer, 3)
         for name, values in (trainer.network.parameters | trainer.network.buffers).items():
             found[f"checkpoint-{path.stem}-{name}"] = values
     return found
+
+
+def public_names() -> dict[str, list[str]]:
+    """The public names of each public module that names them."""
+    modules = [module for module in vars(st).values() if isinstance(module, ModuleType)]
+    return {module.__name__: sorted(module.__all__) for module in [st, *modules] if hasattr(module, "__all__")}
 
 
 def write_folder(folder: Path) -> None:
@@ -137,6 +152,11 @@ def write_folder(folder: Path) -> None:
         model = folder / f"table-{target}.safetensors"
         command("train", training, "--target", target, "--epochs", "10", "--hidden", "24,24", "--out", model)
     training.unlink()
+    x = numbers(2200, 3)
+    st.MLPRegressor(hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(x, x[:, 0]).save(
+        folder / "bins.safetensors"
+    )
+    (folder / "names.json").write_text(json.dumps(public_names(), indent=1) + "\n")
     for isa in st.build_info()["available_isas"]:
         subprocess.run([sys.executable, __file__, str(folder)], check=True, env=os.environ | {"STEEPEST_ISA": isa})
         for target in ("kind", "price"):
