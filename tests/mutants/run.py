@@ -30,7 +30,7 @@ class Copy:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         shutil.copy(ROOT / "CMakeLists.txt", folder)
         options = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O1", "-DSTEEPEST_QUICK=ON"]
-        options += ["-DSKBUILD_PROJECT_VERSION=0", f"-DPython_EXECUTABLE={sys.executable}"]
+        options += ["-DSKBUILD_PROJECT_VERSION=0", "-DPYBIND11_FINDPYTHON=ON", f"-DPython_EXECUTABLE={sys.executable}"]
         found = subprocess.run(
             [sys.executable, "-m", "pybind11", "--cmakedir"], capture_output=True, text=True, check=True
         )
@@ -38,6 +38,14 @@ class Copy:
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
         if not self.compiles():
             raise SystemExit("the sources do not compile as they are: see above")
+        where = [sys.executable, "-c", "import steepest; print(steepest.__file__)"]
+        tested = subprocess.run(where, env=self.environment(), cwd=folder, capture_output=True, text=True, check=True)
+        if not Path(tested.stdout.strip()).is_relative_to(folder):
+            raise SystemExit(f"the tests would run on {tested.stdout.strip()}: expected no editable install beside it")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a process that imports the copy."""
+        return os.environ | {"PYTHONPATH": str(self.folder / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def compiles(self) -> bool:
         run = subprocess.run(["nice", "ninja", "-C", self.build], capture_output=True, text=True)
@@ -50,11 +58,10 @@ class Copy:
 
     def passes(self, tests: str, *, shows: bool = False) -> bool:
         """Run the tests of the original tree on the copy; print what they say where that is asked for."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(tests)]
         try:
             run = subprocess.run(
-                ["nice", *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGEST
+                ["nice", *command], cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=LONGEST
             )
         except subprocess.TimeoutExpired:
             return False

@@ -32,6 +32,8 @@ LAYERWISE, TRAINING = "tests/training/test_layerwise.py", "tests/training/test_t
 NUMERICS, WIDTHS = "tests/core/test_numerics.py", "tests/core/test_network.py"
 SCHEDULES, CALIBRATION = "tests/training/test_schedules.py", "tests/estimators/test_calibration.py"
 SCALING = "tests/tables/test_scaling.py tests/tables/test_bins.py"
+EXPANSION = "tests/tables/test_expansion.py"
+SENTINELS = "tests/tables/test_encoder_cases.py -k 't06 or pile or quantiles'"
 LOSS_OF_ONES_OWN = "tests/training/test_custom_loss.py"
 
 KERNEL_FILES = {
@@ -169,6 +171,17 @@ CORE_FILES = {
          "add_matrices(copy.columns, copy.gradient, copy.gradient, input.gradient)", GRADIENTS),
         ("std::copy_n(args.new_running_var, n, variance);", "std::copy_n(args.new_running_mean, n, variance);", TRAJECTORIES),
     ],
+    "cpp/core/scaling.cpp": [
+        ("std::sqrt(1 + q * q)", "std::sqrt(2 + q * q)", SCALING),
+        (" + (value - value);", ";", SCALING),
+        ("kLargest = 1e150", "kLargest = 1e170", SCALING),
+    ],
+    "cpp/core/expansion.cpp": [
+        ("std::fill(out, out + std::min(at, bins), 1.0f)", "std::fill(out, out + std::min(at, bins), 0.0f)", EXPANSION),
+        ("std::max((z - edges[at])", "std::max((z + edges[at])", EXPANSION),
+        ("*to++ = missing ? 1.0f : 0.0f", "*to++ = missing ? 0.0f : 1.0f", EXPANSION),
+        ("from += part.ready;", "from += part.slots;", EXPANSION),
+    ],
     "cpp/core/top_k.cpp": [
         ("k > counts[bucket]", "k >= counts[bucket]", TOP_K),
     ],
@@ -195,6 +208,14 @@ PYTHON_FILES = {
     "python/steepest/tables/_scaling.py": [
         ("(block - mean) ** 2", "np.abs(block - mean)", SCALING),
         ("* self.scale + self.mean)", "* self.scale - self.mean)", SCALING),
+    ],
+    "python/steepest/tables/_robust.py": [
+        ("_SENTINELS * everything <= same", "10 * _SENTINELS * everything <= same", SENTINELS),
+        ("gap > _APART * width", "gap < _APART * width", SENTINELS),
+    ],
+    "python/steepest/tables/_normal_scores.py": [
+        ("/ times / len(quantiles)", "/ len(quantiles)", SENTINELS),
+        ("(np.arange(n) + 0.5) / n", "np.arange(n) / n", SENTINELS),
     ],
     "python/steepest/losses.py": [
         ("gradient = gradient * self.scale", "gradient = gradient / self.scale", LOSS_OF_ONES_OWN),
