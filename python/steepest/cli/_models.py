@@ -158,9 +158,11 @@ def measured_rows(
     if name is None:
         raise ValueError(f"{path}: the model does not know its target's name: expected --target NAME")
     table = read_for(model, path, reading)
+    if not table.num_rows:
+        raise ValueError(f"{path}: no rows: expected at least one")
     table, truth = with_target(table, name, path, reading)
     if not len(truth):
-        raise ValueError(f"{path}: no rows: expected at least one")
+        raise ValueError(f"{path}: no row has a value of {name}: expected at least one")
     return name, rows_for(model, table.drop_columns([name]), path), truth
 
 

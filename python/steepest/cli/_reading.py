@@ -71,7 +71,13 @@ class Reading:
             How dates were written in training, by column: this counts unless the command line says it.
         """
         with telling(path):
-            return read(path, names=names, text={*text, *(self.text or ())}, kinds=kinds, **self._options(forms))
+            found = read(path, names=names, text={*text, *(self.text or ())}, kinds=kinds, **self._options(forms))
+        dated = [each.partition("=")[0] for each in self.dates or () if "=" in each]
+        for option, columns in (("--text", self.text or ()), ("--dates", dated)):
+            if missing := [name for name in columns if name not in found.column_names]:
+                listed = ", ".join(found.column_names)
+                raise ValueError(f"{path}: no column {missing[0]!r}, which {option} names: found {listed}")
+        return found
 
     def batches(
         self, path: Path, *, text: Collection[str] = (), forms: Mapping[str, str] | None = None, **known: Any
@@ -107,11 +113,10 @@ class Reading:
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
     """Print what readers and encoders warn of."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = lambda message, *_, **__: hint(f"{path}: {message}")
         yield
-    for warning in said:
-        hint(f"{path}: {warning.message}")
 
 
 Command = Callable[..., None]
@@ -146,7 +151,8 @@ def _with_options(command: Command, without: Collection[str]) -> Command:
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
         reading = Reading(**{name: given.pop(name) for name in defaults})
-        command(**given, reading=reading)
+        with telling(given["table"]):
+            command(**given, reading=reading)
 
     del with_options.__wrapped__
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

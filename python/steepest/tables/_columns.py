@@ -215,8 +215,10 @@ def _from_arrow(name: str, column: Any, options: _Options) -> Column:
     if isinstance(column, arrow.Array):
         column = arrow.chunked_array([column])
     kind = column.type
-    if types.is_dictionary(kind):  # categories are labels, whatever they look like
+    if types.is_dictionary(kind) and options.expected in (None, "text"):  # labels, whatever they look like
         return _arrow_labels(column.cast(kind.value_type))
+    if types.is_dictionary(kind):
+        return _from_arrow(name, column.cast(kind.value_type), options)
     if types.is_null(kind):
         return Column("empty", np.full(len(column), np.nan))
     if types.is_boolean(kind):
@@ -274,7 +276,13 @@ def _arrow_labels(column: Any) -> Column:
     coded = column.cast(arrow.large_string()).combine_chunks().dictionary_encode()
     if isinstance(coded, arrow.ChunkedArray):  # of no rows
         return Column("text", np.empty(0, np.int64))
-    return Column("text", coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), coded.dictionary.to_pylist())
+    codes, labels = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
+    trimmed = [label.strip() for label in labels]
+    if trimmed == labels:
+        return Column("text", codes, labels)
+    places = {label: place for place, label in enumerate(dict.fromkeys(trimmed))}
+    merged = np.array([*(places[label] for label in trimmed), -1], codes.dtype)
+    return Column("text", merged[codes], list(places))
 
 
 def _from_numpy(name: str, values: NDArray[Any], options: _Options) -> Column:

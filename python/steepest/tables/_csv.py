@@ -175,7 +175,7 @@ def _rows(stream: Any, sep: str, encoding: str) -> Generator[tuple[int, list[str
     reader = csv.reader(lines, delimiter=sep)
     line = 1
     try:
-        for row in reader:
+        while (row := _next_row(reader)) is not None:
             if row:
                 yield line, row
             line = reader.line_num + 1
@@ -187,6 +187,15 @@ def _rows(stream: Any, sep: str, encoding: str) -> Generator[tuple[int, list[str
         ) from error
     finally:
         lines.detach()
+
+
+def _next_row(reader: Any) -> list[str] | None:
+    """Return a row with fields of any length: with another separator than its own, a whole line is one."""
+    longest = csv.field_size_limit(2**31 - 1)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(longest)
 
 
 def _undecodable(stream: Any, encoding: str, line: int) -> str:

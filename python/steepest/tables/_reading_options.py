@@ -34,6 +34,8 @@ class Options:
         for name, value in (("sep", self.sep), ("decimal", self.decimal), ("thousands", self.thousands)):
             if value is not None and (not isinstance(value, str) or len(value) != 1):
                 raise ValueError(f"{name} is {value!r}: expected one character")
+        if self.decimal not in (None, ".", ","):
+            raise ValueError(f"decimal is {self.decimal!r}: expected '.' or ','")
         if self.decimal is not None and self.decimal in (self.thousands, self.sep):
             other = "thousands" if self.decimal == self.thousands else "sep"
             raise ValueError(f"decimal and {other} are both {self.decimal!r}: expected different characters")

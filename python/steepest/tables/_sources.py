@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import re
 import shutil
 import stat
 import sys
@@ -155,4 +156,6 @@ def _format_of(shown: str, head: bytes) -> str:
     if found is not None or not head:
         raise ValueError(f"{shown}: not a readable table file: found {found or describe(head[:START])}")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if re.match(rb"\[\s*[\[{]", text):
+        raise ValueError(f"{shown}: a JSON array: expected one object in each line")
     return "JSON" if text.startswith(b"{") and b'"' in text[:1000] and b":" in text[:100_000] else "CSV"
