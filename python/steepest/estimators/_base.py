@@ -23,8 +23,9 @@ from ._input import (
     Rows,
     eval_set_parts,
     has_gaps,
+    has_stand_ins,
+    is_of_array,
     merge_if_tiny,
-    needs_encoder,
     numbers_of,
     read_rows,
     read_weight,
@@ -128,16 +129,25 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             as_table = fitted.preprocessor.encoder is not None
 
         # read
-        gaps = fitted is not None and fitted.preprocessor.fill is not None
-        x, given = read_rows(self, X, y, as_table=as_table, numeric=self._numeric, reset=fitted is None, gaps=gaps)
-        if fitted is None and not as_table and not online and encode != "numbers" and needs_encoder(x):
+        of_array = fitted is not None and is_of_array(self)
+        gaps = of_array or (fitted is not None and fitted.preprocessor.fill is not None)
+        x, given = read_rows(
+            self, X, y, as_table=as_table and not of_array, numeric=self._numeric, reset=fitted is None, gaps=gaps
+        )
+        if fitted is None and not as_table and encode != "numbers" and has_stand_ins(x):
             x, as_table = X if is_frame(X) else x, True
+        if as_table and hasattr(x, "tocsr"):
+            x = x.toarray()
         weight = read_weight(sample_weight, given)
         task = self._task_of(given, classes, settings, None if fitted is None else fitted.task, online=online)
         rows = Rows(x, task.encode(given), weight)
         rows = replace(rows, weight=task.weighted(rows.y, weight, settings.class_weight))
         gaps = gaps if fitted is not None else encode != "numbers"
-        eval_rows = None if eval_set is None else self._read_eval_set(eval_set, task, as_table=as_table, gaps=gaps)
+        eval_rows = (
+            None
+            if eval_set is None
+            else self._read_eval_set(eval_set, task, as_table=as_table and is_frame(x), gaps=gaps)
+        )
         if settings.eval_metric and eval_rows is None and not online and settings.early_stopping is False:
             raise ValueError("eval_metric is given with early_stopping=False: expected an eval_set with it")
         places = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
@@ -198,7 +208,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         preprocessor, features = Preprocessor.fit(
             rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table,
             # The quartiles of a first batch, which may have few rows, tell less than its mean and deviation.
-            robust=not (plan.online or plan.settings.encode == "numbers"),
+            robust=plan.settings.encode != "numbers" and (not plan.online or (as_table and has_stand_ins(rows.x))),
             scales=not plan.online or len(rows) >= FEWEST_TO_SCALE_BY,
         )  # fmt: skip
         task = task.scaled_by(rows.y, rows.weight)
@@ -346,15 +356,16 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         check_is_fitted(moment)
         model = moment._model
         x = in_memory("X", x)
-        if model.preprocessor.encoder is not None:
+        of_array = is_of_array(moment)
+        if model.preprocessor.encoder is not None and not of_array:
             if not is_frame(x) and not isinstance(x, Mapping):
-                x = x.toarray() if hasattr(x, "toarray") else x
                 x = x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
                 _check_feature_names(moment, x, reset=False)
             return model.task, model.outputs(x)
         given = x
-        if model.preprocessor.fill is not None and has_gaps(x):
-            return model.task, model.of_numbers(model.preprocessor.filled(numbers_of(moment, x)))
+        if (of_array or model.preprocessor.fill is not None) and has_gaps(x):
+            x = numbers_of(moment, x)
+            return model.task, model.outputs(x) if of_array else model.of_numbers(model.preprocessor.filled(x))
         check_input("X", x)
         try:
             x = validate_data(
@@ -363,7 +374,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             )  # fmt: skip
         except (TypeError, ValueError, OverflowError) as error:
             raise located(error, X=given) from None
-        return model.task, model.outputs(x)
+        return model.task, model.outputs(x.toarray() if of_array and hasattr(x, "toarray") else x)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

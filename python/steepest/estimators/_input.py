@@ -110,9 +110,21 @@ def takes_encoder(x: Any, encode: str | None, *, goes_on: bool = False) -> bool:
     return not plain or bool(x.isna().any(axis=None))
 
 
-def needs_encoder(x: Any) -> bool:
-    """Tell whether rows of numbers, which were read, go through a TableEncoder, since some stand for missing ones."""
-    return isinstance(x, np.ndarray) and has_sentinel(x)
+def has_stand_ins(x: Any) -> bool:
+    """Tell whether rows, an array or a data frame, have numbers that stand for missing ones: an encoder knows them."""
+    if isinstance(x, np.ndarray):
+        return has_sentinel(x)
+    if not is_frame(x):
+        return False
+    columns = [read_column(name, values) for name, values in open_table(x).items()]
+    numbers = [column.values for column in columns if column.kind == "number"]
+    return any(has_sentinel(values[~np.isnan(values), None]) for values in numbers)
+
+
+def is_of_array(estimator: Any) -> bool:
+    """Tell whether a fitted estimator has an encoder that learned from an array, whose columns have no names."""
+    encoder = estimator._model.preprocessor.encoder
+    return encoder is not None and encoder.is_of_array and "feature_names_in_" not in vars(estimator)
 
 
 def has_gaps(x: Any) -> bool:

@@ -13,8 +13,8 @@ from ._notation import find_shared_notation, has_mark
 from ._reading_options import Options
 
 
-def notation_of(names: Sequence[str], columns: Sequence[Any], options: Options) -> Notation:
-    """Return how the numbers of all columns of text are written."""
+def notation_of(names: Sequence[str], columns: Sequence[Any], options: Options, sep: str | None) -> Notation:
+    """Return how the numbers of all columns of text are written; `sep` parts the fields of the file, if it is CSV."""
     compute = import_pyarrow().compute
     if options.decimal is not None or options.thousands is not None:
         return find_shared_notation({}, options.decimal, options.thousands)
@@ -29,7 +29,8 @@ def notation_of(names: Sequence[str], columns: Sequence[Any], options: Options) 
             continue
         candidates[name] = column
         comma = compute.any(compute.match_substring(column, ",")).as_py()
-        contested = contested or bool(comma) or has_mark(sample)
+        points = sep == ";" and compute.any(compute.match_substring(sample, ".")).as_py()
+        contested = contested or bool(comma) or bool(points) or has_mark(sample)
     if not contested:
         return PLAIN
     trimmed = {name: compute.utf8_trim_whitespace(column) for name, column in candidates.items()}
@@ -41,7 +42,7 @@ def notation_of(names: Sequence[str], columns: Sequence[Any], options: Options) 
         )
         for name, cells in trimmed.items()
     }
-    return find_shared_notation(there)
+    return find_shared_notation(there, sep=sep)
 
 
 def inferred(name: str, column: Any, options: Options, notation: Notation) -> Inferred:

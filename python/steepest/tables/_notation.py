@@ -27,6 +27,7 @@ class _Votes(NamedTuple):
     point: int
     comma: int
     grouped: int  # by spaces or apostrophes
+    dotted: int  # with a point
     n: int  # cells that are there
 
     @property
@@ -59,7 +60,7 @@ def find_notation(name: str, cells: Any) -> Notation:
 
 
 def find_shared_notation(
-    columns: Mapping[str, Any], decimal: str | None = None, thousands: str | None = None
+    columns: Mapping[str, Any], decimal: str | None = None, thousands: str | None = None, *, sep: str | None = None
 ) -> Notation:
     """Return how the numbers of all columns of a file are written.
 
@@ -69,6 +70,9 @@ def find_shared_notation(
         Trimmed cells by column.
     decimal, thousands : str, optional
         What is known of it.
+    sep : str, optional
+        What parts the fields of the file: where it is ";", as where the comma is the decimal mark, a point may well
+        stand between thousands.
 
     Raises
     ------
@@ -89,7 +93,11 @@ def find_shared_notation(
     numeric = {name: vote for name, vote in votes.items() if vote.is_number}
     by_comma = [name for name, vote in numeric.items() if vote.comma > vote.point]
     by_point = [name for name, vote in numeric.items() if vote.point > vote.comma]
-    either = [name for name, vote in numeric.items() if vote.point == vote.comma > vote.plain]
+    either = [
+        name
+        for name, vote in numeric.items()
+        if vote.point == vote.comma and (vote.comma > vote.plain or (sep == ";" and vote.dotted))
+    ]
     if by_comma and by_point:
         such = _first(columns[by_point[0]], r"\.")
         raise _two_ways(
@@ -101,7 +109,7 @@ def find_shared_notation(
     if by_point:
         return POINT
     if either:
-        raise _two_ways(either[0], columns[either[0]], ",", "declare decimal=',' or decimal='.'")
+        raise _two_ways(either[0], columns[either[0]], "[.,]", "declare decimal=',' or decimal='.'")
     return PLAIN
 
 
@@ -132,7 +140,7 @@ def _count(cells: Any) -> _Votes | None:
     grouped = count(_GROUPED)
     if not grouped and not count("[.,]"):
         return None
-    return _Votes(count(PLAIN.pattern), count(POINT.pattern), count(COMMA.pattern), grouped, n)
+    return _Votes(count(PLAIN.pattern), count(POINT.pattern), count(COMMA.pattern), grouped, count("[.]"), n)
 
 
 def _first(cells: Any, pattern: str) -> str:

@@ -222,6 +222,12 @@ class _Places:
     files: list[_File]
     lengths: list[int]
 
+    @property
+    def sep(self) -> str | None:
+        """What parts the fields of the first file, if it is CSV."""
+        layout = self.files[0].layout
+        return None if layout is None else layout.sep
+
     def line(self, row: int) -> tuple[str, int | None]:
         """Return the file of a row, and its line in a CSV file."""
         for each, length in zip(self.files, self.lengths, strict=True):
@@ -264,7 +270,7 @@ def _typed(table: Any, options: Options, places: _Places) -> Any:
     del table
     texts = [i for i, column in enumerate(columns) if is_text(column.type)]
     try:
-        notation = notation_of(names, columns, options)
+        notation = notation_of(names, columns, options, places.sep)
         with ThreadPoolExecutor(arrow.cpu_count()) as threads:  # pyarrow leaves the lock of Python's while it computes
             reading = [threads.submit(inferred, names[i], columns[i], options, notation) for i in texts]
             for i, future in zip(texts, reading, strict=True):

@@ -89,7 +89,9 @@ class Typist:
     def _begin(self, names: list[str], table: Any) -> None:
         self._names, self._first = names, self.source.shown
         try:
-            self._notation = notation_of(names, table.columns, self.options)
+            self._notation = notation_of(
+                names, table.columns, self.options, None if self.layout is None else self.layout.sep
+            )
             for name in names:
                 if is_text(table.column(name).type):
                     found = inferred(name, table.column(name), self.options, self._notation)

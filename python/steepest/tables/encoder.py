@@ -267,8 +267,9 @@ class TableEncoder(Transformer):
         if isinstance(table, Mapping):
             return self._one_row.read(table) if _is_row(table) else None
         if isinstance(table, np.ndarray):
-            is_row = table.shape == (1, len(self._input_names)) and table.dtype.kind in "iuf"
-            return self._one_row.read(dict(zip(self._input_names, table[0].tolist(), strict=True))) if is_row else None
+            names = self._input_names
+            is_row = table.shape == (1, len(names)) and table.dtype.kind in "iuf" and not np.isnan(table).any()
+            return self._one_row.read(dict(zip(names, table[0].tolist(), strict=True))) if is_row else None
         if hasattr(table, "iloc") and len(table) == 1 and table.columns.is_unique:
             # Lists: an index of pandas takes microseconds more to go through.
             return self._one_row.read(dict(zip(table.columns.tolist(), table.iloc[0].tolist(), strict=True)))
@@ -334,6 +335,11 @@ class TableEncoder(Transformer):
             if said := unknown_labels(feature, found[feature.name]):
                 warn_caller(said, DataWarning)
         return found
+
+    @property
+    def is_of_array(self) -> bool:
+        """Whether the columns have the names of an array's."""
+        return self._input_names == [f"f{i}" for i in range(len(self._input_names))]
 
     @property
     def notes(self) -> tuple[Note, ...]:
