@@ -89,6 +89,38 @@ def test_t04_true_and_false_in_any_spelling_predict_the_same() -> None:
         np.testing.assert_array_equal(model.predict(odd)[1:], expected[1:])
 
 
+def test_numbers_are_the_labels_that_training_had() -> None:
+    scale = TableEncoder().fit({"a": ["0", "1", "2+", "1"] * 5})
+    expected = scale.transform({"a": ["0", "1", None]})
+    for found in ([0, 1, None], [0.0, 1.0, np.nan], pd.Categorical([0, 1, None])):
+        np.testing.assert_array_equal(scale.transform(pd.DataFrame({"a": found})), expected)
+    categories = pd.DataFrame({"a": pd.Categorical([1, 2, 3] * 5)})
+    encoder = TableEncoder().fit(categories)
+    np.testing.assert_array_equal(
+        encoder.transform({"a": np.array([3, 1])}), encoder.transform(categories.iloc[[2, 0]])
+    )
+    words = TableEncoder().fit({"a": ["yes", "no"] * 5})
+    np.testing.assert_array_equal(words.transform({"a": [1, 0]}), words.transform({"a": ["yes", "no"]}))
+    for encoder, odd in ((scale, [7, 8]), (words, [1, 2]), (words, [5, 6])):
+        with pytest.raises(ValueError, match="column 'a' is numbers: expected text as in training"):
+            encoder.transform({"a": odd})
+
+
+def test_white_space_around_labels_counts_for_nothing() -> None:
+    encoder = TableEncoder().fit({"a": ["no", "yes ", "yes", " no", "\tmaybe"] * 4})
+    assert encoder.feature_names == ["a=maybe", "a=no", "a=yes"]
+    expected = encoder.transform({"a": ["yes", "no"]})
+    for found in (["yes ", " no"], pd.Categorical(["yes\n", "no "])):
+        np.testing.assert_array_equal(encoder.transform(pd.DataFrame({"a": found})), expected)
+    np.testing.assert_array_equal(encoder.transform({"a": " yes "}), expected[:1])
+
+
+def test_t04_categories_of_true_and_false() -> None:
+    encoder = TableEncoder().fit({"a": [True, False] * 5})
+    found = encoder.transform(pd.DataFrame({"a": pd.Categorical(["True", "False", " true", "no"])}))
+    np.testing.assert_array_equal(found, encoder.transform({"a": [True, False, True, False]}))
+
+
 def test_labels_of_which_training_had_none_are_told() -> None:
     encoder = TableEncoder().fit({"a": ["F", "M"] * 10, "b": ["u", "v", "w", "u"] * 5})
     other = {"a": ["male", "female"] * 5, "b": ["u", "x"] * 5}

@@ -173,11 +173,11 @@ class LabelFeatures(Spec):
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {label: i for i, label in enumerate(self.labels)}
+        return {label.strip(): i for i, label in enumerate(self.labels)}  # models of older versions may have such
 
     @cached_property
     def _mean_places(self) -> dict[str, int]:
-        return {label: i for i, label in enumerate(self.mean_labels)}
+        return {label.strip(): i for i, label in enumerate(self.mean_labels)}
 
     @cached_property
     def _mean_table(self) -> NDArray[np.float32]:
@@ -255,14 +255,35 @@ class BinaryFeatures(Spec):
             If the column holds something else.
         """
         codes = _label_codes(self, column)
-        values = _lookup(dict(zip(self.labels, (-1, 1), strict=True)), labels_of(self, column), 0)[codes]
+        values = _lookup({self.labels[0].strip(): -1, self.labels[1].strip(): 1}, labels_of(self, column), 0)[codes]
         ready = values[:, None].astype(np.float32)
         return Cells(None, None, np.hstack([ready, ready == 0]) if self.indicator else ready)
 
     def read_one(self, label: str | None) -> tuple[int | None, Sequence[float]]:
         """Return no slot, and the features of one label; None is a missing one."""
-        value = -1.0 if label == self.labels[0] else float(label == self.labels[1])
+        value = -1.0 if label == self.labels[0].strip() else float(label == self.labels[1].strip())
         return None, (value, float(value == 0)) if self.indicator else (value,)
+
+
+def as_labels(features: LabelFeatures | BinaryFeatures, column: Column) -> Column:
+    """Return numbers as the labels that training had for them, 3 as "3" and 1 as "yes"; other columns as they are."""
+    if column.kind != "number" or features.kind != "text":
+        return column
+    known = {*features.labels, *getattr(features, "mean_labels", ())}
+    there = ~np.isnan(column.values)
+    values, places = np.unique(column.values[there], return_inverse=True)
+    labels: Sequence[str] = [f"{value:.0f}" if value.is_integer() else repr(value) for value in values.tolist()]
+    kind: Kind = "text"
+    if not known.intersection(labels):
+        kind, labels = "boolean", BOOLEAN_LABELS
+        if not {*values.tolist()} <= {0.0, 1.0} or not known.intersection(
+            labels_of(features, Column(kind, places, labels))
+        ):
+            return column
+        places = values[places].astype(np.int64)
+    codes = np.full(len(there), -1)
+    codes[there] = places
+    return Column(kind, codes, labels)
 
 
 def labels_of(features: LabelFeatures | BinaryFeatures, column: Column) -> Sequence[str]:

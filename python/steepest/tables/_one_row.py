@@ -91,4 +91,4 @@ def _cells(feature: LabelFeatures | BinaryFeatures, value: object) -> tuple[int 
     if not missing and type(value) not in _TYPES[feature.kind]:
         raise TypeError
     label = None if missing else BOOLEAN_LABELS[bool(value)] if feature.kind == "boolean" else value
-    return feature.read_one(label)  # type: ignore[arg-type]
+    return feature.read_one(label if label is None else label.strip())  # type: ignore[attr-defined]

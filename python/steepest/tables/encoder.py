@@ -13,7 +13,7 @@ from .._validation import choice, from_dict, integer, text
 from ._columns import Column, DataWarning, open_table, read_target
 from ._description import Note, TableDescription
 from ._encoded import EncodedRows, Layout
-from ._label_features import unknown_labels
+from ._label_features import as_labels, unknown_labels
 from ._learning import encode_columns, learn_columns, read
 from ._number_features import SCALINGS
 from ._one_row import RowReader
@@ -332,7 +332,8 @@ class TableEncoder(Transformer):
         for feature in self.columns:
             if not isinstance(feature, (LabelFeatures, BinaryFeatures)):
                 continue
-            if said := unknown_labels(feature, found[feature.name]):
+            found[feature.name] = column = as_labels(feature, found[feature.name])
+            if said := unknown_labels(feature, column):
                 warn_caller(said, DataWarning)
         return found
 
