@@ -53,6 +53,39 @@ def test_t03_a_stray_mark_is_said_and_harmless(folder: Path, capsys: pytest.Capt
     assert [row["prediction"] for row in rows_of(out)][1:] == ["yes", "no"] and "line 2" in err
 
 
+def test_a_table_without_rows_has_nothing_to_measure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = labeled(200)
+    (folder / "t.csv").write_text("\n".join(["x,y", *map(",".join, zip(x, y, strict=True))]))
+    (folder / "head.csv").write_text("x,y\n")
+    run(capsys, "train", "t.csv", "--target", "y", *QUICK)
+    model = "model.safetensors"
+    for command in (("evaluate", model), ("evaluate", "--report", "page.html", model), ("compare", model, model)):
+        assert refused(capsys, *command, "head.csv") == "steepest: head.csv: no rows: expected at least one\n"
+    error = refused(capsys, "train", "t.csv", "--target", "y", "--valid", "head.csv", *QUICK)
+    assert "head.csv: no rows: expected at least one to choose the best epoch by" in error
+    assert not (folder / "page.html").exists()
+
+
+def test_options_of_columns_that_are_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "t.csv").write_text("x,y\n1,a\n2,b\n")
+    for option, value in (("--text", "zip"), ("--dates", "zip=%Y")):
+        error = refused(capsys, "train", "t.csv", "--target", "y", option, value)
+        assert error == f"steepest: t.csv: no column 'zip', which {option} names: found x, y\n"
+    assert "decimal is 'x': expected '.' or ','" in refused(capsys, "train", "t.csv", "--target", "y", "--decimal", "x")
+
+
+def test_what_is_odd_at_evaluate_is_said_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = labeled(200)
+    (folder / "t.csv").write_text("\n".join(["x,c,y", *map(",".join, zip(x, ["u", "v"] * 100, y, strict=True))]))
+    (folder / "o.csv").write_text("\n".join(["x,c,y", *map(",".join, zip(x, ["w", "z"] * 100, y, strict=True))]))
+    run(capsys, "train", "t.csv", "--target", "y", *QUICK)
+    _, said = run(capsys, "evaluate", "model.safetensors", "o.csv")
+    assert (
+        said.startswith("steepest: o.csv: column 'c': no label of 200 rows was there in training")
+        and said.count("\n") == 1
+    )
+
+
 @pytest.mark.parametrize("declared", [(), ("--sep", ";", "--decimal", ","), ("--delimiter", ";", "--thousands", ".")])
 def test_t14_european_tables(declared: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = labeled(200, lambda text: text.replace(".", ","))

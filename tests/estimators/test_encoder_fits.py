@@ -117,6 +117,52 @@ def test_t06_a_sentinel_is_one_in_any_holder() -> None:
     assert st.MLPClassifier(**QUICK, encode="numbers").fit(x, y)._model.preprocessor.encoder is None
 
 
+@pytest.mark.parametrize("make", [np.asarray, lambda x: pd.DataFrame(x, columns=["a", "b"]), pl.DataFrame])
+def test_t06_a_sentinel_in_a_first_batch(make: Any) -> None:
+    x, y, spoilt = spoilt_rows()
+    model = st.MLPClassifier(random_state=0)
+    for _ in range(4):
+        for start in range(0, len(x), 200):
+            model.partial_fit(make(spoilt[start : start + 200]), y[start : start + 200], classes=[0, 1])
+    assert model.score(make(spoilt), y) > 0.9
+
+
+def spoilt_rows() -> tuple[Any, Any, Any]:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(2000, 2))
+    return x, (x.sum(axis=1) > 0).astype(int), np.where(draw.random(x.shape) < 0.05, -9999.0, x)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_t06_an_estimator_of_arrays_has_the_same_rules_with_a_sentinel() -> None:
+    x, y, spoilt = spoilt_rows()
+    usual, model = (st.MLPClassifier(**QUICK | {"max_iter": 2}).fit(rows, y) for rows in (x, spoilt))
+    expected = model.predict_proba(spoilt)
+    for rows in (pd.DataFrame(spoilt), pl.DataFrame(spoilt), spoilt.tolist(), scipy.sparse.csr_matrix(spoilt)):
+        np.testing.assert_array_equal(model.predict_proba(rows), expected)
+    dates = np.array([["2020-01-01", "NaT"]], "datetime64[D]")
+    for bad in (
+        dates,
+        x[:, :1],
+        np.ones((1, 3)),
+        np.full((1, 2), np.nan),
+        np.full((9, 2), np.inf),
+        np.ma.masked_less(x, 0),
+    ):
+        words = []
+        for each in (usual, model):
+            with pytest.raises((TypeError, ValueError)) as error:
+                each.predict(bad)
+            words.append(f"{type(error.value).__name__} {error.value}")
+        assert words[0] == words[1]
+    for rows in (spoilt[:0], pd.DataFrame(spoilt[:0])):
+        assert model.predict(rows).shape == (0,)
+    for rows in (pd.DataFrame(spoilt), scipy.sparse.csr_matrix(spoilt), spoilt):
+        model.partial_fit(rows, y)
+    for rows in (x, pd.DataFrame(spoilt)):
+        st.MLPClassifier(**QUICK | {"max_iter": 1}).fit(spoilt, y, eval_set=(rows, y))
+
+
 @pytest.mark.parametrize("kind", ["array", "frame"])
 def test_t05_features_made_by_batches_train_to_the_same_bits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x = normal(0, (2200, 3))

@@ -333,6 +333,40 @@ def test_a_whole_column_that_changes_half_way_is_refused(tmp_path: Path, *, numb
     assert read(written(tmp_path, "\n".join(["a", *few]))).column("a").to_pylist() == few
 
 
+def test_a_long_line_and_a_long_cell_are_read(tmp_path: Path) -> None:
+    names = [f"col{i}" for i in range(20_000)]
+    wide = read(written(tmp_path, "\n".join([",".join(names), *[",".join(["1"] * 20_000)] * 3])))
+    assert wide.column_names == names and wide.num_rows == 3
+    text = "x" * 140_000
+    assert read(written(tmp_path, f'a,b\n"{text}",1\n')).column("a").to_pylist() == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v;w\n519;1\n1.717;2\n1.491;3\n", "line 3: column 'v' has '1.717': this may be read in two ways, declare dec"),
+        ('[{"a": 1}, {"a": 2}]', "a JSON array: expected one object in each line"),
+        ("sep=;\nv;w\n1;2\n", "begins with 'sep=', a line for Excel: expected it to be removed"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("v;w\n0.519;1\n1.717;2\n", [0.519, 1.717]),
+        ("v;w\n1.717;1.5\n2.717;2\n", [1.717, 2.717]),
+        ("v;w\n1.717;1,5\n2.717;2\n", [1717, 2717]),
+        ("v,w\n1.717,1\n2.717,2\n", [1.717, 2.717]),
+    ],
+)
+def test_points_between_semicolons(tmp_path: Path, text: str, values: list[float]) -> None:
+    assert read(written(tmp_path, text)).column("v").to_pylist() == values
+
+
 def test_real_tables_are_read(shared_data: Path, tmp_path: Path) -> None:
     for path in sorted([*shared_data.glob("*.csv"), *shared_data.glob("tables/*.csv")]):
         table = read(path)

@@ -172,6 +172,8 @@ class Job:
         choosing = None
         if use.valid is not None:
             others = reading.table(use.valid, names=table.column_names)
+            if not others.num_rows:
+                raise ValueError(f"{use.valid}: no rows: expected at least one to choose the best epoch by")
             choosing, _ = Part.of(others, use.valid, use, reading)
         elif use.group is not None or use.time is not None:
             # As the rows at the end, so that they choose what is good there.

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 
 from .._arrays import check_input, is_frame
 from ..tables._columns import LABELED, missing_in, open_table, read_column
+from ..tables._frames import refuse_repeated
 from ..tables._learning import read
 from ..tables._robust import has_sentinel
 from ._errors import located, read_labels, read_numbers, refuse_too_large
@@ -201,6 +202,8 @@ def read_rows(
         if as_table or gaps:
             if y is None:
                 raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+            if as_table and hasattr(x, "iloc"):
+                refuse_repeated([str(name) for name in x.columns])
             if reset:  # later the encoder finds its columns by name
                 _check_feature_names(estimator, x, reset=True)
                 _check_n_features(estimator, x, reset=True)

@@ -91,7 +91,13 @@ def read_column(name: str, values: Any, expected: Kind | None = None, dates: str
     """
     options = _Options(expected, dates)
     is_numpy = isinstance(values, np.ndarray)
-    column = _from_numpy(name, values, options) if is_numpy else _from_arrow(name, values, options)
+    try:
+        column = _from_numpy(name, values, options) if is_numpy else _from_arrow(name, values, options)
+    except NotImplementedError as error:  # pyarrow's, for types that few know
+        kind = values.dtype if is_numpy else values.type
+        raise ValueError(
+            f"column {name!r} has the type {kind}: expected numbers, text, true and false, or dates"
+        ) from error
     if expected == "boolean" and column.kind == "number":
         column = _as_boolean(column)
     elif expected == "number" and column.kind == "boolean":

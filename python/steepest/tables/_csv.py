@@ -84,6 +84,8 @@ def layout_of(
     if not rows:
         raise ValueError(f"{source.shown}: not a readable CSV file: expected rows, found blank lines")
     first = rows[0]
+    if (line := found.join(first).rstrip(found)).startswith("sep=") and len(line) <= len("sep=;"):
+        raise ValueError(f"{source.shown}: begins with {line!r}, a line for Excel: expected it to be removed")
     named = _is_header(first, names) if header == "auto" else bool(header)
     layout = Layout(found, named, first, encoding)
     repeated = sorted(name for name, times in Counter(layout.names).items() if times > 1)

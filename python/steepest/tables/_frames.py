@@ -137,10 +137,10 @@ def series(values: Any) -> Any:
 def _arrow_columns(table: Any) -> dict[str, Any]:
     """Return the columns of a data frame by name, as pyarrow's."""
     if hasattr(table, "iloc"):
-        _refuse_repeated([str(name) for name in table.columns])
+        refuse_repeated([str(name) for name in table.columns])
         return {str(name): series(table[name]) for name in table.columns}
     read = in_memory("table", table)
-    _refuse_repeated(read.column_names)
+    refuse_repeated(read.column_names)
     index = index_names(read.schema)
     return {name: read.column(name) for name in read.column_names if name not in index}
 
@@ -166,7 +166,8 @@ def _plain(values: Any) -> Any:
     return values
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Raise ValueError for names of columns of which one occurs twice."""
     repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise ValueError(f"table has the columns {repeated} more than once: expected a name of its own for each")
