@@ -1,7 +1,10 @@
 // Columns of a table: numbers that are scaled, and encoded rows that become features.
 #include <pybind11/numpy.h>
 
+#include <algorithm>
+
 #include "../core/expansion.hpp"
+#include "../core/host.hpp"
 #include "../core/scaling.hpp"
 #include "bind.hpp"
 #include "locks.hpp"
@@ -12,7 +15,8 @@ namespace {
 template <class T>
 using Rows = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-constexpr double kScaling = 10, kExpanding = 4;  // flops that a number, or a feature, takes
+constexpr double kScaling = 10, kExpanding = 4;   // flops that a number, or a feature, takes
+constexpr std::size_t kFeaturesAtOnce = 1 << 20;  // between looks at whether Ctrl-C is due
 
 // values: (rows, columns), mean and scale: columns numbers
 Rows<double> limit(const Rows<double>& values, const Rows<double>& mean, const Rows<double>& scale, double furthest) {
@@ -48,7 +52,15 @@ py::array_t<float> expand(const Expansion& expansion, const Rows<double>& number
     }
     py::array_t<float> out({n, static_cast<py::ssize_t>(expansion.n_features())});
     const GilRelease release(kExpanding * static_cast<double>(out.size()));
-    expansion.expand(numbers.data(), codes.data(), ready.data(), static_cast<std::size_t>(n), out.mutable_data());
+    const auto rows = static_cast<std::size_t>(n);
+    Poll poll;
+    const std::size_t some = kFeaturesAtOnce / std::max<std::size_t>(expansion.n_features(), 1) + 1;
+    for (std::size_t first = 0; first < rows; first += some) {
+        expansion.expand(numbers.data() + first * expansion.n_numbers(), codes.data() + first * expansion.n_codes(),
+                         ready.data() + first * expansion.n_ready(), std::min(some, rows - first),
+                         out.mutable_data() + first * expansion.n_features());
+        poll.look();
+    }
     return out;
 }
 

@@ -111,11 +111,11 @@ class Reading:
 
 
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def telling(path: Path | None) -> Iterator[None]:
     """Print what readers and encoders warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = lambda message, *_, **__: hint(f"{path}: {message}")
+        warnings.showwarning = lambda message, *_, **__: hint(f"{path}: {message}" if path else str(message))
         yield
 
 

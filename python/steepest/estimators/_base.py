@@ -143,11 +143,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         rows = Rows(x, task.encode(given), weight)
         rows = replace(rows, weight=task.weighted(rows.y, weight, settings.class_weight))
         gaps = gaps if fitted is not None else encode != "numbers"
-        eval_rows = (
-            None
-            if eval_set is None
-            else self._read_eval_set(eval_set, task, as_table=as_table and is_frame(x), gaps=gaps)
-        )
+        frames = as_table and is_frame(x)
+        eval_rows = None if eval_set is None else self._read_eval_set(eval_set, task, as_table=frames, gaps=gaps)
         if settings.eval_metric and eval_rows is None and not online and settings.early_stopping is False:
             raise ValueError("eval_metric is given with early_stopping=False: expected an eval_set with it")
         places = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)

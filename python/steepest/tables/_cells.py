@@ -95,7 +95,7 @@ def _as_plain(cells: Any, notation: Notation) -> Any:
         return cells
     marks = _ALIKE.get(notation.thousands, f"[{re.escape(notation.thousands)}]") if notation.thousands else ""
     others = "[.]" if notation.decimal != "." else ""
-    if compute.any(compute.match_substring_regex(cells, "|".join(filter(None, {marks, others})))).as_py():
+    if compute.any(compute.match_substring_regex(cells, "|".join(filter(None, (marks, others))))).as_py():
         return None
     return cells if notation.decimal == "." else compute.replace_substring(cells, notation.decimal, ".")
 
