@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import signal
-import threading
 from typing import Any
 
 import numpy as np
@@ -68,15 +66,6 @@ def test_features_are_those_of_a_loop(name: str, n: int) -> None:
     assert found.dtype == np.float32
     assert found.shape == (n, layout.n_features)
     np.testing.assert_array_equal(found, naive(parts, *given).reshape(found.shape))
-
-
-def test_ctrl_c_ends_a_long_expansion() -> None:
-    layout = Layout([Parts(tuple(range(2000)))])
-    numbers, none = np.zeros((20_000, 1)), np.empty((20_000, 0))
-    threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
-        for _ in range(1000):
-            layout.expand(numbers, none, none)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

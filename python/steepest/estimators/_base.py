@@ -123,26 +123,14 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         X = in_memory("X", X)
         fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
         encode = "numbers" if settings.like_sklearn else settings.encode  # as scikit-learn does
-        if fitted is None:
-            as_table = takes_encoder(X, encode, goes_on=online)
-        else:
-            as_table = fitted.preprocessor.encoder is not None
 
         # read
-        of_array = fitted is not None and is_of_array(self)
-        gaps = of_array or (fitted is not None and fitted.preprocessor.fill is not None)
-        x, given = read_rows(
-            self, X, y, as_table=as_table and not of_array, numeric=self._numeric, reset=fitted is None, gaps=gaps
-        )
-        if fitted is None and not as_table and encode != "numbers" and has_stand_ins(x):
-            x, as_table = X if is_frame(X) else x, True
-        if as_table and hasattr(x, "tocsr"):
-            x = x.toarray()
+        x, given, as_table = self._read(X, y, fitted, encode, online=online)
         weight = read_weight(sample_weight, given)
         task = self._task_of(given, classes, settings, None if fitted is None else fitted.task, online=online)
         rows = Rows(x, task.encode(given), weight)
         rows = replace(rows, weight=task.weighted(rows.y, weight, settings.class_weight))
-        gaps = gaps if fitted is not None else encode != "numbers"
+        gaps = encode != "numbers" if fitted is None else _may_have_gaps(fitted)
         frames = as_table and is_frame(x)
         eval_rows = None if eval_set is None else self._read_eval_set(eval_set, task, as_table=frames, gaps=gaps)
         if settings.eval_metric and eval_rows is None and not online and settings.early_stopping is False:
@@ -179,6 +167,26 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         result = solver.train(networks, split.parts(task, preprocessor, features, plan), split.n_training)
         result = replace(result, progress=replace(result.progress, seen=found.seen))
         return Model(task, preprocessor, result.networks), result
+
+    def _read(
+        self, X: Any, y: Any, fitted: Model[K] | None, encode: str | None, *, online: bool
+    ) -> tuple[Any, NDArray[Any], bool]:
+        """Check rows and targets; tell too whether an encoder makes features of the rows.
+
+        Arrays go through one where some of their numbers stand for missing ones.
+        """
+        if fitted is None:
+            as_table = takes_encoder(X, encode, goes_on=online)
+            of_array = gaps = False
+        else:
+            as_table = fitted.preprocessor.encoder is not None
+            of_array, gaps = is_of_array(self), _may_have_gaps(fitted)
+        x, given = read_rows(
+            self, X, y, as_table=as_table and not of_array, numeric=self._numeric, reset=fitted is None, gaps=gaps
+        )
+        if fitted is None and not as_table and encode != "numbers" and has_stand_ins(x):
+            x, as_table = X if is_frame(X) else x, True
+        return x.toarray() if as_table and hasattr(x, "tocsr") else x, given, as_table
 
     def _preprocess(
         self,
@@ -381,6 +389,11 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         if tags.regressor_tags is not None:
             tags.target_tags.multi_output = True
         return tags
+
+
+def _may_have_gaps(model: Model[Any]) -> bool:
+    """Tell whether rows of numbers, as a data frame has them, may have missing ones."""
+    return model.preprocessor.encoder is not None or model.preprocessor.fill is not None
 
 
 def _can_go_on(estimator: Any) -> bool:

@@ -224,7 +224,7 @@ class _Places:
 
     @property
     def sep(self) -> str | None:
-        """What parts the fields of the first file, if it is CSV."""
+        """The separator of the first file, if it is CSV."""
         layout = self.files[0].layout
         return None if layout is None else layout.sep
 
