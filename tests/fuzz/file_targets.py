@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import io
 import json
@@ -31,6 +32,7 @@ Read = Callable[[Path], str]
 FORMATS = Path(__file__).parents[1] / "formats"
 ROWS = np.random.default_rng(0).standard_normal((40, 3))
 TABLE = {"size": [1.5, None, 2.0, 4.0] * 10, "kind": ["a", "b", "é, or", None] * 10, "own": [True, False] * 20}
+TABLE |= {"day": [datetime.datetime(2020, 2, 29, 12), None] * 20, "hour": [datetime.time(23, 59), None] * 20}
 MOST_INPUTS = 100_000  # of a network that a case asks for a prediction
 INSIDE = ("Unable to cast", "incompatible function", "C++ type")  # of the bindings' own words
 
@@ -57,7 +59,8 @@ def rows_for(n_in: int) -> NDArray[Any]:
 
 def table_for(encoder: TableEncoder) -> dict[str, Any]:
     """Return a column that an encoder can read for each that it wants."""
-    return {column.name: TABLE["size" if hasattr(column, "mean") else "kind"] for column in encoder.columns}
+    kinds = {"number": "size", "boolean": "own", "date": "day", "clock": "hour"}
+    return {column.name: TABLE[kinds.get(column.expected, "kind")] for column in encoder.columns}
 
 
 def is_tame(network: st.Network) -> bool:
@@ -153,7 +156,7 @@ def models(folder: Path) -> list[bytes]:
     label = np.array(["x", "y"])[(ROWS[:, 0] > 0).astype(int)]
     st.MLPClassifier(**quick).fit(ROWS, label).save(folder / "classifier")
     st.MLPRegressor(**quick, loss="huber", optimizer=st.SGD(0.1)).fit(ROWS, ROWS[:, :2]).save(folder / "regressor")
-    table = pandas.DataFrame(TABLE)
+    table = pandas.DataFrame({name: TABLE[name] for name in ("size", "kind", "own")})
     st.MLPRegressor(**quick, lr=st.schedules.cosine(0.1)).fit(table, ROWS[:, 0]).save(folder / "table")
     st.MLPClassifier(solver="lbfgs", **quick).fit(ROWS, ROWS[:, :2] > 0).save(folder / "labels")
     found = [folder / name for name in ("network", "wide", "classifier", "regressor", "table", "labels")]
