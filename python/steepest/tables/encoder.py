@@ -321,10 +321,8 @@ class TableEncoder(Transformer):
         columns = open_table(table, names if isinstance(table, np.ndarray) else None)
         missing = [name for name in names if name not in columns]
         if missing:
-            listed = ", ".join(map(repr, missing))
-            raise ValueError(
-                f"table has no column {listed}, which the model was trained on: found {', '.join(columns)}"
-            )
+            listed, found_names = ", ".join(map(repr, missing)), ", ".join(columns) or "none of its columns"
+            raise ValueError(f"table has no column {listed}, which the model was trained on: found {found_names}")
         found = {
             feature.name: read(feature.name, columns[feature.name], feature.expected, feature.form)
             for feature in self.columns
