@@ -29,6 +29,19 @@ constexpr int kShortSpins = 100;  // waits up to here are not worth a look at th
 
 constexpr double kWorthWaking = 3e6;  // below it, to wake a second thread costs more than it brings
 
+constexpr std::size_t kSpareBytes = 1 << 16;
+
+// A library's own variables of a thread are given to it at the first look at one, where a lack of memory ends the process:
+// this look comes when memory has just been there.
+thread_local volatile char looked_at = 0;
+void own_thread_locals() { looked_at = 1; }
+
+// Throws where a new thread could not have its own variables.
+void look_for_memory() {
+    const Buffer<char> spare(kSpareBytes);
+    *static_cast<volatile char*>(spare.data()) = 1;
+}
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Spins until `ready` holds; gives the processor away when that takes long, for the others may need it to get here.
@@ -131,7 +144,9 @@ private:
     std::size_t hire(std::size_t workers) {
         try {
             for (; hired_ < workers; ++hired_) {
+                look_for_memory();
                 std::thread(&Team::work, this, hired_ + 1, generation_.load()).detach();
+                while (started_.load() <= hired_) std::this_thread::yield();
             }
         } catch (const std::exception&) {  // no more threads, or no memory: the result is the same with fewer
         }
@@ -139,6 +154,8 @@ private:
     }
 
     void work(std::size_t index, std::size_t seen) {
+        own_thread_locals();
+        started_.fetch_add(1);
         const FlushSubnormals flush;
         for (;;) {
             for (int spins = 0; generation_.load() == seen && spins < kSpins; ++spins) relax();
@@ -163,8 +180,9 @@ private:
     void* context_ = nullptr;
     Barrier* barrier_ = nullptr;
     std::size_t members_ = 0, hired_ = 0;
-    std::atomic<bool> failed_{false};  // whether a member of this region has thrown
-    std::exception_ptr failure_;       // what; written by one member before it finishes, read when all have
+    std::atomic<std::size_t> started_{0};  // workers that have all that a thread is given
+    std::atomic<bool> failed_{false};      // whether a member of this region has thrown
+    std::exception_ptr failure_;           // what; written by one member before it finishes, read when all have
     std::mutex mutex_;
     std::condition_variable wake_;
 };
@@ -172,6 +190,7 @@ private:
 // Never destroyed: its threads are detached and may still sleep in it when the process ends. A forked child has none
 // of the threads and starts a team of its own.
 struct ProcessTeam final : Forked {
+    ProcessTeam() { own_thread_locals(); }
     Team* team = new Team;
     void after_fork() override { team = new Team; }
 };
