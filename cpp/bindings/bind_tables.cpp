@@ -12,8 +12,9 @@
 namespace steepest {
 namespace {
 
+// Copies of what is strided, misaligned or of another type.
 template <class T>
-using Rows = py::array_t<T, py::array::c_style | py::array::forcecast>;
+using Rows = py::array_t<T, py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
 constexpr double kScaling = 10, kExpanding = 4;   // flops that a number, or a feature, takes
 constexpr std::size_t kFeaturesAtOnce = 1 << 20;  // between looks at whether Ctrl-C is due
