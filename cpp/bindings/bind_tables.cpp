@@ -16,7 +16,7 @@ namespace {
 template <class T>
 using Rows = py::array_t<T, py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
-constexpr double kScaling = 10, kExpanding = 4;   // flops that a number, or a feature, takes
+constexpr double kScalingWork = 10;               // flops that a number takes
 constexpr std::size_t kFeaturesAtOnce = 1 << 20;  // between looks at whether Ctrl-C is due
 
 // values: (rows, columns), mean and scale: columns numbers
@@ -26,7 +26,7 @@ Rows<double> limit(const Rows<double>& values, const Rows<double>& mean, const R
         throw py::value_error("expected rows of numbers, and a mean and a scale for each column");
     }
     Rows<double> out({values.shape(0), columns});
-    const GilRelease release(kScaling * static_cast<double>(values.size()));
+    const GilRelease release(kScalingWork * static_cast<double>(values.size()));
     limit_smoothly(values.data(), static_cast<std::size_t>(values.shape(0)), static_cast<std::size_t>(columns), mean.data(),
                    scale.data(), furthest, out.mutable_data());
     return out;
@@ -52,7 +52,7 @@ py::array_t<float> expand(const Expansion& expansion, const Rows<double>& number
         throw py::value_error("expected the numbers, codes and ready features of the same rows");
     }
     py::array_t<float> out({n, static_cast<py::ssize_t>(expansion.n_features())});
-    const GilRelease release(kExpanding * static_cast<double>(out.size()));
+    const GilRelease release(kExpandWork * static_cast<double>(out.size()));
     const auto rows = static_cast<std::size_t>(n);
     Poll poll;
     const std::size_t some = kFeaturesAtOnce / std::max<std::size_t>(expansion.n_features(), 1) + 1;

@@ -11,8 +11,6 @@
 namespace steepest {
 namespace {
 
-constexpr double kWork = 4;  // that a feature takes, beside an operation of a network's
-
 std::size_t bins_of(const Part& part) { return part.edges.empty() ? 0 : part.edges.size() - 1; }
 
 // All bins below z are 1, all above it 0. out: (bins)
@@ -71,7 +69,7 @@ void Expansion::expand(const double* numbers, const std::int32_t* codes, const f
             }
         }
     };
-    run_team(threads_worth(kWork * static_cast<double>(rows * n_features_)), member);
+    run_team(threads_worth(kExpandWork * static_cast<double>(rows * n_features_)), member);
 }
 
 }  // namespace steepest

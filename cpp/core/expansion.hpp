@@ -16,6 +16,8 @@ struct Part {
     std::size_t ready = 0;      // features as they are
 };
 
+constexpr double kExpandWork = 4;  // floating-point operations that a feature takes
+
 class Expansion {
 public:
     // Throws std::invalid_argument where edges do not increase.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +16,7 @@ from .._read_ahead import ReadAhead
 from ..estimators import MLPClassifier
 from ..network import Network
 from ._models import Estimator, knowledge_of, rows_for
-from ._reading import Reading, telling
+from ._reading import Reading
 from .console import as_field
 
 _CELLS = 1 << 18  # of a batch
@@ -66,8 +65,7 @@ def write_predictions(
 
     n_rows, begun = 0, False
     by_name = bool(knowledge_of(model).names)
-    with telling(path), ReadAhead(_batches(model, path, reading, keep), ahead=1) as batches:
-        warnings.filterwarnings("ignore", "X does not have valid feature names")  # columns are taken by name
+    with ReadAhead(_batches(model, path, reading, keep), ahead=1) as batches:
         for batch in batches:
             kept = _kept(batch, keep, path)
             batch = batch if by_name else batch.drop_columns(list(kept))

@@ -115,6 +115,7 @@ def telling(path: Path | None) -> Iterator[None]:
     """Print what readers and encoders warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
+        warnings.filterwarnings("ignore", "X does not have valid feature names")  # columns are taken by name
         warnings.showwarning = lambda message, *_, **__: hint(f"{path}: {message}" if path else str(message))
         yield
 

@@ -24,7 +24,7 @@ from ..tables._columns import read_column
 from ..tables.targets import other_task
 from ._interrupts import raised
 from ._models import Estimator, describe_task, encoder_of, load_estimator, rows_for, score, with_target
-from ._reading import Reading, telling
+from ._reading import Reading
 from ._splitting import Places, splitter
 from .console import ProgressBar, new_console, print_numbers, tell
 
@@ -196,8 +196,7 @@ class Job:
         """Say what the rows to learn from are: what becomes of each column, and what the target is taken for."""
         part = self.rows.at(self.training)
         encoder = TableEncoder(bins=Recipe.for_rows(len(part)).bins)
-        with telling(self.path):
-            encoder.fit(part.table, part.truth, self.task, target_name=self.use.target)
+        encoder.fit(part.table, part.truth, self.task, target_name=self.use.target)
         tell(console, f"{self.path}: {len(self.rows):,} rows, {self.rows.table.num_columns} columns")
         *columns, target = str(encoder.describe()).split("\n")
         other = other_task(self.task, part.truth, "--task")

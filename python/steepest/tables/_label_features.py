@@ -269,16 +269,15 @@ def as_labels(features: LabelFeatures | BinaryFeatures, column: Column) -> Colum
     """Return numbers as the labels that training had for them, 3 as "3" and 1 as "yes"; other columns as they are."""
     if column.kind != "number" or features.kind != "text":
         return column
-    known = {*features.labels, *getattr(features, "mean_labels", ())}
+    known = {*_known_labels(features)}
     there = ~np.isnan(column.values)
     values, places = np.unique(column.values[there], return_inverse=True)
     labels: Sequence[str] = [f"{value:.0f}" if value.is_integer() else repr(value) for value in values.tolist()]
     kind: Kind = "text"
     if not known.intersection(labels):
         kind, labels = "boolean", BOOLEAN_LABELS
-        if not {*values.tolist()} <= {0.0, 1.0} or not known.intersection(
-            labels_of(features, Column(kind, places, labels))
-        ):
+        words = labels_of(features, Column(kind, places, labels))
+        if not {*values.tolist()} <= {0.0, 1.0} or not known.intersection(words):
             return column
         places = values[places].astype(np.int64)
     codes = np.full(len(there), -1)
@@ -290,7 +289,7 @@ def labels_of(features: LabelFeatures | BinaryFeatures, column: Column) -> Seque
     """Return the labels of a column; true and false in the words that training had, such as yes and no."""
     if column.kind != "boolean" or features.kind != "text":
         return column.labels
-    known = [*features.labels, *getattr(features, "mean_labels", ())]
+    known = _known_labels(features)
     return [
         next((label for label in known if label.strip().lower() in words), given)
         for given, words in zip(BOOLEAN_LABELS, (FALSE, TRUE), strict=True)
@@ -299,7 +298,7 @@ def labels_of(features: LabelFeatures | BinaryFeatures, column: Column) -> Seque
 
 def unknown_labels(features: LabelFeatures | BinaryFeatures, column: Column) -> str:
     """Return the words of a warning where training had none of many labels; else no text."""
-    known = [*features.labels, *getattr(features, "mean_labels", ())]
+    known = _known_labels(features)
     there = column.values >= 0
     found = labels_of(features, column)
     if column.kind not in LABELED or not known or np.count_nonzero(there) < _FEWEST_TO_WARN or {*known} & {*found}:
@@ -309,6 +308,11 @@ def unknown_labels(features: LabelFeatures | BinaryFeatures, column: Column) -> 
         f"column {features.name!r}: no label of {len(there):,} rows was there in training, the first is "
         f"{shown(found[column.values[row]])} in row {row}: expected such as {', '.join(map(shown, known[:3]))}"
     )
+
+
+def _known_labels(features: LabelFeatures | BinaryFeatures) -> list[str]:
+    """Return the labels of training that have a feature, or a target mean."""
+    return [*features.labels, *getattr(features, "mean_labels", ())]
 
 
 def _label_codes(features: LabelFeatures | BinaryFeatures, column: Column) -> NDArray[np.intp]:

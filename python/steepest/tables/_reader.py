@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._arrays import reason_of
 from .._extras import import_pyarrow
+from .._parallel import in_parallel
 from .._validation import integer
 from ..files import StrPath
 from ._array_files import batches_of
 from ._columns import DataWarning, odd_cells
 from ._csv import Header, Layout, cell_batches, layout_of, line_of, read_cells
 from ._file_columns import inferred, notation_of
-from ._inference import Kind, Odd, is_text
+from ._inference import Inferred, Kind, Odd, is_text
 from ._notation import UndecidedError
 from ._reading_options import Options
 from ._sources import Source, open_sources
@@ -271,13 +271,15 @@ def _typed(table: Any, options: Options, places: _Places) -> Any:
     texts = [i for i, column in enumerate(columns) if is_text(column.type)]
     try:
         notation = notation_of(names, columns, options, places.sep)
-        with ThreadPoolExecutor(arrow.cpu_count()) as threads:  # pyarrow leaves the lock of Python's while it computes
-            reading = [threads.submit(inferred, names[i], columns[i], options, notation) for i in texts]
-            for i, future in zip(texts, reading, strict=True):
-                found = future.result()
-                columns[i] = found.values
-                if found.odd is not None:
-                    _warn(names[i], found.kind, found.odd, len(found.values), places)
+
+        def typed(i: int) -> Inferred:
+            found = inferred(names[i], columns[i], options, notation)
+            columns[i] = found.values  # the text is let go
+            return found
+
+        for i, found in zip(texts, in_parallel(typed, texts, sum(len(columns[i]) for i in texts)), strict=True):
+            if found.odd is not None:
+                _warn(names[i], found.kind, found.odd, len(found.values), places)
     except UndecidedError as error:
         shown, line = places.line(error.row)
         raise ValueError(f"{shown}: {error if line is None else error.in_line(line)}") from error
