@@ -41,7 +41,7 @@ EPOCHS = 10
 
 
 def large(classes: bool) -> Table:
-    """3,000 rows, past which the recipe is one network with bins."""
+    """3,000 rows, of which the recipe makes four networks with embeddings."""
     x = np.random.default_rng(0).standard_normal((3000, 8), np.float32)
     y = x[:, 0] * x[:, 1] + x[:, 2]
     return x, (y > 0).astype(int) if classes else y

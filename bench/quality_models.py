@@ -6,17 +6,22 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+import quality_tuned
 from quality_data import SEED, TABLES, Table
 
-PACKAGES = {"steepest": "steepest", "sklearn": "scikit-learn", "lightgbm": "lightgbm", "realmlp": "pytabkit"}
-MODULES = {"steepest": "steepest", "sklearn": "sklearn", "lightgbm": "lightgbm", "realmlp": "pytabkit"}
+# TabPack is not among them: its package on PyPI (tabpackage 0.0.1.dev0) is empty so far, and pytabkit has none.
+PACKAGES = {
+    "steepest": "steepest", "steepest best": "steepest", "steepest fast": "steepest", "sklearn": "scikit-learn",
+    "lightgbm": "lightgbm", "catboost": "catboost", "lightgbm tuned": "lightgbm", "realmlp": "pytabkit",
+}  # fmt: skip
+MODULES = {**PACKAGES, "sklearn": "sklearn"}
 
 Predict = Callable[[pd.DataFrame], Any]  # labels' probabilities, (n, n_classes), or numbers, (n,)
 
@@ -29,15 +34,15 @@ def _predictor(model: Any, classes: bool) -> Predict:
     return model.predict_proba if classes else model.predict  # type: ignore[no-any-return]
 
 
-def steepest(x: pd.DataFrame, y: Any, classes: bool, seed: int) -> Predict:
-    """Ours: no argument, and the frame as it is."""
+def steepest(rows: Table, seed: int, **preset: Any) -> Predict:
+    """Ours: no argument besides a preset, and the frame as it is."""
     import steepest as st
 
-    model = (st.MLPClassifier if classes else st.MLPRegressor)(random_state=seed)
-    return _predictor(model.fit(x, y), classes)
+    model = (st.MLPClassifier if rows.classes else st.MLPRegressor)(random_state=seed, **preset)
+    return _predictor(model.fit(rows.x, rows.y), rows.classes)
 
 
-def sklearn(x: pd.DataFrame, y: Any, classes: bool, seed: int) -> Predict:
+def sklearn(rows: Table, seed: int) -> Predict:
     """Scikit-learn's network, in a pipeline that gives it what it needs."""
     from sklearn.compose import TransformedTargetRegressor, make_column_transformer
     from sklearn.impute import SimpleImputer
@@ -45,52 +50,101 @@ def sklearn(x: pd.DataFrame, y: Any, classes: bool, seed: int) -> Predict:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    text = _text_columns(x)
+    text = _text_columns(rows.x)
     prepare = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore", sparse_output=False), text),
-        (make_pipeline(SimpleImputer(), StandardScaler()), x.columns.difference(text, sort=False).tolist()),
+        (make_pipeline(SimpleImputer(), StandardScaler()), rows.x.columns.difference(text, sort=False).tolist()),
     )
-    if classes:
+    if rows.classes:
         model = make_pipeline(prepare, MLPClassifier(random_state=seed))
     else:
         regressor = TransformedTargetRegressor(MLPRegressor(random_state=seed), transformer=StandardScaler())
         model = make_pipeline(prepare, regressor)
-    return _predictor(model.fit(x, y), classes)
+    return _predictor(model.fit(rows.x, rows.y), rows.classes)
 
 
-def lightgbm(x: pd.DataFrame, y: Any, classes: bool, seed: int) -> Predict:
+def _kinds(x: pd.DataFrame) -> dict[str, pd.CategoricalDtype]:
+    """Return the types by which LightGBM knows its categories: those of the training rows."""
+    return {name: pd.CategoricalDtype(sorted(x[name].dropna().unique())) for name in _text_columns(x)}
+
+
+def lightgbm(rows: Table, seed: int) -> Predict:
     """LightGBM, with its own way of treating categories and missing values."""
     from lightgbm import LGBMClassifier, LGBMRegressor
 
-    text = _text_columns(x)
-    kinds = {name: pd.CategoricalDtype(sorted(x[name].dropna().unique())) for name in text}
-    model = (LGBMClassifier if classes else LGBMRegressor)(random_state=seed, verbose=-1)
-    predict = _predictor(model.fit(x.astype(kinds), y), classes)
-    return lambda rows: predict(rows.astype(kinds))
+    kinds = _kinds(rows.x)
+    model = (LGBMClassifier if rows.classes else LGBMRegressor)(random_state=seed, verbose=-1)
+    predict = _predictor(model.fit(rows.x.astype(kinds), rows.y), rows.classes)
+    return lambda x: predict(x.astype(kinds))
 
 
-def realmlp(x: pd.DataFrame, y: Any, classes: bool, seed: int) -> Predict:
+def lightgbm_tuned(rows: Table, seed: int) -> Predict:
+    """LightGBM, the best of many in a cross-validation of the training rows."""
+    kinds = _kinds(rows.x)
+    predict = quality_tuned.fit(rows._replace(x=rows.x.astype(kinds)), seed)
+    return lambda x: predict(x.astype(kinds))
+
+
+def catboost(rows: Table, seed: int) -> Predict:
+    """CatBoost, told its categories, in which it takes no missing value; it does not ask how many processors it has."""
+    from catboost import CatBoostClassifier, CatBoostRegressor
+
+    text = _text_columns(rows.x)
+
+    def prepared(x: pd.DataFrame) -> pd.DataFrame:
+        return x.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, ""))
+
+    model = (CatBoostClassifier if rows.classes else CatBoostRegressor)(
+        cat_features=text, random_seed=seed, thread_count=n_threads(), verbose=False, allow_writing_files=False
+    )
+    predict = _predictor(model.fit(prepared(rows.x), rows.y), rows.classes)
+    return lambda x: predict(prepared(x))
+
+
+def realmlp(rows: Table, seed: int) -> Predict:
     """RealMLP-TD, told which columns are categories, with missing numbers imputed: it takes none."""
     from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
 
-    text = _text_columns(x)
-    medians = x.drop(columns=text).median()
+    text = _text_columns(rows.x)
+    medians = rows.x.drop(columns=text).median().fillna(0)  # of columns without any number
     kinds = {name: "category" for name in text}
-    model = (RealMLP_TD_Classifier if classes else RealMLP_TD_Regressor)(device="cpu", random_state=seed)
-    model.fit(x.fillna(medians).astype(kinds), y if classes else y.astype(np.float32), cat_col_names=text)
-    predict = _predictor(model, classes)
-    return lambda rows: predict(rows.fillna(medians).astype(kinds))
+    model = (RealMLP_TD_Classifier if rows.classes else RealMLP_TD_Regressor)(device="cpu", random_state=seed)
+    targets = rows.y if rows.classes else rows.y.astype(np.float32)
+    model.fit(rows.x.fillna(medians).astype(kinds), targets, cat_col_names=text)
+    predict = _predictor(model, rows.classes)
+    return lambda x: predict(x.fillna(medians).astype(kinds))
 
 
-MODELS = {"steepest": steepest, "sklearn": sklearn, "lightgbm": lightgbm, "realmlp": realmlp}
+MODELS: dict[str, Callable[[Table, int], Predict]] = {
+    "steepest": steepest,
+    "steepest best": partial(steepest, preset="best"),
+    "steepest fast": partial(steepest, preset="fast"),
+    "sklearn": sklearn,
+    "lightgbm": lightgbm,
+    "catboost": catboost,
+    "lightgbm tuned": lightgbm_tuned,
+    "realmlp": realmlp,
+}
 
 
-def start(name: str) -> None:
-    """Make a worker process ready: what is imported late, for a first small fit, is no part of any time."""
+def start(name: str) -> str:
+    """Make a worker process ready, and say why the model can't be had here, if it is so.
+
+    What is imported late, for a first small fit, is no part of any time.
+    """
     warnings.simplefilter("ignore")  # of not converging, by defaults that are not ours to change
     import_module(MODULES[name])
-    x, y, classes = _read("wine")
-    MODELS[name](x[::3], y[::3], classes, SEED)
+    few = _read("wine").rows(np.arange(0, 178, 3))
+    if name == "lightgbm tuned":
+        quality_tuned.fit(few, SEED, candidates=1)
+        return ""
+    try:
+        MODELS[name](few, SEED)
+    except (TypeError, ValueError) as error:
+        if isinstance(MODELS[name], partial):  # a preset that this version does not have
+            return str(error)
+        raise
+    return ""
 
 
 @cache
@@ -100,14 +154,14 @@ def _read(table: str) -> Table:
 
 def run(name: str, table: str, fold: int) -> dict[str, float]:
     """Fit on the training rows of a fold, predict the test rows, and measure."""
-    x, y, classes = _read(table)
-    train, test = list(_read(table).folds())[fold]
+    whole = _read(table)
+    rows, asked = (whole.rows(places) for places in list(whole.folds())[fold])
     began = time.perf_counter()
-    predict = MODELS[name](x.iloc[train], y[train], classes, SEED + fold)
+    predict = MODELS[name](rows, SEED + fold)
     fitted = time.perf_counter()
-    found = np.asarray(predict(x.iloc[test]), np.float64)
+    found = np.asarray(predict(asked.x), np.float64)
     times = {"seconds": fitted - began, "predict seconds": time.perf_counter() - fitted}
-    return measure(found, y[test], np.unique(y[train]) if classes else None) | times
+    return measure(found, asked.y, np.unique(rows.y) if whole.classes else None) | times
 
 
 def measure(found: Any, truth: Any, labels: Any) -> dict[str, float]:

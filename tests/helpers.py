@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ import reference as ref
 import steepest as st
 from steepest.layers import Layer
 from steepest.optimizers import Optimizer
+from steepest.recipe import Recipe
 
 # One of each rule, with unusual settings.
 OPTIMIZERS = [
@@ -152,6 +154,12 @@ def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwo
                     yield ref.BatchNorm(path, n, layer.momentum, layer.eps, np.float64)
                 elif isinstance(layer, st.LayerNorm):
                     yield ref.LayerNorm(path, n, layer.eps, np.float64)
+                elif isinstance(layer, st.PeriodicEmbedding):
+                    columns, shape = layer.embedded(n), (layer.n_frequencies, layer.size)
+                    yield ref.PeriodicEmbedding(path, columns, *shape, layer.activation, np.float64)
+                elif isinstance(layer, st.PiecewiseLinear):
+                    columns = range(n) if layer.columns is None else layer.columns
+                    yield ref.PiecewiseLinear(path, columns, layer.n_points, np.float64)
             if activation != "identity":
                 next(numbers)
                 yield ref.Activation(activation, getattr(layer, "alpha", None))
@@ -160,6 +168,15 @@ def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwo
     twin = ref.ReferenceNetwork(list(build(net.layers, net.n_in)))
     twin.set_parameters(net.parameters | net.buffers)
     return twin
+
+
+def fits_with_bins() -> Any:
+    """While it lasts, estimators fit arrays and tables with bins, as those of files by versions up to 0.5 have them."""
+
+    def for_rows(n_rows: int, preset: str | None = None) -> Recipe:
+        return Recipe(bins=32 * (n_rows > 2000), frequencies=0)
+
+    return patch.object(Recipe, "for_rows", for_rows)
 
 
 def twin_of(optimizer: Optimizer) -> ref.Optimizer:

@@ -305,6 +305,65 @@ class LayerNorm(Layer):
         return d_hat * self.inverse_std
 
 
+class PeriodicEmbedding(Layer):
+    """Puts activation([cos(2 pi f x), sin(2 pi f x), 1] W) of some columns, each with its own f and W, beside all."""
+
+    def __init__(
+        self, path: str, columns: Sequence[int], n_frequencies: int, size: int, activation: str, dtype: Any
+    ) -> None:
+        super().__init__(path)
+        self.columns, self.size = list(columns), size
+        self.function, self.derivative = ACTIVATIONS[activation]
+        self.parameters["weight"] = np.zeros((len(columns) * (2 * n_frequencies + 1), size), dtype)
+        self.parameters["frequency"] = np.zeros((len(columns), n_frequencies), dtype)
+
+    @property
+    def maps(self) -> Array:
+        """The linear map of each column, (columns, features, size)."""
+        return self.parameters["weight"].reshape(len(self.columns), -1, self.size)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x = x
+        turns = 2 * math.pi * x[:, self.columns, None] * self.parameters["frequency"]  # (rows, columns, frequencies)
+        self.cos, self.sin = np.cos(turns), np.sin(turns)
+        self.features = np.concatenate([self.cos, self.sin, np.ones_like(turns[:, :, :1])], axis=2)
+        self.z = np.einsum("rcf,cfs->rcs", self.features, self.maps)
+        return np.hstack([x, self.function(self.z, 0.0).reshape(len(x), -1)])
+
+    def backward(self, dy: Array) -> Array:
+        past, made = dy[:, : self.x.shape[1]], dy[:, self.x.shape[1] :]
+        d = made.reshape(self.z.shape) * self.derivative(self.z, 0.0)
+        weight, frequency = self.parameters["weight"], self.parameters["frequency"]
+        self.gradients["weight"] = np.einsum("rcf,rcs->cfs", self.features, d).reshape(weight.shape)
+        d_cos, d_sin, _ = np.split(np.einsum("rcs,cfs->rcf", d, self.maps), [frequency.shape[1], -1], axis=2)
+        d_turns = 2 * math.pi * (d_sin * self.cos - d_cos * self.sin)
+        self.gradients["frequency"] = np.einsum("rcf,rc->cf", d_turns, self.x[:, self.columns])
+        dx = past.copy()
+        dx[:, self.columns] += np.einsum("rcf,cf->rc", d_turns, frequency)
+        return dx
+
+
+class PiecewiseLinear(Layer):
+    """Takes some columns through lines between points of their own."""
+
+    def __init__(self, path: str, columns: Sequence[int], n_points: int, dtype: Any) -> None:
+        super().__init__(path)
+        self.columns = list(columns)
+        self.buffers = {name: np.zeros((n_points, len(self.columns)), dtype) for name in ("points", "values")}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        y, self.slopes = x.copy(), np.ones_like(x)
+        for j, column in enumerate(self.columns):
+            points, values = self.buffers["points"][:, j], self.buffers["values"][:, j]
+            y[:, column] = np.interp(x[:, column], points, values)
+            slopes = np.concatenate([[0], np.diff(values) / np.diff(points), [0]])
+            self.slopes[:, column] = slopes[np.searchsorted(points, x[:, column], "right")]
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.slopes
+
+
 class Chain(Layer):
     """Layers one after another."""
 
@@ -470,9 +529,10 @@ def equal_effect(net: ReferenceNetwork, x: Array, y: Array, loss: str, optimizer
 class Optimizer:
     """Clips the gradient, decays the weights, and goes against the `direction` that each rule makes of the gradient.
 
-    Decay acts on the matrices alone: the weights of dense layers. It is either part of the gradient (L2) or, decoupled,
-    a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share that moves, of each layer or
-    of the network; `rates` are factors of the learning rate by layer, where 0 leaves the layer out of everything.
+    Decay acts on the matrices of weights alone, not on vectors and frequencies. It is either part of the gradient (L2)
+    or, decoupled, a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share that moves, of
+    each layer or of the network; `rates` are factors of the learning rate by layer, where 0 leaves the layer out of
+    everything.
     """
 
     def __init__(
@@ -523,7 +583,7 @@ class Optimizer:
             g = scale * gradients[name]
             if self.clip_value > 0:
                 g = np.clip(g, -self.clip_value, self.clip_value)
-            decay = self.weight_decay if w.ndim == 2 else 0.0
+            decay = self.weight_decay if w.ndim == 2 and not name.endswith("frequency") else 0.0
             if self.decoupled:
                 w *= 1 - lr * decay
             else:

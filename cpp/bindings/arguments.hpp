@@ -9,10 +9,13 @@
 
 namespace steepest {
 
+using Indices = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
+
 // The arrays of one call, alive while the core reads them.
 struct Arguments {
     Array x, y;
     std::optional<Array> weights;
+    std::vector<std::size_t> places;
     Data data;
 
     // `custom_loss`: y is for a function of the caller's alone, and may be any array with a row for each of x.
@@ -25,6 +28,22 @@ struct Arguments {
         if (weights_object.is_none()) return;
         weights = read_array(weights_object, prefix + "sample_weight");
         data.weights = weights->view;
+    }
+
+    Arguments(const Arguments&) = delete;
+
+    // From now on these rows of the arrays are meant.
+    [[gnu::noinline]] void choose(const Indices& rows, const std::string& prefix) {
+        places.reserve(static_cast<std::size_t>(rows.size()));
+        for (py::ssize_t i = 0; i < rows.size(); ++i) {
+            const std::int64_t row = rows.data()[i];
+            if (row < 0 || static_cast<std::size_t>(row) >= data.x.rows) {
+                throw py::value_error(prefix + "rows has " + std::to_string(row) + " at " + std::to_string(i) +
+                                      ": expected 0 to " + std::to_string(data.x.rows) + " - 1");
+            }
+            places.push_back(static_cast<std::size_t>(row));
+        }
+        data.places = &places;
     }
 
     [[gnu::noinline]] static Array any_rows(py::handle source, std::string name) {

@@ -12,6 +12,7 @@ namespace py = pybind11;
 
 namespace steepest {
 
+void bind_course(py::module_& m);  // after the trainer, which it takes
 void bind_host(py::module_& m);
 void bind_kernels(py::module_& m);
 void bind_network(py::module_& m);

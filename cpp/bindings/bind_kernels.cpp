@@ -28,6 +28,12 @@ py::dict addresses(const Kernels<T>& k) {
     add("layer_norm", k.layer_norm);
     add("layer_norm_gradient", k.layer_norm_gradient);
     add("layer_norm_sums", k.layer_norm_sums);
+    add("periodic", k.periodic);
+    add("periodic_gradient", k.periodic_gradient);
+    add("periodic_input_gradient", k.periodic_input_gradient);
+    add("interpolate", k.interpolate);
+    add("interpolate_gradient", k.interpolate_gradient);
+    add("copy_columns", k.copy_columns);
     add("update", k.update);
     add("sum_squares", k.sum_squares);
     add("count_buckets", k.count_buckets);

@@ -52,6 +52,20 @@ void bind_network(py::module_& m) {
                 self.core([&](auto& n) { n.add_layer_norm(name, eps); });
             },
             py::arg("name"), py::arg("eps"))
+        .def(
+            "add_periodic_embedding",
+            [](PyNetwork& self, const std::string& name, const std::vector<std::size_t>& columns, std::size_t n_frequencies,
+               std::size_t size, bool relu, double sigma) {
+                const Activation activation = relu ? Activation::relu : Activation::identity;
+                self.core([&](auto& n) { n.add_periodic_embedding(name, columns, n_frequencies, size, activation, sigma); });
+            },
+            py::arg("name"), py::arg("columns"), py::arg("n_frequencies"), py::arg("size"), py::arg("relu"), py::arg("sigma"))
+        .def(
+            "add_piecewise_linear",
+            [](PyNetwork& self, const std::string& name, const std::vector<std::size_t>& columns, std::size_t n_points) {
+                self.core([&](auto& n) { n.add_piecewise_linear(name, columns, n_points); });
+            },
+            py::arg("name"), py::arg("columns"), py::arg("n_points"))
         .def("begin_residual", [](PyNetwork& self) { self.core([](auto& n) { n.begin_residual(); }); })
         .def("end_residual", [](PyNetwork& self) { self.core([](auto& n) { n.end_residual(); }); })
         .def_property_readonly("n_in", [](PyNetwork& self) { return self.core([](auto& n) { return n.n_in(); }); })

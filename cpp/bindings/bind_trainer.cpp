@@ -108,7 +108,8 @@ void bind_trainer(py::module_& m) {
         .def_property_readonly("n_steps", [](PyTrainer& self) { return self.progress().n_steps; })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)
         .def("apply", &PyTrainer::apply, py::arg("gradients"))
-        .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"))
+        .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"),
+             py::arg("rows") = none)
         .def("run_epoch", &PyTrainer::run_epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("batch_size"),
              py::arg("shuffle"), py::arg("on_progress"))
         .def("differentiate", &PyTrainer::differentiate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
@@ -121,6 +122,12 @@ void bind_trainer(py::module_& m) {
                 return PyEvaluation{self, self.evaluation(metrics, units)};
             },
             py::arg("metrics"), py::arg("units"), py::keep_alive<0, 1>())
+        .def(
+            "metric_names",
+            [](PyTrainer& self, const std::optional<std::vector<std::string>>& metrics) {
+                return self.evaluation(metrics, {}).metrics.names();
+            },
+            py::arg("metrics"))
         .def("averages", &PyTrainer::averages)
         .def("forget_average", [](PyTrainer& self) { self.visit([](auto& t) { t.forget_average(); }); })
         .def("state", &PyTrainer::state)

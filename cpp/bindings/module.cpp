@@ -1,4 +1,7 @@
 // Python's view of the core: check, take pointers, release the GIL, call, return. Nothing here computes.
+#include <optional>
+
+#include "../core/chooser.hpp"
 #include "../core/dispatch.hpp"
 #include "../core/parallel.hpp"
 #include "../core/random.hpp"
@@ -15,6 +18,11 @@ extern "C" {
 }
 
 namespace {
+
+// See TeamLimit; for the thread that enters it.
+struct AloneScope {
+    std::optional<TeamLimit> limit;
+};
 
 py::dict build_info() {
     py::dict info;
@@ -36,6 +44,16 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("set_num_threads", &set_num_threads, py::arg("n"));
     m.def("get_num_threads", &get_num_threads);
+    py::class_<AloneScope>(m, "Alone")
+        .def(py::init<>())
+        .def("__enter__", [](AloneScope& self) { self.limit.emplace(1); })
+        .def("__exit__", [](AloneScope& self, const py::args&) { self.limit.reset(); });
+    py::class_<Chooser>(m, "Chooser")
+        .def(py::init<std::size_t, std::size_t>(), py::arg("ways"), py::arg("first"))
+        .def_property_readonly("way", &Chooser::way)
+        .def("measures", &Chooser::measures)
+        .def("record", &Chooser::record, py::arg("seconds"), py::arg("work"));
+    m.def("team_sizes", &team_sizes, py::arg("threads"));
     m.def("set_isa", &set_isa, py::arg("name"));
     m.def("build_info", &build_info);
     m.def(
@@ -51,4 +69,5 @@ PYBIND11_MODULE(_core, m) {
     bind_network(m);
     bind_tables(m);
     bind_trainer(m);
+    bind_course(m);
 }

@@ -183,6 +183,11 @@ public:
                 if (found->is_variance && std::any_of(numbers.begin(), numbers.end(), [](T v) { return v < 0; })) {
                     throw py::value_error(name + " has a number below 0: expected variances");
                 }
+                for (std::size_t i = found->columns; found->increases && i < numbers.size(); ++i) {
+                    if (numbers[i] > numbers[i - found->columns]) continue;
+                    throw py::value_error(name + " does not increase in column " + std::to_string(i % found->columns) +
+                                          ": expected points in order, each once");
+                }
             }
             std::size_t size = 0;
             for (const auto& [parameter, numbers] : checked) size += numbers.size();
@@ -222,7 +227,7 @@ public:
         const py::array state = py::array::ensure(state_, py::array::c_style);
         core([&](auto& network) {
             using T = ScalarOf<decltype(network)>;
-            if (!state.dtype().is(py::dtype::of<T>()) || state.ndim() != 1 ||
+            if (!state.dtype().equal(py::dtype::of<T>()) || state.ndim() != 1 ||
                 static_cast<std::size_t>(state.size()) != network.state_size()) {
                 throw py::value_error("state is not one of this network's");
             }

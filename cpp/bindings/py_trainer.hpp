@@ -52,6 +52,8 @@ public:
         return std::visit([&](auto& trainer) -> decltype(auto) { return f(*trainer); }, trainer_);
     }
 
+    std::atomic<std::uintptr_t>& user() { return user_; }  // see ExclusiveUse
+
     // f(trainer) with nobody else at work on it, and without the GIL for work on more than a few rows
     template <class F>
     auto work(const Arguments& arguments, F f) {
@@ -102,10 +104,12 @@ public:
         visit([](auto& trainer) { trainer.end_epoch(); });
     }
 
-    std::size_t check(py::handle x, py::handle y, const py::object& weights, const std::string& prefix) {
-        const Arguments arguments(x, y, weights, has_custom_loss(), prefix);
+    std::size_t check(py::handle x, py::handle y, const py::object& weights, const std::string& prefix,
+                      const std::optional<Indices>& rows) {
+        Arguments arguments(x, y, weights, has_custom_loss(), prefix);
+        if (rows) arguments.choose(*rows, prefix);
         work(arguments, [&](auto& trainer) { trainer.check(arguments.data); });
-        return arguments.data.x.rows;
+        return arguments.data.rows();
     }
 
     double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
@@ -212,12 +216,13 @@ public:
     void set_schedule(const py::object& schedule) {
         visit([&](auto& trainer) {
             if (schedule.is_none()) return trainer.set_schedule(nullptr);
-            trainer.set_schedule([this](std::uint64_t step) {
+            const auto rate = [this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
                 const py::object asked = schedule_;  // it may set another one, or another thread may
                 if (asked.is_none()) return visit([](auto& own) { return own.progress().learning_rate; });
                 return learning_rate_of(asked, asked(step), step);
-            });
+            };
+            trainer.set_schedule(std::make_shared<const Schedule>(Schedule{rate, true}));
         });
         schedule_ = schedule;
     }
@@ -344,7 +349,7 @@ private:
         visit([&](auto& trainer) {
             using T = ScalarOf<decltype(trainer)>;
             const std::size_t n_out = trainer.network().n_out();
-            trainer.set_custom_loss([this, &arguments, n_out](Rows rows, const T* outputs, T* gradient) {
+            trainer.set_custom_loss([this, &arguments, n_out](const Rows& rows, const T* outputs, T* gradient) {
                 const py::gil_scoped_acquire acquire;
                 py::object places =
                     py::slice(static_cast<py::ssize_t>(rows.first), static_cast<py::ssize_t>(rows.first + rows.count), 1);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <type_traits>
+#include <vector>
 
 namespace steepest {
 namespace {
@@ -98,32 +99,51 @@ void read_row(const ArrayView& view, std::size_t row, T* out) {
 
 namespace {
 
-// Mixes the partner of row i into the row, which is followed by room for another.
+constexpr std::size_t kConverted = 4096;  // numbers
+
+// Mixes the partner of row i, which is read into `other`, into the row.
 template <class T>
-void mix_in(const ArrayView& view, Rows rows, std::size_t i, T* row) {
-    T* other = row + view.columns;
+void mix_in(const ArrayView& view, const Rows& rows, std::size_t i, T* row, T* other) {
     read_row(view, rows[rows.mix->partner[i]], other);
     for (std::size_t c = 0; c < view.columns; ++c) row[c] = rows.mix->of(row[c], other[c]);
+}
+
+constexpr std::size_t kAtOnce = 64;  // rows
+
+// Rows that are no numbers of T side by side, or are mixed. They stay close: as many at a time as there is room for, and behind
+// them one to mix in.
+template <class T>
+[[gnu::noinline]] bool gather_converted(const Kernels<T>& kernels, const ArrayView& view, const Rows& rows, std::size_t begin,
+                                        std::size_t end, Matrix<T> out) {
+    const std::size_t columns = view.columns;
+    const std::size_t at_once = std::clamp(kConverted / std::max<std::size_t>(columns, 1), std::size_t{1}, kAtOnce);
+    thread_local std::vector<T> buffer;
+    if (buffer.size() < (at_once + 1) * columns) buffer.resize((at_once + 1) * columns);
+    const T* places[kAtOnce];
+    bool finite = true;
+    for (std::size_t i = begin; i < end; i += at_once) {
+        const std::size_t count = std::min(at_once, end - i);
+        for (std::size_t r = 0; r < count; ++r) {
+            T* const row = buffer.data() + r * columns;
+            read_row(view, rows[i + r], row);
+            if (rows.mix) mix_in(view, rows, i + r, row, buffer.data() + at_once * columns);
+            places[r] = row;
+        }
+        finite &= kernels.gather_rows(places, count, columns, i, out) != 0;
+    }
+    return finite;
 }
 
 }  // namespace
 
 template <class T>
-bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
+bool gather(const Kernels<T>& kernels, const ArrayView& view, const Rows& rows, std::size_t begin, std::size_t end,
             Matrix<T> out) {
     const bool direct = !rows.mix && has_rows_of<T>(view) && reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0 &&
                         view.row_stride % static_cast<std::ptrdiff_t>(alignof(T)) == 0;
-    bool finite = true;
-    if (!direct) {
-        for (std::size_t i = begin; i < end; ++i) {
-            read_row(view, rows[i], buffer);
-            if (rows.mix) mix_in(view, rows, i, buffer);
-            finite &= gather_row<T>(kernels, buffer, view.columns, i, out);
-        }
-        return finite;
-    }
-    constexpr std::size_t kAtOnce = 64;
+    if (!direct) return gather_converted(kernels, view, rows, begin, end, out);
     const T* places[kAtOnce];
+    bool finite = true;
     for (std::size_t i = begin; i < end; i += kAtOnce) {
         const std::size_t count = std::min(kAtOnce, end - i);
         for (std::size_t r = 0; r < count; ++r) places[r] = reinterpret_cast<const T*>(view.row(rows[i + r]));
@@ -139,7 +159,7 @@ std::string number_text(double value) {
 }
 
 template <class T>
-void throw_invalid(const ArrayView& view, Rows rows) {
+void throw_invalid(const ArrayView& view, const Rows& rows) {
     for (std::size_t i = 0; i < rows.count; ++i) {
         for (std::size_t c = 0; c < view.columns; ++c) {
             const double value = view.at(rows[i], c);
@@ -166,10 +186,10 @@ void check_shape(const ArrayView& view, std::size_t rows, std::size_t columns) {
                                 (columns == 1 && rows != kAnyRows ? " or " + shape_text(rows, 1, true) : ""));
 }
 
-#define STEEPEST_INSTANTIATE(T)                                                                                  \
-    template void read_row<T>(const ArrayView&, std::size_t, T*);                                                \
-    template bool gather<T>(const Kernels<T>&, const ArrayView&, Rows, std::size_t, std::size_t, T*, Matrix<T>); \
-    template void throw_invalid<T>(const ArrayView&, Rows);
+#define STEEPEST_INSTANTIATE(T)                                                                                     \
+    template void read_row<T>(const ArrayView&, std::size_t, T*);                                                   \
+    template bool gather<T>(const Kernels<T>&, const ArrayView&, const Rows&, std::size_t, std::size_t, Matrix<T>); \
+    template void throw_invalid<T>(const ArrayView&, const Rows&);
 STEEPEST_INSTANTIATE(float)
 STEEPEST_INSTANTIATE(double)
 

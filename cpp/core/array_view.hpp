@@ -23,6 +23,11 @@ struct ArrayView {
 
     const char* row(std::size_t r) const { return data + static_cast<std::ptrdiff_t>(r) * row_stride; }
     double at(std::size_t row, std::size_t column) const;
+    // Whether it is the same numbers at the same place.
+    bool operator==(const ArrayView& other) const {
+        return data == other.data && rows == other.rows && columns == other.columns && row_stride == other.row_stride &&
+               column_stride == other.column_stride && type == other.type && swapped == other.swapped && flat == other.flat;
+    }
 };
 
 // Mixup (Zhang et al., 2018): row i of a batch becomes share * row i + (1 - share) * row partner[i] of it.
@@ -55,15 +60,15 @@ bool gather_row(const Kernels<T>& kernels, const T* x, std::size_t n, std::size_
     return kernels.gather_rows(&x, 1, n, row, out) != 0;
 }
 
-// Gathers rows [begin, end) of `rows` into rows [begin, end) of `out`; `buffer` holds one row, or two to mix. Returns false if
-// a number is not finite, or is too large for T.
+// Gathers rows [begin, end) of `rows` into rows [begin, end) of `out`. Returns false if a number is not finite, or is too
+// large for T.
 template <class T>
-bool gather(const Kernels<T>& kernels, const ArrayView& view, Rows rows, std::size_t begin, std::size_t end, T* buffer,
+bool gather(const Kernels<T>& kernels, const ArrayView& view, const Rows& rows, std::size_t begin, std::size_t end,
             Matrix<T> out);
 
 // Finds what gather() refused and throws std::invalid_argument naming argument, row and column.
 template <class T>
-[[noreturn]] void throw_invalid(const ArrayView& view, Rows rows);
+[[noreturn]] void throw_invalid(const ArrayView& view, const Rows& rows);
 
 // A number as a message shows it.
 std::string number_text(double value);

@@ -15,6 +15,11 @@ namespace steepest {
 // The caller's data. weights.data is null where every row counts 1.
 struct Data {
     ArrayView x, y, weights;
+    const std::vector<std::size_t>* places = nullptr;  // of the rows that are meant, in this order; null: all
+
+    std::size_t rows() const { return places ? places->size() : x.rows; }
+    // Rows [first, first + count) of those that are meant.
+    Rows some(std::size_t first, std::size_t count) const { return {places ? places->data() : nullptr, first, count}; }
 };
 
 // Sums over rows.
@@ -41,17 +46,13 @@ bool has_room(const std::unique_ptr<Batch<T>>& batch, std::size_t rows) {
 // Reads one batch and runs work(share) on it, by each member of a team, if all of it is allowed; throws
 // std::invalid_argument otherwise. When `work` begins, the team has met: inputs, targets and weights of all rows stand.
 template <class T, class F>
-void with_batch(const Kernels<T>& kernels, Batch<T>& batch, const Data& data, Rows rows, F work) {
-    const std::size_t columns = data.x.columns;
+void with_batch(const Kernels<T>& kernels, Batch<T>& batch, const Data& data, const Rows& rows, F work) {
     batch.targets.set_kind(data.y, data.weights, rows.mix != nullptr);
     std::atomic<bool> x_good{true}, y_good{true};
     auto member = [&](Share share) {
-        thread_local std::vector<T> buffer;  // (columns), or two such rows
-        const std::size_t needed = columns * (rows.mix ? 2 : 1);
-        if (buffer.size() < needed) buffer.resize(needed);
         if (share.count > 1) prepare_thread(kernels);
         const Range part = share.split(rows.count);
-        if (!gather(kernels, data.x, rows, part.begin, part.end, buffer.data(), batch.plan.input())) x_good = false;
+        if (!gather(kernels, data.x, rows, part.begin, part.end, batch.plan.input())) x_good = false;
         if (!batch.targets.read(data.y, data.weights, rows, share)) y_good = false;
         share.sync();
         if (x_good && y_good) work(share);

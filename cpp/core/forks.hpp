@@ -17,8 +17,9 @@ protected:
     Forked();
     ~Forked();
 
-    // In the child, by its only thread: makes locks anew, and what they kept whole. It may leak, and must not throw.
-    virtual void after_fork() = 0;
+    // In the child, by its only thread: makes locks anew, and what they kept whole. It may leak, and must not throw. Nothing
+    // for an object that another thread of the parent was making or deleting, which nobody will use.
+    virtual void after_fork() {}
 
 private:
     friend struct Forks;

@@ -70,7 +70,7 @@ template <class T>
 double Layerwise<T>::end_step(double weights) {
     for (std::size_t i = 0; i < costs_.size(); ++i) sums_[i] += costs_[i];
     weights_ += weights;
-    return costs_.back() / weights;
+    return costs_.back();
 }
 
 template <class T>

@@ -41,7 +41,7 @@ public:
 
     // Means over the rows since `begin`: the cost before the first turn, and after each.
     void begin();
-    double end_step(double weights);  // takes in the last run's; returns the cost per row after its last turn
+    double end_step(double weights);  // takes in the last run's; returns the cost after its last turn, a sum over rows
     double cost(std::size_t turns_taken) const { return sums_[turns_taken] / weights_; }
     const std::vector<std::string>& layers() const { return layers_; }  // in the order of their turns
 

@@ -139,6 +139,12 @@ std::vector<std::pair<std::string, double>> MetricAccumulator::results(double me
     return all;
 }
 
+std::vector<std::string> MetricAccumulator::names() const {
+    std::vector<std::string> all{"loss"};
+    all.insert(all.end(), names_.begin(), names_.end());
+    return all;
+}
+
 double MetricAccumulator::result(const std::string& name, double mean_loss) const {
     if (name == "accuracy") return correct_ / weight_;
     if (name == "subset_accuracy") return all_correct_ / weight_;

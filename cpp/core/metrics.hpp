@@ -24,6 +24,7 @@ public:
     void add(const double* y, const double* t, std::size_t label, double weight);
 
     std::vector<std::pair<std::string, double>> results(double mean_loss) const;
+    std::vector<std::string> names() const;  // of the results
 
 private:
     // Sums of one output; `origin` keeps the squares from canceling.

@@ -98,6 +98,58 @@ void Network<T>::add_layer_norm(const std::string& name, double eps) {
 }
 
 template <class T>
+void Network<T>::check_columns(const std::string& name, const std::vector<std::size_t>& columns) const {
+    if (columns.empty()) throw std::invalid_argument("layer " + name + ": expected at least one column");
+    for (const std::size_t c : columns) {
+        if (c >= n_out_) throw std::invalid_argument("layer " + name + ": there is no column " + std::to_string(c));
+    }
+}
+
+template <class T>
+void Network<T>::add_piecewise_linear(const std::string& name, std::vector<std::size_t> columns, std::size_t n_points) {
+    check_columns(name, columns);
+    if (n_points < 2) throw std::invalid_argument("layer " + name + ": expected at least 2 points");
+    Layer layer{LayerKind::piecewise_linear, n_out_, n_out_};
+    layer.points = add_parameter(name + ".points", n_points, columns.size(), false, T(0));
+    layer.values = add_parameter(name + ".values", n_points, columns.size(), false, T(0));
+    std::vector<T> row(columns.size());
+    for (const std::size_t i : {layer.points, layer.values}) {
+        parameters_[i]->trained = false;
+        for (std::size_t r = 0; r < n_points; ++r) {
+            std::fill(row.begin(), row.end(),
+                      static_cast<T>(2.0 * static_cast<double>(r) / static_cast<double>(n_points - 1) - 1));
+            gather_row<T>(kernels(), row.data(), row.size(), r, parameters_[i]->value.matrix());
+        }
+    }
+    parameters_[layer.points]->increases = true;
+    layer.columns = std::move(columns);
+    layers_.push_back(std::move(layer));
+}
+
+// The linear maps begin as PyTorch's do; the last row of a column's map is its bias.
+template <class T>
+void Network<T>::add_periodic_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_frequencies,
+                                        std::size_t size, Activation activation, double sigma) {
+    check_columns(name, columns);
+    if (n_frequencies == 0 || size == 0) throw std::invalid_argument("layer " + name + ": expected a frequency and an output");
+    const std::size_t n_made = capped_product(columns.size(), size);
+    Layer layer{LayerKind::periodic_embedding, n_out_, n_out_ + n_made};
+    layer.n_frequencies = n_frequencies;
+    layer.size = size;
+    layer.activation = activation;
+    const std::size_t rows = capped_product(columns.size(), 2 * n_frequencies + 1);
+    layer.weight = add_parameter(name + ".weight", rows, size, false, T(0));
+    const double bound = 1 / std::sqrt(2 * static_cast<double>(n_frequencies));
+    fill(*parameters_.back(), [=](Random& random) { return bound * (2 * random.uniform() - 1); });
+    parameters_.back()->decays = true;
+    layer.frequency = add_parameter(name + ".frequency", columns.size(), n_frequencies, false, T(0));
+    fill(*parameters_.back(), [=](Random& random) { return sigma * random.normal(); });
+    layer.columns = std::move(columns);
+    n_out_ = layer.n_out;
+    layers_.push_back(std::move(layer));
+}
+
+template <class T>
 void Network<T>::begin_residual() {
     layers_.push_back({LayerKind::residual_begin, n_out_, n_out_});
     open_.push_back(n_out_);
@@ -124,12 +176,18 @@ void Network<T>::initialize(Parameter<T>& weight, Init init) {
     const bool is_uniform = init == Init::he_uniform || init == Init::glorot_uniform || init == Init::lecun_uniform;
     const double variance = he ? 2 / n_in : glorot ? 2 / (n_in + n_out) : 1 / n_in;
     const double bound = std::sqrt(3 * variance), deviation = std::sqrt(variance);
+    fill(weight, [=](Random& random) { return is_uniform ? bound * (2 * random.uniform() - 1) : deviation * random.normal(); });
+}
+
+// Fills the parameter that was added last with draw(Random&).
+template <class T>
+template <class F>
+void Network<T>::fill(Parameter<T>& parameter, F draw) {
     Random random(seed_, Stream::weights, static_cast<std::uint32_t>(parameters_.size()));
-    std::vector<T> row(weight.columns);
-    for (std::size_t r = 0; r < weight.rows; ++r) {
-        for (T& value : row)
-            value = static_cast<T>(is_uniform ? bound * (2 * random.uniform() - 1) : deviation * random.normal());
-        gather_row<T>(kernels(), row.data(), row.size(), r, weight.value.matrix());
+    std::vector<T> row(parameter.columns);
+    for (std::size_t r = 0; r < parameter.rows; ++r) {
+        for (T& value : row) value = static_cast<T>(draw(random));
+        gather_row<T>(kernels(), row.data(), row.size(), r, parameter.value.matrix());
     }
 }
 

@@ -28,20 +28,34 @@ struct Parameter {
     PanelMatrix<T> gradient;   // empty until somebody asks for gradients
     double lr_multiplier = 1;  // 0: frozen
     bool is_variance = false;  // never below 0
+    bool increases = false;    // from row to row
 
     std::string layer() const { return name.substr(0, name.rfind('.')); }
 };
 
-enum class LayerKind { dense, activation, dropout, batch_norm, layer_norm, residual_begin, residual_end };
+enum class LayerKind {
+    dense,
+    activation,
+    dropout,
+    batch_norm,
+    layer_norm,
+    periodic_embedding,
+    piecewise_linear,
+    residual_begin,
+    residual_end
+};
 
 struct Layer {
     LayerKind kind;
     std::size_t n_in, n_out;
     Activation activation = Activation::identity;
-    double alpha = 0;                                                          // of the activation
-    double p = 0;                                                              // dropout
-    double momentum = 0, eps = 0;                                              // normalization
-    std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone;  // indices of parameters
+    double alpha = 0;              // of the activation
+    double p = 0;                  // dropout
+    double momentum = 0, eps = 0;  // normalization
+    std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone, frequency = kNone, points = kNone,
+                values = kNone;               // indices of parameters
+    std::vector<std::size_t> columns = {};    // that are embedded
+    std::size_t n_frequencies = 0, size = 0;  // of each of them
 };
 
 enum class Init { zeros, he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal };
@@ -58,6 +72,11 @@ public:
     void add_dropout(double p);
     void add_batch_norm(const std::string& name, double momentum, double eps);
     void add_layer_norm(const std::string& name, double eps);
+    // `activation` is identity or relu; the first frequencies are normal with deviation `sigma`.
+    void add_periodic_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_frequencies,
+                                std::size_t size, Activation activation, double sigma);
+    // These columns go through lines between so many points, of which the first are those of y = x within -1 and 1.
+    void add_piecewise_linear(const std::string& name, std::vector<std::size_t> columns, std::size_t n_points);
     void begin_residual();
     void end_residual();
 
@@ -91,8 +110,11 @@ private:
     Network(const Network& shape, bool)
         : n_in_(shape.n_in_), n_out_(shape.n_out_), seed_(shape.seed_), isa_(shape.isa_), layers_(shape.layers_),
           places_(shape.places_), state_size_(shape.state_size_) {}
+    void check_columns(const std::string& name, const std::vector<std::size_t>& columns) const;
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
     void initialize(Parameter<T>& weight, Init init);
+    template <class F>
+    void fill(Parameter<T>& weight, F draw);
 
     std::size_t n_in_, n_out_;
     std::uint64_t seed_;

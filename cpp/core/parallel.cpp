@@ -34,7 +34,11 @@ constexpr std::size_t kSpareBytes = 1 << 16;
 // A library's own variables of a thread are given to it at the first look at one, where a lack of memory ends the process:
 // this look comes when memory has just been there.
 thread_local volatile char looked_at = 0;
-void own_thread_locals() { looked_at = 1; }
+void own_thread_locals() {
+    looked_at = std::uncaught_exceptions() >= 0;  // those of exceptions, too
+    scratch<float>(0), scratch<double>(0);        // which are noted for the thread's end
+}
+thread_local std::size_t team_limit = static_cast<std::size_t>(-1);  // see TeamLimit
 
 // Throws where a new thread could not have its own variables.
 void look_for_memory() {
@@ -235,8 +239,11 @@ std::atomic<std::size_t> num_threads{0};  // 0: not asked for yet
 
 FlushSubnormals::FlushSubnormals() {
 #if defined(__x86_64__)
-    mode_ = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(static_cast<unsigned>(mode_) | 0x8040u);  // flush results, and take operands for zero
+    constexpr unsigned kFlush = 0x8040;  // results, and operands are taken for zero
+    const unsigned found = __builtin_ia32_stmxcsr();
+    mode_ = found;
+    changed_ = (found & kFlush) != kFlush;  // to set it takes longer than to look
+    if (changed_) __builtin_ia32_ldmxcsr(found | kFlush);
 #elif defined(__aarch64__)
     asm volatile("mrs %0, fpcr" : "=r"(mode_));
     asm volatile("msr fpcr, %0" : : "r"(mode_ | std::uint64_t{1} << 24));
@@ -247,7 +254,7 @@ FlushSubnormals::FlushSubnormals() {
 
 FlushSubnormals::~FlushSubnormals() {
 #if defined(__x86_64__)
-    __builtin_ia32_ldmxcsr(static_cast<unsigned>(mode_));
+    if (changed_) __builtin_ia32_ldmxcsr(static_cast<unsigned>(mode_));
 #elif defined(__aarch64__)
     asm volatile("msr fpcr, %0" : : "r"(mode_));
 #endif
@@ -273,8 +280,15 @@ void set_num_threads(std::size_t n) {
 
 std::size_t get_num_threads() { return kept_once(num_threads, default_threads); }
 
+TeamLimit::TeamLimit(std::size_t threads) : outer_(team_limit) { team_limit = std::min(outer_, threads); }
+TeamLimit::~TeamLimit() { team_limit = outer_; }
+
+std::size_t team_threads() { return std::min(team_limit, get_num_threads()); }
+
 std::size_t threads_worth(double work) {
-    return work < kWorthWaking || get_num_threads() == 1 || process.team->rests() ? 1 : get_num_threads();
+    if (work < kWorthWaking) return 1;
+    const std::size_t threads = team_threads();
+    return threads == 1 || process.team->rests() ? 1 : threads;
 }
 
 void detail::run_team(std::size_t threads, void (*function)(void*, Share), void* context) {

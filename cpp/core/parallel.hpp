@@ -18,6 +18,14 @@ inline void relax() {
 #endif
 }
 
+// Memory of this thread, for one call.
+template <class T>
+T* scratch(std::size_t size) {
+    thread_local Buffer<T> buffer;
+    if (buffer.size() < size) buffer = Buffer<T>(size);
+    return buffer.data();
+}
+
 struct Range {
     std::size_t begin, end;
 };
@@ -40,10 +48,13 @@ private:
     alignas(kCacheLineBytes) std::atomic<std::size_t> arrivals_{0};  // at all meetings
 };
 
-// One member's part of the work.
+// One member's part of the work. Of a size that goes from call to call in registers.
 struct Share {
-    std::size_t index, count;
+    std::uint32_t index, count;
     Barrier* barrier;
+
+    constexpr Share(std::size_t i, std::size_t n, Barrier* b)
+        : index(static_cast<std::uint32_t>(i)), count(static_cast<std::uint32_t>(n)), barrier(b) {}
 
     bool leads() const { return index == 0; }
     void sync() const {
@@ -60,6 +71,18 @@ struct Share {
 
 void set_num_threads(std::size_t n);
 std::size_t get_num_threads();
+// While it lives, this thread takes teams of so many threads at most, however much work it has: with 1, it is one of several
+// that work beside each other.
+class TeamLimit {
+public:
+    explicit TeamLimit(std::size_t threads);
+    ~TeamLimit();
+    TeamLimit(const TeamLimit&) = delete;
+
+private:
+    std::size_t outer_;
+};
+std::size_t team_threads();  // that this thread may share work with, itself among them
 // How many threads this much work, in floating-point operations, is worth at this moment.
 std::size_t threads_worth(double work);
 
@@ -73,6 +96,7 @@ public:
 
 private:
     std::uint64_t mode_;
+    bool changed_ = true;
 };
 
 namespace detail {

@@ -27,10 +27,8 @@ struct Pass {
 
     // A member's part. Where a number is bad, nobody works on.
     void run(Share share, std::atomic<bool>& good) const {
-        thread_local std::vector<T> buffer;
-        if (buffer.size() < from.columns) buffer.resize(from.columns);
         const Range part = share.split(rows.count);
-        if (!gather(kernels, from, rows, part.begin, part.end, buffer.data(), to)) good = false;
+        if (!gather(kernels, from, rows, part.begin, part.end, to)) good = false;
         share.sync();
         if (!good) return;
         work(share);

@@ -12,7 +12,9 @@ PlanBuilder<T>::PlanBuilder(Network<T>& network, std::size_t capacity, Mode mode
 // Call before the layer's items are made.
 template <class T>
 void PlanBuilder<T>::begin_turn(const Layer& layer) {
-    parts_.turns.push_back({layer.weight, (layer.bias == kNone ? layer.weight : layer.bias) + 1, parts_.forward.size()});
+    std::size_t last = layer.weight;
+    for (const std::size_t other : {layer.bias, layer.frequency}) last = other == kNone ? last : other;
+    parts_.turns.push_back({layer.weight, last + 1, parts_.forward.size()});
 }
 
 // The backward lists grow from their ends, and are turned around when all is built.
@@ -35,15 +37,14 @@ void PlanBuilder<T>::prepend(const BackwardItems& items, std::size_t turn) {
 }
 
 template <class T>
-Matrix<T> PlanBuilder<T>::allocate(std::size_t columns) {
-    parts_.memory.emplace_back(parts_.capacity, columns, k_.panel);
+Matrix<T> PlanBuilder<T>::allocate(std::size_t rows, std::size_t columns) {
+    parts_.memory.emplace_back(rows, columns, k_.panel);
     return parts_.memory.back().matrix();
 }
 
 template <class T>
 T* PlanBuilder<T>::allocate_vector(std::size_t columns) {
-    parts_.memory.emplace_back(1, columns, k_.panel);
-    return parts_.memory.back().matrix().data;
+    return allocate(1, columns).data;
 }
 
 template <class T>
@@ -91,11 +92,8 @@ PlanItem<T> PlanBuilder<T>::update_vectors(const Layer& layer, const T* weight_g
         if (!updates) return;
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
-        const auto offset = [at](Slots<T> s) {
-            return Slots<T>{s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
-        };
-        run(size, weight + at, weight_gradient + at, offset(weight_slots), &updates->other);
-        run(size, bias + at, bias_gradient + at, offset(bias_slots), &updates->other);
+        run(size, weight + at, weight_gradient + at, slots_from(weight_slots, at), &updates->other);
+        run(size, bias + at, bias_gradient + at, slots_from(bias_slots, at), &updates->other);
     };
 }
 
@@ -105,7 +103,7 @@ PlanItem<T> PlanBuilder<T>::update_vectors(const Layer& layer, const T* weight_g
     template void PlanBuilder<T>::prepend(const BackwardItems&, std::size_t);                           \
     template void PlanBuilder<T>::prepend_whole(Item);                                                  \
     template void PlanBuilder<T>::prepend_layerwise(const BackwardItems&, std::size_t);                 \
-    template Matrix<T> PlanBuilder<T>::allocate(std::size_t);                                           \
+    template Matrix<T> PlanBuilder<T>::allocate(std::size_t, std::size_t);                              \
     template T* PlanBuilder<T>::allocate_vector(std::size_t);                                           \
     template typename PlanBuilder<T>::Value& PlanBuilder<T>::add_value(std::size_t, bool);              \
     template void PlanBuilder<T>::add_slope(BackwardItems&, std::size_t) const;                         \

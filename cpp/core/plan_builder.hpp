@@ -16,6 +16,12 @@ Matrix<const T> constant(Matrix<T> m) {
     return {m.data, m.stride};
 }
 
+// The slots of a parameter's numbers from `at` on.
+template <class T>
+Slots<T> slots_from(Slots<T> s, std::size_t at) {
+    return {s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
+}
+
 inline Block split_rows(Share share, std::size_t rows, std::size_t panels) {
     const Range part = share.split(rows);
     return {part.begin, part.end, 0, panels};
@@ -65,6 +71,8 @@ private:
     void add_dropout(const Layer& layer, std::uint32_t number);
     void add_batch_norm(const Layer& layer);
     void add_layer_norm(const Layer& layer);
+    void add_periodic_embedding(const Layer& layer);
+    void add_piecewise_linear(const Layer& layer);
     void open_residual();
     void close_residual();
 
@@ -78,7 +86,8 @@ private:
     void prepend_whole(Item item);
     void prepend_layerwise(const BackwardItems& items, std::size_t turn);
 
-    Matrix<T> allocate(std::size_t columns);
+    Matrix<T> allocate(std::size_t columns) { return allocate(parts_.capacity, columns); }
+    Matrix<T> allocate(std::size_t rows, std::size_t columns);
     T* allocate_vector(std::size_t columns);
     T* vector_gradient(std::size_t parameter);
     T* vector(std::size_t parameter) const { return network_.parameters()[parameter]->value.matrix().data; }

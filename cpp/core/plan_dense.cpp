@@ -31,13 +31,6 @@ Block split_block(Share share, std::size_t rows, const Width& width) {
     return {0, rows, part.begin, part.end};
 }
 
-template <class T>
-T* scratch(std::size_t size) {
-    thread_local Buffer<T> buffer;
-    if (buffer.size() < size) buffer = Buffer<T>(size);
-    return buffer.data();
-}
-
 }  // namespace
 
 // y = activation(x W + b), the activation being that of the layer behind.
@@ -146,7 +139,7 @@ namespace steepest {
 
 template <class T>
 void prepare_thread(const Kernels<T>& kernels) {
-    detail::scratch<T>(kernels.scratch);
+    scratch<T>(kernels.scratch);
 }
 
 template void prepare_thread<float>(const Kernels<float>&);

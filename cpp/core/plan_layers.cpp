@@ -17,6 +17,9 @@ void PlanBuilder<T>::check_size() const {
     std::size_t columns = panels(network_.n_in());
     for (const Layer& layer : network_.layers()) {
         if (layer.kind == LayerKind::dense) columns += panels(layer.n_out) * (trains() ? 2 : 1);
+        if (layer.kind != LayerKind::periodic_embedding) continue;
+        const std::size_t features = panels(2 * layer.n_frequencies + 1) + panels(layer.size);
+        columns += panels(layer.n_out) * (trains() ? 2 : 1) + features * (trains() ? layer.columns.size() : 1);
     }
     const std::size_t bytes = capped_product(panel_stride(parts_.capacity, k_.panel), sizeof(T));
     check_memory(capped_product(columns, bytes), "the arrays for " + std::to_string(parts_.capacity) + " rows at once");
@@ -42,6 +45,8 @@ PlanParts<T> PlanBuilder<T>::build() {
             case LayerKind::dropout: add_dropout(layer, static_cast<std::uint32_t>(i)); break;
             case LayerKind::batch_norm: add_batch_norm(layer); break;
             case LayerKind::layer_norm: add_layer_norm(layer); break;
+            case LayerKind::periodic_embedding: add_periodic_embedding(layer); break;
+            case LayerKind::piecewise_linear: add_piecewise_linear(layer); break;
             case LayerKind::residual_begin: open_residual(); break;
             case LayerKind::residual_end: close_residual(); break;
         }

@@ -82,7 +82,7 @@ bool Targets<T>::read_row(const ArrayView& y, std::size_t source, std::size_t ro
 
 // Writes a row of targets mixed with its partner's, over the row itself. Both were checked, or will be, by themselves.
 template <class T>
-void Targets<T>::mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer) {
+void Targets<T>::mix_row(const ArrayView& y, const Rows& rows, std::size_t row, T* buffer) {
     const auto read = [&](std::size_t i, T* out) {
         if (!labeled_) return steepest::read_row(y, rows[i], out);
         const double label = y.at(rows[i], 0);
@@ -103,13 +103,14 @@ void Targets<T>::set_kind(const ArrayView& y, const ArrayView& weights, bool mix
 }
 
 template <class T>
-bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share) {
+bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, const Rows& rows, Share share) {
     thread_local std::vector<T> buffer;
     if (buffer.size() < 2 * n_out_) buffer.resize(2 * n_out_);
     const Range part = share.split(rows.count);
-    bool good = true;
-    for (std::size_t i = part.begin; i < part.end; ++i) {
-        good &= spec_.custom || read_row(y, rows[i], i, buffer.data());
+    const bool at_once = !spec_.custom && !labeled_ && !rows.mix && !limits_targets(spec_.loss);
+    bool good = !at_once || gather(k_, y, rows, part.begin, part.end, rows_.matrix());
+    for (std::size_t i = part.begin; i < part.end && !(at_once && !weighted_); ++i) {
+        good &= at_once || spec_.custom || read_row(y, rows[i], i, buffer.data());
         if (!weighted_) continue;
         const auto weight = static_cast<T>(weights.at(rows[i], 0));
         good &= weight >= T(0) && std::isfinite(weight);
@@ -126,7 +127,7 @@ bool Targets<T>::read(const ArrayView& y, const ArrayView& weights, Rows rows, S
 }
 
 template <class T>
-void Targets<T>::throw_invalid(const ArrayView& y, const ArrayView& weights, Rows rows) const {
+void Targets<T>::throw_invalid(const ArrayView& y, const ArrayView& weights, const Rows& rows) const {
     for (std::size_t i = 0; i < rows.count; ++i) {
         const std::string row = " at row " + std::to_string(rows[i]);
         double total = 0;

@@ -15,6 +15,10 @@ struct LossSpec {
     double parameter = 0;  // huber: delta; quantile: q
     bool custom =
         false;  // a function of the caller's computes the loss: it reads the targets itself, here only weights are read
+
+    bool operator==(const LossSpec& other) const {
+        return loss == other.loss && parameter == other.parameter && custom == other.custom;
+    }
 };
 
 // What a batch is measured against: labels or rows of numbers, and a weight for each row.
@@ -29,12 +33,13 @@ public:
     // What kind of targets comes next: by one thread, before any member reads.
     void set_kind(const ArrayView& y, const ArrayView& weights, bool mixed);
     // Reads this member's share of the batch; false if a value is not allowed.
-    bool read(const ArrayView& y, const ArrayView& weights, Rows rows, Share share);
+    bool read(const ArrayView& y, const ArrayView& weights, const Rows& rows, Share share);
     // Finds what read() refused and throws std::invalid_argument.
-    [[noreturn]] void throw_invalid(const ArrayView& y, const ArrayView& weights, Rows rows) const;
+    [[noreturn]] void throw_invalid(const ArrayView& y, const ArrayView& weights, const Rows& rows) const;
 
     double weight_sum(std::size_t rows) const;  // after read()
     double row_weight(std::size_t row) const { return weighted_ ? static_cast<double>(weights_.data()[row]) : 1.0; }
+    std::size_t n_out() const { return n_out_; }
     bool labeled() const { return labeled_ && !mixed_; }  // classes mixed are shares of each
     std::size_t label(std::size_t row) const { return static_cast<std::size_t>(labels_[row]); }
     Matrix<const T> rows() const { return rows_.view(); }
@@ -49,7 +54,7 @@ private:
     bool is_label(double value) const;
     bool allowed(double value) const;  // a target of the loss other than a label
     bool read_row(const ArrayView& y, std::size_t source, std::size_t row, T* buffer);
-    void mix_row(const ArrayView& y, Rows rows, std::size_t row, T* buffer);
+    void mix_row(const ArrayView& y, const Rows& rows, std::size_t row, T* buffer);
 
     const Kernels<T>& k_;
     LossSpec spec_;

@@ -61,19 +61,32 @@ void TrainStep<T>::store_gradients() {
 }
 
 template <class T>
-void TrainStep<T>::set_schedule(Schedule schedule) {
+void TrainStep<T>::set_schedule(std::shared_ptr<const Schedule> schedule) {
     const WriteAccess access(network_.access(), Claim::set);
-    schedule_ = schedule ? std::make_shared<const Schedule>(std::move(schedule)) : nullptr;
-    scheduled_ = schedule_ != nullptr;
+    put_schedule(std::move(schedule));
 }
 
-// The schedule is asked within a reservation alone: one that was set after the step had made its claim is for the next step.
+template <class T>
+bool TrainStep<T>::replace_schedule(const std::shared_ptr<const Schedule>& present, std::shared_ptr<const Schedule> next) {
+    const WriteAccess access(network_.access(), Claim::set);
+    if (schedule_ != present) return false;
+    put_schedule(std::move(next));
+    return true;
+}
+
+template <class T>
+void TrainStep<T>::put_schedule(std::shared_ptr<const Schedule> schedule) {
+    schedule_ = std::move(schedule);
+    asks_caller_ = schedule_ && schedule_->asks_caller;
+}
+
+// The caller is asked within a reservation alone: a schedule set after the step had made its claim is for the next step.
 template <class T>
 void TrainStep<T>::take_scheduled_rate(Claim claim) {
     rate_ = progress_.learning_rate;
-    if (claim != Claim::reserve || !schedule_) return;
+    if (!schedule_ || (claim != Claim::reserve && schedule_->asks_caller)) return;
     const std::shared_ptr<const Schedule> schedule = schedule_;
-    const double rate = (*schedule)(progress_.n_steps);
+    const double rate = schedule->rate(progress_.n_steps);
     if (!std::isfinite(rate) || rate < 0) {
         throw std::invalid_argument("the schedule gave a learning rate of " + number_text(rate) + " at step " +
                                     std::to_string(progress_.n_steps) + ", expected a finite number of at least 0");
@@ -94,29 +107,35 @@ std::uint32_t TrainStep<T>::pass_index() const {
 }
 
 template <class T>
-[[gnu::noinline]] const Mix* TrainStep<T>::draw_mix(std::size_t rows) {
+[[gnu::noinline]] const Rows& TrainStep<T>::mix(const Rows& rows) {
     Random random(seed_, Stream::mixup, pass_index());
     mix_.share = random.beta(options_.mixup);
-    permute(partner_, rows, random);
+    permute(partner_, rows.count, random);
     mix_.partner = partner_.data();
-    return &mix_;
+    mixed_ = rows;
+    mixed_.mix = &mix_;
+    return mixed_;
 }
 
-// A small network takes this in half a microsecond. One team does all of it, unless the loss is the caller's own.
 template <class T>
-LossSum TrainStep<T>::run(Batch<T>& batch, const Data& data, Rows rows, bool may_step) {
-    const Claim claim = first_claim();
-    WriteAccess access(network_.access(), claim);
-    take_scheduled_rate(claim);
-    if (!loss_.custom) exclude_readers(access);
-    const Updates<T> updates = make_updates<T>(optimizer_, rate_, progress_.n_steps, 1);
-    const PassArgs<T> pass{rows.count, seed_, pass_index(), stores_ ? nullptr : &updates, state_.rates.data()};
+[[gnu::noinline]] void TrainStep<T>::renew_updates() {
+    updates_ = make_updates<T>(optimizer_, rate_, progress_.n_steps, 1);
+    updates_rate_ = rate_;
+}
+
+// A small network takes this in a quarter of a microsecond. One team does all of it, unless the loss is the caller's own.
+template <class T>
+LossSum TrainStep<T>::run(Hold& hold, Batch<T>& batch, const Data& data, const Rows& plain, bool may_step) {
+    const Rows& rows = options_.mixup > 0 ? mix(plain) : plain;
+    take_scheduled_rate(hold.claim_);
+    if (!loss_.custom) exclude_readers(hold.access_);
+    if (optimizer_.rule == Rule::adam || updates_rate_ != rate_) renew_updates();
+    const PassArgs<T> pass{rows.count, seed_, pass_index(), stores_ ? nullptr : &updates_, state_.rates.data()};
     if (stores_) stored_.prepare(get_num_threads());
-    if (options_.mixup > 0) rows.mix = draw_mix(rows.count);
     if (equalizes_rates_) equalize_rates(batch, data, rows);
 
     const bool completes = may_step && progress_.group.batches + 1 >= options_.accumulate;
-    const StepArgs step{batch, rows, pass, updates, completes};
+    const StepArgs step{batch, rows, pass, updates_, completes};
     LossSum sum;
     with_batch(network_.kernels(), batch, data, rows, [&](Share share) {
         const double weights = batch.targets.weight_sum(rows.count);
@@ -132,9 +151,9 @@ LossSum TrainStep<T>::run(Batch<T>& batch, const Data& data, Rows rows, bool may
         if (std::isfinite(own.loss)) descend(step, own, share);
     });
     if (sum.weight == 0) return sum;
-    if (loss_.custom) apply_custom_loss(step, sum, access);
-    check_finite(sum.loss / sum.weight);
-    if (layerwise_.by_layer()) check_finite(layerwise_.end_step(sum.weight));
+    if (loss_.custom) apply_custom_loss(step, sum, hold.access_);
+    check_finite(sum);
+    if (layerwise_.by_layer()) check_finite({layerwise_.end_step(sum.weight), sum.weight});
     count_batch(sum.weight, completes);
     return sum;
 }
@@ -209,11 +228,11 @@ void TrainStep<T>::use_stored_gradients(bool completes, double weights, Share sh
 }
 
 template <class T>
-void TrainStep<T>::check_finite(double mean_loss) const {
-    if (std::isfinite(mean_loss)) return;
+void TrainStep<T>::check_finite(LossSum sum) const {
+    if (std::isfinite(sum.loss)) return;
     Progress here = progress_;
     here.learning_rate = rate_;
-    throw Diverged(here, mean_loss);
+    throw Diverged(here, sum.loss / sum.weight);
 }
 
 template <class T>
@@ -297,7 +316,7 @@ void TrainStep<T>::mean_gradient(T* flat) {
 
 // Sets the rates by this batch, such that each layer's turn moves the output equally.
 template <class T>
-[[gnu::noinline]] void TrainStep<T>::equalize_rates(Batch<T>& batch, const Data& data, Rows rows) {
+[[gnu::noinline]] void TrainStep<T>::equalize_rates(Batch<T>& batch, const Data& data, const Rows& rows) {
     const Updates<T> updates = make_updates<T>(optimizer_, 1, progress_.n_steps, 1);
     const PassArgs<T> pass{rows.count, seed_, pass_index(), stores_ ? nullptr : &updates, state_.rates.data()};
     RateEqualizer<T> equalizer(network_, batch.plan, state_.slots1(), state_.slots2());

@@ -52,29 +52,50 @@ struct Diverged : std::runtime_error {
     double learning_rate, loss;
 };
 
+// The learning rate of each step.
+struct Schedule {
+    std::function<double(std::uint64_t)> rate;
+    bool asks_caller;  // whether that runs code of the caller's, which may read the network
+};
+
 template <class T>
 class TrainStep {
 public:
-    // step -> learning rate
-    using Schedule = std::function<double(std::uint64_t)>;
     // Computes the loss of outputs (rows, n_out): fills the derivative of the rows' mean loss by them, and returns it.
-    using CustomLoss = std::function<double(Rows rows, const T* outputs, T* gradient)>;
+    using CustomLoss = std::function<double(const Rows& rows, const T* outputs, T* gradient)>;
 
     TrainStep(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const TrainerOptions& options, std::uint64_t seed,
               UpdateOrder order);
     TrainStep(const TrainStep&) = delete;
 
-    void set_schedule(Schedule schedule);                                       // empty: the learning rate stays
+    void set_schedule(std::shared_ptr<const Schedule> schedule);            // null: the learning rate stays
+    std::shared_ptr<const Schedule> schedule() const { return schedule_; }  // for who holds the network to read
+    // Puts `next` in the place of `present`; false where another one has been set meanwhile.
+    bool replace_schedule(const std::shared_ptr<const Schedule>& present, std::shared_ptr<const Schedule> next);
     void set_custom_loss(CustomLoss loss) { custom_loss_ = std::move(loss); }   // for LossSpec::custom
     void set_equalizes_rates(bool equalizes) { equalizes_rates_ = equalizes; }  // the next batch sets the rates first
     bool equalizes_rates() const { return equalizes_rates_; }
 
     // Memory for batches of up to `rows` rows; valid until the next call, or that of store_gradients.
     Batch<T>& batch_for(std::size_t rows);
+    void release() { batch_.reset(); }
+
+    // What one batch, or some in a row, hold of the network. Others may wait for its end.
+    class Hold {
+    public:
+        explicit Hold(TrainStep& step) : claim_(step.first_claim()), access_(step.network_.access(), claim_) {}
+        // Whether another batch may follow: not where readers are let in to the caller's code.
+        bool lasts() const { return claim_ == Claim::exclude; }
+
+    private:
+        friend class TrainStep;
+        const Claim claim_;
+        WriteAccess access_;
+    };
 
     // One batch, whose shapes were checked. Without `may_step` its gradient is only added to those before, even where enough
     // of them wait. Returns the sums of loss and weight of its rows; rows that weigh nothing change nothing.
-    LossSum run(Batch<T>& batch, const Data& data, Rows rows, bool may_step);
+    LossSum run(Hold& hold, Batch<T>& batch, const Data& data, const Rows& rows, bool may_step);
     void store_gradients();  // from now on, for batches that may not step
     // One optimizer step by these gradients: of each trained parameter, row-major.
     void apply_gradients(const std::vector<std::vector<T>>& gradients);
@@ -104,16 +125,18 @@ private:
     };
 
     // What a step claims first: where it asks code of the caller's, that may read the network, and so may others.
-    Claim first_claim() const { return scheduled_ || loss_.custom ? Claim::reserve : Claim::exclude; }
+    Claim first_claim() const { return asks_caller_ || loss_.custom ? Claim::reserve : Claim::exclude; }
+    void put_schedule(std::shared_ptr<const Schedule> schedule);
     void take_scheduled_rate(Claim claim);
     void exclude_readers(WriteAccess& access);  // who sees the rate from then on
     std::uint32_t pass_index() const;
-    const Mix* draw_mix(std::size_t rows);
+    void renew_updates();
+    const Rows& mix(const Rows& rows);
     LossSum measure_loss(const StepArgs& step, double weights, Share share);
     void apply_custom_loss(const StepArgs& step, LossSum& sum, WriteAccess& access);
     void descend(const StepArgs& step, LossSum sum, Share share);
     void use_stored_gradients(bool completes, double weights, Share share);
-    void check_finite(double mean_loss) const;
+    void check_finite(LossSum sum) const;
     void count_batch(double weights, bool completes);
     void count_step();
 
@@ -121,7 +144,7 @@ private:
     void step_by_gradients(WriteAccess& access, Claim claim, double scale, F prepare);
     void update_stored(double scale, Share share);
     void average(Share share);
-    void equalize_rates(Batch<T>& batch, const Data& data, Rows rows);
+    void equalize_rates(Batch<T>& batch, const Data& data, const Rows& rows);
 
     // What the gradient of a batch is divided by.
     double divisor(double weights) const { return progress_.group.batches > 0 ? progress_.group.first : weights; }
@@ -132,7 +155,9 @@ private:
     const TrainerOptions options_;
     const std::uint64_t seed_;
     Progress progress_;
-    double rate_ = 0;  // of the step at work, which readers do not see before they are excluded
+    Updates<T> updates_{};      // by rate_ and the number of the step
+    double updates_rate_ = -1;  // where they depend on that alone
+    double rate_ = 0;           // of the step at work, which readers do not see before they are excluded
     ParameterState<T> state_;
     bool stores_;  // whether gradients are written out, instead of used on the spot
     bool equalizes_rates_ = false;
@@ -141,10 +166,11 @@ private:
     StoredUpdate<T> stored_;
     Layerwise<T> layerwise_;
     std::shared_ptr<const Schedule> schedule_;  // shared with a step that asks it: it may set another one meanwhile
-    std::atomic<bool> scheduled_{false};        // whether there is one, for who holds no claim yet
+    std::atomic<bool> asks_caller_{false};      // whether it does, for who holds no claim yet
     CustomLoss custom_loss_;
     std::vector<std::size_t> partner_;  // (rows): what mix_ points to
     Mix mix_;
+    Rows mixed_{};                                     // of the batch, with mix_
     std::vector<T> custom_outputs_, custom_gradient_;  // (rows, n_out), row-major
 };
 

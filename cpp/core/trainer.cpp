@@ -1,6 +1,7 @@
 #include "trainer.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 #include "host.hpp"
@@ -9,20 +10,16 @@
 namespace steepest {
 namespace {
 
-constexpr std::size_t kReadRows = 512;  // rows that check and evaluate read at a time
-constexpr double kWorkPerClock = 2e6;   // work between two looks at the clock: tens of microseconds
-constexpr double kStepWork = 1e4;       // a step costs something however small the network
+constexpr double kWorkPerClock = 2e6;  // work between two looks at the clock: tens of microseconds
+constexpr double kStepWork = 1e4;      // a step costs something however small the network
 
-void check_positive(double weight_sum, const std::string& name) {
-    if (!(weight_sum > 0)) throw std::invalid_argument(name + " sums to 0, expected a positive sum");
+template <class T>
+void run(Measurement<T>& measurement) {
+    Poll poll;
+    while (!measurement.over()) measurement.advance(), poll.look();
 }
 
 }  // namespace
-
-std::vector<std::pair<std::string, double>> Evaluation::results() const {
-    check_positive(sum.weight, "sample_weight");
-    return metrics.results(sum.loss / sum.weight);
-}
 
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimizer, const TrainerOptions& options,
@@ -32,7 +29,10 @@ Trainer<T>::Trainer(Network<T>& network, LossSpec loss, const Optimizer& optimiz
 template <class T>
 void Trainer<T>::check_shapes(const Data& data) const {
     check_shape(data.x, kAnyRows, network_.n_in());
-    if (data.x.rows == 0) throw std::invalid_argument(data.x.name + " has 0 rows, expected at least 1");
+    if (data.rows() == 0) {
+        const std::string of = data.places ? "rows has" : data.x.name + " has";
+        throw std::invalid_argument(of + " 0 rows, expected at least 1");
+    }
     Targets<T>::check_shapes(data.y, data.weights, data.x.rows, network_.n_out(), loss());
 }
 
@@ -45,10 +45,17 @@ void Trainer<T>::begin_costs() {
 }
 
 template <class T>
+LossSum Trainer<T>::run_alone(const Data& data, bool may_step) {
+    Batch<T>& batch = step_.batch_for(data.x.rows);
+    typename TrainStep<T>::Hold hold(step_);
+    return step_.run(hold, batch, data, {nullptr, 0, data.x.rows}, may_step);
+}
+
+template <class T>
 double Trainer<T>::step(const Data& data) {
     check_shapes(data);
     begin_costs();
-    const LossSum sum = step_.run(step_.batch_for(data.x.rows), data, {nullptr, 0, data.x.rows}, true);
+    const LossSum sum = run_alone(data, true);
     check_positive(sum.weight, data.weights.name);
     return sum.loss / sum.weight;
 }
@@ -57,33 +64,60 @@ template <class T>
 double Trainer<T>::differentiate(const Data& data) {
     check_shapes(data);
     step_.store_gradients();
-    const LossSum sum = step_.run(step_.batch_for(data.x.rows), data, {nullptr, 0, data.x.rows}, false);
+    const LossSum sum = run_alone(data, false);
     check_positive(sum.weight, data.weights.name);
     return sum.loss / sum.weight;
 }
 
 template <class T>
-double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress) {
+Epoch Trainer<T>::begin_epoch(const Data& data, std::size_t batch_size, bool shuffled) {
     check_shapes(data);
     if (batch_size == 0) throw std::invalid_argument("batch_size is 0, expected at least 1");
-    const std::size_t n = data.x.rows;
+    const std::size_t n = data.rows();
     begin_costs();
-    if (shuffled) order(n);
-    Batch<T>& batch = step_.batch_for(std::min(batch_size, n));
+    if (!shuffled) return {&data, batch_size, data.some(0, n).order, n};
+    order(n);
+    for (std::size_t i = 0; data.places && i < n; ++i) order_[i] = (*data.places)[order_[i]];
+    return {&data, batch_size, order_.data(), n};
+}
+
+template <class T>
+double Trainer<T>::advance(Epoch& epoch, double work) {
+    Batch<T>& batch = step_.batch_for(std::min(epoch.batch_size, epoch.rows));
+    double done = 0;
+    while (!epoch.over() && done < work) {
+        typename TrainStep<T>::Hold hold(step_);
+        std::optional<FlushSubnormals> flush;
+        if (hold.lasts()) flush.emplace();  // once for all of them; the caller's code is left its own mode
+        do {
+            const Rows rows{epoch.order, epoch.done, std::min(epoch.batch_size, epoch.rows - epoch.done)};
+            const LossSum outcome = step_.run(hold, batch, *epoch.data, rows, true);
+            epoch.loss_sum += outcome.loss;
+            epoch.weight_sum += outcome.weight;
+            epoch.done += rows.count;
+            done += batch.plan.work(rows.count) + kStepWork;
+        } while (hold.lasts() && !epoch.over() && done < work);
+    }
+    return done;
+}
+
+template <class T>
+double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress) {
+    Epoch epoch = begin_epoch(data, batch_size, shuffled);
     Poll poll;
-    double loss_sum = 0, weight_sum = 0, work = 0;
-    for (std::size_t first = 0; first < n; first += batch_size) {
-        const Rows rows{shuffled ? order_.data() : nullptr, first, std::min(batch_size, n - first)};
-        const LossSum outcome = step_.run(batch, data, rows, true);
-        loss_sum += outcome.loss;
-        weight_sum += outcome.weight;
-        work += batch.plan.work(rows.count) + kStepWork;
-        if (!on_progress || work < kWorkPerClock) continue;
-        work = 0;
-        if (poll.is_due()) on_progress(first + rows.count, weight_sum > 0 ? loss_sum / weight_sum : 0);
+    while (!epoch.over()) {
+        advance(epoch, kWorkPerClock);
+        if (poll.is_due()) on_progress(epoch.done, epoch.mean_loss());
     }
     end_epoch();
-    return weight_sum > 0 ? loss_sum / weight_sum : 0;
+    return epoch.mean_loss();
+}
+
+template <class T>
+void Trainer<T>::release() {
+    step_.release();
+    evaluation_.reset();
+    order_ = {};
 }
 
 template <class T>
@@ -100,17 +134,6 @@ const std::vector<std::size_t>& Trainer<T>::order(std::size_t n) {
 }
 
 template <class T>
-template <class F>
-void Trainer<T>::each_block(Batch<T>& batch, const Data& data, F work) {
-    Poll poll;
-    for (std::size_t first = 0; first < data.x.rows; first += batch.plan.capacity()) {
-        const Rows rows{nullptr, first, std::min(batch.plan.capacity(), data.x.rows - first)};
-        with_batch(network_.kernels(), batch, data, rows, [&](Share share) { work(rows, share); });
-        poll.look();
-    }
-}
-
-template <class T>
 Batch<T>& Trainer<T>::evaluation_batch(std::size_t rows) {
     const std::size_t block = std::min(kReadRows, rows);
     if (!has_room(evaluation_, block)) {
@@ -122,60 +145,31 @@ Batch<T>& Trainer<T>::evaluation_batch(std::size_t rows) {
 
 template <class T>
 void Trainer<T>::check(const Data& data) {
+    Measurement<T> reading = begin_measurement(data, nullptr);
+    run(reading);
+    check_positive(reading.weight(), data.weights.name);
+}
+
+template <class T>
+Measurement<T> Trainer<T>::begin_measurement(const Data& data, Evaluation* evaluation) {
     check_shapes(data);
-    double weights = 0;
-    Batch<T>& batch = evaluation_batch(data.x.rows);
-    each_block(batch, data, [&](Rows rows, Share share) {
-        if (share.leads()) weights += batch.targets.weight_sum(rows.count);
-    });
-    check_positive(weights, data.weights.name);
+    if (evaluation) {
+        if (auto averaged = averaged_network()) return {std::move(averaged), loss(), data, evaluation};
+    }
+    return {network_.kernels(), evaluation_batch(data.rows()), data, evaluation};
+}
+
+template <class T>
+std::unique_ptr<Network<T>> Trainer<T>::averaged_network() {
+    const ReadAccess reading(network_.access());
+    return progress().n_averaged > 0 ? network_.with_values(step_.state().averages()) : nullptr;
 }
 
 template <class T>
 void Trainer<T>::measure(Evaluation& evaluation, const Data& data) {
-    check_shapes(data);
-    std::unique_ptr<Network<T>> averaged;
-    {
-        const ReadAccess reading(network_.access());
-        if (progress().n_averaged > 0) averaged = network_.with_values(step_.state().averages());
-    }
-    if (averaged) {
-        Batch<T> batch(*averaged, loss(), std::min(kReadRows, data.x.rows), Mode::infer);
-        return measure_by(batch, evaluation, data);
-    }
-    Batch<T>& batch = evaluation_batch(data.x.rows);
+    Measurement<T> measuring = begin_measurement(data, &evaluation);
     const LongRead reading(network_.access());
-    measure_by(batch, evaluation, data);
-}
-
-// Of the network that the batch's plan is for.
-template <class T>
-void Trainer<T>::measure_by(Batch<T>& batch, Evaluation& evaluation, const Data& data) {
-    const std::size_t n_out = network_.n_out(), panel = network_.kernels().panel;
-    std::vector<double> y_row(n_out), t_row(n_out);
-    const auto read = [&](Matrix<const T> from, std::size_t row, std::vector<double>& to) {
-        for (std::size_t c = 0; c < n_out; ++c) {
-            to[c] = static_cast<double>(from.data[c / panel * from.stride + row * panel + c % panel]);
-        }
-        return to.data();
-    };
-    each_block(batch, data, [&](Rows rows, Share share) {
-        const Matrix<T> output = batch.plan.output();
-        const Matrix<const T> y{output.data, output.stride};
-        Targets<T>& targets = batch.targets;
-        batch.plan.forward({rows.count, 0, 0}, share);
-        share.sync();  // the outputs stand
-        targets.loss(y, {}, rows.count, 1, share);
-        share.sync();  // the loss chunks stand
-        if (!share.leads()) return;
-        evaluation.sum.loss += targets.sum_loss_chunks(rows.count);
-        for (std::size_t row = 0; row < rows.count; ++row) {
-            const double weight = targets.row_weight(row);
-            evaluation.sum.weight += weight;
-            const double* t = targets.labeled() ? nullptr : read(targets.rows(), row, t_row);
-            evaluation.metrics.add(read(y, row, y_row), t, t ? 0 : targets.label(row), weight);
-        }
-    });
+    run(measuring);
 }
 
 template class Trainer<float>;

@@ -7,17 +7,21 @@
 #include <utility>
 #include <vector>
 
-#include "metrics.hpp"
+#include "measurement.hpp"
 #include "train_step.hpp"
 
 namespace steepest {
 
-// What is measured of rows that come in one or more parts.
-struct Evaluation {
-    MetricAccumulator metrics;
-    LossSum sum;
+// An epoch that is under way. Its data outlives it.
+struct Epoch {
+    const Data* data;
+    std::size_t batch_size;
+    const std::size_t* order;  // of its rows, or null
+    std::size_t rows, done = 0;
+    double loss_sum = 0, weight_sum = 0;
 
-    std::vector<std::pair<std::string, double>> results() const;  // the mean loss, and the metrics
+    bool over() const { return done == rows; }
+    double mean_loss() const { return weight_sum > 0 ? loss_sum / weight_sum : 0; }
 };
 
 template <class T>
@@ -33,6 +37,10 @@ public:
     double step(const Data& data);           // all rows as one batch; returns their loss before it
     double differentiate(const Data& data);  // as `step`, but the gradient is only added to those before
     void check(const Data& data);            // reads everything that an epoch would read
+    // An epoch in parts: each takes steps that are so much work, or those that are left; `end_epoch` comes after the last.
+    Epoch begin_epoch(const Data& data, std::size_t batch_size, bool shuffled);
+    double advance(Epoch& epoch, double work);  // returns how much was done
+    void release();                             // memory that the next call makes anew
     // One pass over the rows. `on_progress` is called every kPollInterval or so with the rows done and their mean loss.
     using OnProgress = std::function<void(std::size_t, double)>;
     double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress);
@@ -40,13 +48,16 @@ public:
     const std::vector<std::size_t>& order(std::size_t n);  // in which this epoch visits n rows
     // Measures rows, of the averaged weights where there are such.
     void measure(Evaluation& evaluation, const Data& data);
+    // The same in parts; or rows are only read, with null. The data outlives it.
+    Measurement<T> begin_measurement(const Data& data, Evaluation* evaluation);
+    // A copy of the network with the averages in place of the parameters; null where there are none.
+    std::unique_ptr<Network<T>> averaged_network();
     void apply(const std::vector<std::vector<T>>& gradients) { step_.apply_gradients(gradients); }  // see TrainStep
     void mean_gradient(T* flat) { step_.mean_gradient(flat); }  // of all calls of `differentiate` since the last
     bool is_finite() const { return network_.is_finite() && step_.state().is_finite(); }
     void reset() { step_.reset(); }
     void forget_average() { step_.forget_average(); }
 
-    void set_schedule(typename TrainStep<T>::Schedule schedule) { step_.set_schedule(std::move(schedule)); }
     void set_custom_loss(typename TrainStep<T>::CustomLoss loss) { step_.set_custom_loss(std::move(loss)); }
     // Whether the next step measures first, and sets rates such that each layer's turn moves the output equally.
     void set_equalizes_rates(bool equalizes) { step_.set_equalizes_rates(equalizes); }
@@ -57,6 +68,11 @@ public:
     void set_progress(const Progress& progress) { step_.progress() = progress; }
     void set_learning_rate(double rate) { step_.progress().learning_rate = rate; }
     void set_epoch(std::uint32_t epoch) { step_.progress().epoch = epoch; }
+    std::shared_ptr<const Schedule> schedule() const { return step_.schedule(); }
+    void set_schedule(std::shared_ptr<const Schedule> schedule) { step_.set_schedule(std::move(schedule)); }
+    bool replace_schedule(const std::shared_ptr<const Schedule>& present, std::shared_ptr<const Schedule> next) {
+        return step_.replace_schedule(present, std::move(next));
+    }
     const ParameterState<T>& state() const { return step_.state(); }
     std::vector<double>& rates() { return step_.state().rates; }  // see ParameterState
     const Layerwise<T>& layerwise() const { return step_.layerwise(); }
@@ -67,12 +83,9 @@ public:
 
 private:
     void check_shapes(const Data& data) const;
+    LossSum run_alone(const Data& data, bool may_step);
     void begin_costs();
-    // work(batch, rows, share) on one block of rows after the other.
-    template <class F>
-    void each_block(Batch<T>& batch, const Data& data, F work);
     Batch<T>& evaluation_batch(std::size_t rows);
-    void measure_by(Batch<T>& batch, Evaluation& evaluation, const Data& data);
 
     Network<T>& network_;
     const std::uint64_t seed_;

@@ -64,8 +64,8 @@ struct Silu {
     static constexpr Activation kActivation = Activation::silu;
     static Vec<T> value(Vec<T> z, T) { return z * sigmoid<T>(z); }
     static Vec<T> slope(Vec<T>, Vec<T> z, T) {
-        const Vec<T> s = sigmoid<T>(z);
-        return s * (T(1) + z * sigmoid<T>(-z));
+        const Vec<T> e = exp<T>(-absolute<T>(z));  // of z and of -z
+        return sigmoid_by<T>(e, z) * (T(1) + z * sigmoid_by<T>(e, -z));
     }
 };
 

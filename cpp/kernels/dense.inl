@@ -84,8 +84,11 @@ void input_gradient_lanes(const InputGradientArgs<T>& g, const T* dy, const T* w
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
     if (g.n_out == 1) {  // every network with one output has it last
         Vec<T> column{};
-#pragma GCC unroll 16
-        for (std::size_t i = 0; i < L; ++i) column[i] = kAll || i < count ? w[i * P] : T(0);
+        if constexpr (kAll) {
+            column = load_apart<T>(w, P, LaneIndices<T>{});
+        } else {
+            for (std::size_t i = 0; i < count; ++i) column[i] = w[i * P];
+        }
         store<T>(dx, dy[0] * column);
         return;
     }

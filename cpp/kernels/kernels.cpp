@@ -3,6 +3,7 @@
 
 #include "activations.inl"
 #include "dense.inl"
+#include "embedding.inl"
 #include "loss.inl"
 #include "norm.inl"
 #include "optimizers.inl"
@@ -37,6 +38,12 @@ constexpr Kernels<T> make_table() {
             layer_norm<T>,
             layer_norm_gradient<T>,
             layer_norm_sums<T>,
+            periodic<T>,
+            periodic_gradient<T>,
+            periodic_input_gradient<T>,
+            interpolate<T>,
+            interpolate_gradient<T>,
+            copy_columns<T>,
             update<T>,
             sum_squares<T>,
             count_buckets<T>,

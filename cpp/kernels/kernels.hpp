@@ -178,6 +178,40 @@ struct LayerNormSumsArgs {
     T* bias_gradient;      // (n padded)
 };
 
+// The periodic features of one column of x (Gorishniy et al., On Embeddings for Numerical Features, 2022) for rows
+// [row0, row1): the columns of y are cos(2 pi f x) for each of n frequencies f, then sin(2 pi f x), then 1.
+template <class T>
+struct PeriodicArgs {
+    std::size_t row0, row1, n;
+    const T* x;                 // row r's number at x[r * panel]
+    Matrix<const T> frequency;  // (1, n)
+    Matrix<T> y;                // (rows, 2 n + 1)
+    Matrix<const T> dy;         // backward: (rows, 2 n)
+    T* dx;                      // backward, as x: takes in the gradient
+    Matrix<T> gradient;         // backward: (1, n), that of the frequencies; row0 is 0
+};
+
+// One column, rows [row0, row1), by lines between n >= 2 points, which increase; beyond them it is that of the nearest.
+template <class T>
+struct InterpolateArgs {
+    std::size_t row0, row1, n;
+    const T* x;  // number i at x[i * panel], and so on
+    const T* points;
+    const T* values;
+    T* y;   // may be x
+    T* dy;  // backward: is multiplied by the slope
+};
+
+// Copies n columns, from from_column on, of rows [row0, row1) to those from to_column on of another matrix.
+template <class T>
+struct CopyArgs {
+    std::size_t row0, row1, n;
+    Matrix<const T> from;
+    std::size_t from_column;
+    Matrix<T> to;
+    std::size_t to_column;
+};
+
 // The key of a number is the bits of its absolute value, as a whole number: keys are in order as absolute values are.
 // Its bucket is the key's first kBucketBits bits. Neighboring lanes count in copies of their own: a count that was just
 // written is slow to read back.
@@ -222,6 +256,13 @@ struct Kernels {
     void (*layer_norm)(const LayerNormArgs<T>*);
     void (*layer_norm_gradient)(const LayerNormArgs<T>*);
     void (*layer_norm_sums)(const LayerNormSumsArgs<T>*);
+
+    void (*periodic)(const PeriodicArgs<T>*);
+    void (*periodic_gradient)(const PeriodicArgs<T>*);
+    void (*periodic_input_gradient)(const PeriodicArgs<T>*);
+    void (*interpolate)(const InterpolateArgs<T>*);
+    void (*interpolate_gradient)(const InterpolateArgs<T>*);
+    void (*copy_columns)(const CopyArgs<T>*);
 
     // n is a multiple of lanes.
     void (*update)(std::size_t n, T* w, const T* g, Slots<T>, const Update<T>*);

@@ -64,12 +64,40 @@ inline double row_weight(const LossArgs<T>& a, std::size_t row) {
     return a.weights ? double(a.weights[row]) : 1.0;
 }
 
+// The same of one column, as many rows at a time as a vector has lanes; returns the first row that is left.
+template <class T, class Formula>
+std::size_t loss_of_column(const LossArgs<T>& a, double& total) {
+    constexpr std::size_t L = kLanes<T>, P = kPanel<T>;
+    std::size_t row = a.row0;
+    for (; row + L <= a.row1; row += L) {
+        const Vec<T> y = load_apart<T>(a.y.data + row * P, P, LaneIndices<T>{});
+        const Vec<T> t = load_apart<T>(a.target.data + row * P, P, LaneIndices<T>{});
+        const Vec<T> values = Formula::value(y, t, a.parameter);
+        Vec<T> scales = splat<T>(a.scale);
+        for (std::size_t i = 0; i < L; ++i) {
+            const double weight = row_weight(a, row + i);
+            if (a.weights) scales[i] = T(weight * double(a.scale));
+            if (weight > 0) total += weight * double(values[i]);
+        }
+        if (!a.dy.data) continue;
+        const Vec<T> slopes = scales * Formula::slope(y, t, a.parameter);
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < L; ++i) {
+            Vec<T> first{};
+            first[0] = slopes[i];
+            store<T>(a.dy.data + (row + i) * P, first);
+        }
+    }
+    return row;
+}
+
 // The losses that are a mean over a row's columns. What stands beyond the last column becomes zero in dy.
 template <class T, class Formula>
 double elementwise_loss(const LossArgs<T>& a) {
     double total = 0;
+    const std::size_t row0 = a.n_out == 1 ? loss_of_column<T, Formula>(a, total) : a.row0;
     T unwanted[kPanel<T>];  // takes the gradient where nobody asked: one code, so that the value is the same to the bit
-    for (std::size_t row = a.row0; row < a.row1; ++row) {
+    for (std::size_t row = row0; row < a.row1; ++row) {
         const double weight = row_weight(a, row);
         const T scale = T(weight * double(a.scale) / double(a.n_out));
         Vec<T> values{};

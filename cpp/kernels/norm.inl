@@ -14,21 +14,6 @@ struct ColumnMoments {
     Vec<T> mean, variance;
 };
 
-// Sum of f(row) over the rows, kNormRows at a time, so that the error grows with the number of blocks only.
-constexpr std::size_t kNormRows = 64;
-
-template <class T, class F>
-inline Vec<T> sum_over_rows(std::size_t rows, F f) {
-    Vec<T> total{};
-    for (std::size_t r = 0; r < rows;) {
-        const std::size_t end = smaller(r + kNormRows, rows);
-        Vec<T> part{};
-        for (; r < end; ++r) part += f(r);
-        total += part;
-    }
-    return total;
-}
-
 template <class T>
 ColumnMoments<T> column_moments(std::size_t rows, const T* x) {
     const T count = T(rows);

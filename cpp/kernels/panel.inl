@@ -59,6 +59,21 @@ inline void each_vector_of_columns(std::size_t panel0, std::size_t panel1, F f) 
     for (std::size_t c = panel0 * kPanel<T>; c < panel1 * kPanel<T>; c += kLanes<T>) f(c / kPanel<T>, c);
 }
 
+// Sum of f(row) over the rows, kSumRows at a time, so that the error grows with the number of blocks only.
+constexpr std::size_t kSumRows = 64;
+
+template <class T, class F>
+inline Vec<T> sum_over_rows(std::size_t rows, F f) {
+    Vec<T> total{};
+    for (std::size_t r = 0; r < rows;) {
+        const std::size_t end = smaller(r + kSumRows, rows);
+        Vec<T> part{};
+        for (; r < end; ++r) part += f(r);
+        total += part;
+    }
+    return total;
+}
+
 // The slots of the parameter's elements from `at` on.
 template <class T>
 Slots<T> slots_at(Slots<T> s, std::size_t at) {

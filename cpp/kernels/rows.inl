@@ -15,9 +15,16 @@ std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, st
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>, kFew = 16 / sizeof(T);
     typedef T Few __attribute__((vector_size(16)));
     const std::size_t whole = n / L * L, fews = n / kFew * kFew;
-    Vec<T> zeros{};  // x * 0 is 0 for every finite x and NaN else
+    T rest = T(0);  // x * 0 is 0 for every finite x and NaN else
+    if (n == 1) {
+        for (std::size_t r = 0; r < count; ++r) {
+            rest += x[r][0] * T(0);
+            *panel_row(y, 0, row0 + r) = x[r][0];
+        }
+        return rest == T(0);
+    }
+    Vec<T> zeros{};
     Few few_zeros{};
-    T rest = T(0);
     for (std::size_t r = 0; r < count; ++r) {
         const T* from = x[r];
         const T* next = x[r + 1 < count ? r + 1 : r];
@@ -42,7 +49,8 @@ std::int32_t gather_rows(const T* const* x, std::size_t count, std::size_t n, st
         }
     }
     for (std::size_t i = 0; i < kFew; ++i) rest += few_zeros[i];
-    return sum<T>(zeros) + rest == T(0);
+    if (whole > 0) rest += sum<T>(zeros);
+    return rest == T(0);
 }
 
 // The columns of the row, panel after panel; y may be misaligned.
@@ -55,24 +63,47 @@ void scatter_row(Matrix<const T> x, std::size_t n, std::size_t row, T* y) {
     }
 }
 
-// Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011) on kDraws counters side by side.
-constexpr std::size_t kDraws = 16;
+// Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011) on as many counters as fit a vector.
+typedef std::uint32_t Words __attribute__((vector_size(kVectorBytes)));
+typedef std::uint64_t WideWords __attribute__((vector_size(kVectorBytes)));
+constexpr std::size_t kDraws = kVectorBytes / sizeof(std::uint32_t);
 
 struct Counters {
-    std::uint32_t word[4][kDraws];
+    Words word[4];
 };
+
+// Both halves of the products of 32-bit words.
+struct Products {
+    Words high, low;
+};
+
+inline Products multiply_words(Words v, std::uint64_t by) {
+    constexpr std::uint64_t kLow = 0xFFFFFFFFu;
+    const WideWords w = reinterpret_cast<WideWords>(v), even = (w & kLow) * by, odd = (w >> 32) * by;
+    return {reinterpret_cast<Words>((even >> 32) | (odd & ~kLow)), reinterpret_cast<Words>((even & kLow) | (odd << 32))};
+}
 
 inline void philox(Counters& c, std::uint64_t seed) {
     std::uint32_t key0 = std::uint32_t(seed), key1 = std::uint32_t(seed >> 32);
+#pragma GCC unroll 10
     for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
-        for (std::size_t i = 0; i < kDraws; ++i) {
-            const std::uint64_t a = std::uint64_t{0xD2511F53u} * c.word[0][i];
-            const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * c.word[2][i];
-            c.word[0][i] = std::uint32_t(b >> 32) ^ c.word[1][i] ^ key0;
-            c.word[2][i] = std::uint32_t(a >> 32) ^ c.word[3][i] ^ key1;
-            c.word[1][i] = std::uint32_t(b);
-            c.word[3][i] = std::uint32_t(a);
-        }
+        const Products a = multiply_words(c.word[0], 0xD2511F53u), b = multiply_words(c.word[2], 0xCD9E8D57u);
+        c = {{b.high ^ c.word[1] ^ key0, b.low, a.high ^ c.word[3] ^ key1, a.low}};
+    }
+}
+
+// The words of one counter after the other.
+inline void store_in_turns(const Counters& c, std::uint32_t* to) {
+    const auto number = [&](std::size_t i) { return reinterpret_cast<Vec<float>>(c.word[i]); };
+    const LaneIndices<float> all;
+    const Vec<float> even[] = {interleave_low<float>(number(0), number(2), all),
+                               interleave_high<float>(number(0), number(2), all)};
+    const Vec<float> odd[] = {interleave_low<float>(number(1), number(3), all),
+                              interleave_high<float>(number(1), number(3), all)};
+    for (std::size_t half = 0; half < 2; ++half) {
+        const Vec<float> both[] = {interleave_low<float>(even[half], odd[half], all),
+                                   interleave_high<float>(even[half], odd[half], all)};
+        __builtin_memcpy(to + half * 2 * kDraws, both, sizeof both);
     }
 }
 
@@ -83,26 +114,22 @@ void dropout(const DropoutArgs<T>* args) {
     constexpr std::size_t kQuads = kPanel<T> / 4;
     const DropoutArgs<T>& a = *args;
     const double bound = double(a.p) * 4294967296.0;
+    const std::uint32_t lowest = bound < 4294967295.0 ? std::uint32_t(__builtin_ceil(bound)) : 0xFFFFFFFFu;
     const T survivor = T(1 / (1 - double(a.p)));
+    Words column{}, row{};
+    for (std::size_t i = 0; i < kDraws; ++i) column[i] = std::uint32_t(i % kQuads), row[i] = std::uint32_t(i / kQuads);
     for (std::size_t p = a.block.panel0; p < a.block.panel1; ++p) {
         const T* x = panel_row(a.x, p, 0);
         T* y = panel_row(a.y, p, 0);
-        const std::size_t end = a.block.row1 * kQuads;
-        for (std::size_t first = a.block.row0 * kQuads; first < end; first += kDraws) {
-            Counters c;
-            for (std::size_t i = 0; i < kDraws; ++i) {
-                c.word[0][i] = std::uint32_t(p * kQuads + (first + i) % kQuads);
-                c.word[1][i] = std::uint32_t((first + i) / kQuads);
-                c.word[2][i] = a.step;
-                c.word[3][i] = a.layer;
-            }
+        const std::size_t end = a.block.row1 * kPanel<T>;
+        for (std::size_t first = a.block.row0 * kPanel<T>; first < end; first += 4 * kDraws) {
+            Counters c{{column + std::uint32_t(p * kQuads), row + std::uint32_t(first / kPanel<T>), Words{} + a.step,
+                        Words{} + a.layer}};
             philox(c, a.seed);
-            for (std::size_t i = 0; i < kDraws && first + i < end; ++i) {
-                for (std::size_t w = 0; w < 4; ++w) {
-                    const std::size_t at = (first + i) * 4 + w;
-                    y[at] = double(c.word[w][i]) >= bound ? x[at] * survivor : T(0);
-                }
-            }
+            std::uint32_t draws[4 * kDraws];
+            store_in_turns(c, draws);
+            const std::size_t n = smaller(4 * kDraws, end - first);
+            for (std::size_t i = 0; i < n; ++i) y[first + i] = draws[i] >= lowest ? x[first + i] * survivor : T(0);
         }
     }
 }

@@ -128,6 +128,12 @@ struct FirstIndices<0, I...> {
 template <class T>
 using LaneIndices = typename FirstIndices<kLanes<T>>::Type;
 
+// Numbers `apart` elements from one to the next.
+template <class T, std::size_t... I>
+inline Vec<T> load_apart(const T* p, std::size_t apart, Indices<I...>) {
+    return Vec<T>{p[I * apart]...};
+}
+
 // Lane i <- lane i xor K.
 template <std::size_t K, class T, std::size_t... I>
 inline Vec<T> swap_lanes(Vec<T> v, Indices<I...>) {
@@ -192,6 +198,7 @@ struct Series;
 // exp: (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2.
 // tanh: (tanh(x) / x - 1) / x^2 in x^2 for tanh(x) <= 1/2.
 // erfcx: e^(x^2) erfc(x) in t = (x - 3.75) / (x + 3.75) (Schonfelder, 1978).
+// sin: the series of (sin(x) / x - 1) / x^2 in x^2, and cos: that of (cos(x) - 1) / x^2, enough terms for |x| <= pi / 4.
 template <>
 struct Series<float> {
     static constexpr float kExp[] = {0.5f, 0.16666576666119928305f, 0.041666554212984150314f, 0.0083632328836826182041f,
@@ -203,6 +210,8 @@ struct Series<float> {
                                        -0.16357228518902119856f,   0.10260225346137466505f,     -0.054799165173516423793f,
                                        0.02415189620924506516f,    -0.0082316934514621191853f,  0.001786630134918221275f,
                                        -6.4127908592801802672e-6f, -0.00013874589109132496071f, 0.000031475325646278229873f};
+    static constexpr float kSin[] = {-1.0f / 6.0f, 1.0f / 120.0f, -1.0f / 5040.0f, 1.0f / 362880.0f};
+    static constexpr float kCos[] = {-1.0f / 2.0f, 1.0f / 24.0f, -1.0f / 720.0f, 1.0f / 40320.0f};
 };
 
 template <>
@@ -232,6 +241,10 @@ struct Series<double> {
         -1.833736144928786673e-7,  -7.223831512889502862e-8,    3.143341746897095811e-8,    8.7945118695433559099e-9,
         -4.8405092750072754708e-9, -1.0766475700209572379e-9,   6.2779693306037303797e-10,  8.778671407822570863e-11,
         -4.9159788895723309184e-11};
+    static constexpr double kSin[] = {-1.0 / 6.0,        1.0 / 120.0,        -1.0 / 5040.0,          1.0 / 362880.0,
+                                      -1.0 / 39916800.0, 1.0 / 6227020800.0, -1.0 / 1307674368000.0, 1.0 / 355687428096000.0};
+    static constexpr double kCos[] = {-1.0 / 2.0,       1.0 / 24.0,        -1.0 / 720.0,         1.0 / 40320.0,
+                                      -1.0 / 3628800.0, 1.0 / 479001600.0, -1.0 / 87178291200.0, 1.0 / 20922789888000.0};
 };
 
 // x = n ln 2 + r with |r| <= ln(2) / 2, and p = e^r - 1; then e^x = 2^n (1 + p).
@@ -285,12 +298,16 @@ inline Vec<T> log1p_unit(Vec<T> u) {
 
 // This and tanh: within 2 units in the last place (exp: 1.5) of float, from the smallest normal result on.
 template <class T>
-inline Vec<T> sigmoid(Vec<T> x) {
-    const Vec<T> e = exp<T>(-absolute<T>(x));
+inline Vec<T> sigmoid_by(Vec<T> e, Vec<T> x) {  // e = exp(-|x|)
     const Vec<T> sum = e + T(1), lost = e - (sum - T(1));
     const Vec<T> share = select<T>(x < T(0), e, splat<T>(T(1))) / sum;
     // what the sum lost, over the sum: 1 / sum is this share, or for negative x 1 less this share
     return share - share * (lost * select<T>(x < T(0), T(1) - share, share));
+}
+
+template <class T>
+inline Vec<T> sigmoid(Vec<T> x) {
+    return sigmoid_by<T>(exp<T>(-absolute<T>(x)), x);
 }
 
 // Up to 1/2 by a polynomial; above it, with E = e^(-2 |x|), 1 - 2 E / (1 + E), to which E's error adds little.
@@ -313,6 +330,29 @@ inline Vec<T> softplus_tail(Vec<T> x) {
 template <class T>
 inline Vec<T> softplus(Vec<T> x) {
     return select<T>(x < T(0), Vec<T>{}, x) + softplus_tail<T>(x);
+}
+
+// cos(2 pi u) and sin(2 pi u).
+template <class T>
+struct Turn {
+    Vec<T> cos, sin;
+};
+
+// From kRound / 12 on adding kRound to 4 u does not round it: such a u, whose fraction has few bits, counts as whole turns.
+template <class T>
+inline Turn<T> turn(Vec<T> u) {
+    using C = VecTypes<T>;
+    constexpr int kSign = sizeof(T) * 8 - 2;                          // from bit 1 to the sign's
+    u = select<T>(absolute<T>(u) >= C::kRound / T(12), u * T(0), u);  // infinity becomes NaN
+    const Vec<T> shifted = u * T(4) + C::kRound;
+    const IntVec<T> quarter = float_to_bits<T>(shifted) - float_to_bits<T>(splat<T>(C::kRound));
+    const Vec<T> x = (u - (shifted - C::kRound) * T(0.25)) * T(6.28318530717958647692), square = x * x;
+    const Vec<T> s = x + x * square * horner<T>(square, Series<T>::kSin);
+    const Vec<T> c = T(1) + square * horner<T>(square, Series<T>::kCos);
+    const IntVec<T> odd = (quarter & 1) != 0;
+    const IntVec<T> cos_sign = ((quarter + 1) & 2) << kSign, sin_sign = (quarter & 2) << kSign;
+    return {bits_to_float<T>(float_to_bits<T>(select<T>(odd, s, c)) ^ cos_sign),
+            bits_to_float<T>(float_to_bits<T>(select<T>(odd, c, s)) ^ sin_sign)};
 }
 
 // The normal distribution: its density at x, and the probability of a value below x.

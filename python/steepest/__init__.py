@@ -25,11 +25,11 @@ from .callbacks import (
     TimeLimit,
     Until,
 )
-from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual
+from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, PeriodicEmbedding, PiecewiseLinear, Residual
 from .network import Network
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .stream import Stream
-from .training import Trainer
+from .training import Trainer, fit_many
 
 with suppress(ImportError):  # threadpoolctl is optional
     from . import _threadpool as _threadpool
@@ -37,6 +37,7 @@ with suppress(ImportError):  # threadpoolctl is optional
 if TYPE_CHECKING:
     from . import descent, tables
     from .estimators import MLPClassifier, MLPRegressor
+    from .selection import GroupModels, SearchResult, cross_validate, fit_groups, search
 
 __all__ = [
     "SGD",
@@ -51,15 +52,19 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "GroupModels",
     "History",
     "LambdaCallback",
     "LayerNorm",
     "MLPClassifier",
     "MLPRegressor",
     "Network",
+    "PeriodicEmbedding",
+    "PiecewiseLinear",
     "Progress",
     "RMSprop",
     "Residual",
+    "SearchResult",
     "Stream",
     "TensorBoard",
     "TimeLimit",
@@ -67,27 +72,41 @@ __all__ = [
     "Until",
     "__version__",
     "build_info",
+    "cross_validate",
     "descent",
+    "fit_groups",
+    "fit_many",
     "get_num_threads",
     "load",
     "schedules",
+    "search",
     "set_num_threads",
     "tables",
 ]
+
+
+_NEED_SKLEARN = {
+    "GroupModels": "selection",
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
+    "SearchResult": "selection",
+    "cross_validate": "selection",
+    "fit_groups": "selection",
+    "search": "selection",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what few need when it is first asked for: scikit-learn is optional."""
     if name in ("descent", "tables"):
         return importlib.import_module(f"{__name__}.{name}")
-    if name not in ("MLPClassifier", "MLPRegressor"):
+    room = _NEED_SKLEARN.get(name)
+    if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ._extras import require
 
     require("sklearn", "scikit-learn", f"steepest.{name}")
-    from . import estimators
-
-    globals()[name] = getattr(estimators, name)
+    globals()[name] = getattr(importlib.import_module(f"{__name__}.{room}"), name)
     return globals()[name]
 
 

@@ -12,20 +12,21 @@ from .network import from_file as network_from_file
 
 if TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor
+    from .selection import GroupModels
 
 
-def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor:
-    """Read a model: a network, or a whole estimator. Nothing in the file is ever executed.
+def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor | GroupModels:
+    """Read a model: a network, a whole estimator, or models of groups. Nothing in the file is ever executed.
 
     Parameters
     ----------
     path : str or path
-        A safetensors file that `Network.save`, `Trainer.save`, `MLPClassifier.save`, `MLPRegressor.save` or
-        `steepest train` wrote, with this version or an older one.
+        A safetensors file that `Network.save`, `Trainer.save`, `MLPClassifier.save`, `MLPRegressor.save`,
+        `GroupModels.save` or `steepest train` wrote, with this version or an older one.
 
     Returns
     -------
-    Network, MLPClassifier or MLPRegressor
+    Network, MLPClassifier, MLPRegressor or GroupModels
         The model that was saved; of a trainer's checkpoint, or of a model that `steepest train` of 0.1 wrote, the
         network.
 
@@ -39,6 +40,11 @@ def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor
         If the file cannot be opened.
     """
     tensors, metadata = read_model(path)
+    if "groups" in metadata:
+        require("sklearn", "scikit-learn", f"{path}: models of groups")
+        from .selection._group_loading import from_file as groups_from_file
+
+        return groups_from_file(path, tensors, metadata)
     if "estimator" not in metadata:
         return network_from_file(path, tensors, metadata)
     require("sklearn", "scikit-learn", f"{path}: an estimator")

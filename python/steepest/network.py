@@ -17,7 +17,17 @@ from ._core import Network as CoreNetwork
 from ._core import __version__
 from ._model_file import read_model, write_model
 from ._validation import choice, integer, number
-from .layers import Dense, Layer, Shapes, add_layers, check_layers, iter_nodes, layers_from_json
+from .layers import (
+    Dense,
+    Layer,
+    Node,
+    PeriodicEmbedding,
+    Shapes,
+    add_layers,
+    check_layers,
+    iter_nodes,
+    layers_from_json,
+)
 
 N = TypeVar("N", bound="Network")
 
@@ -43,8 +53,9 @@ class Network:
     n_in : int
         Numbers in an input row, >= 1.
     layers : sequence of layers
-        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm` and `Residual`, in order: at most 10,000, those in
-        residual blocks included, and at most 64 blocks within one another.
+        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm`, `PeriodicEmbedding`, `PiecewiseLinear` and
+        `Residual`, in order: at most 10,000, those in residual blocks included, and at most 64 blocks within one
+        another.
     seed : int, default=0
         Seed of the first weights and of `forward`'s dropout, >= 0: the same seed gives the same bits.
     dtype : {"float32", "float64"}, default="float32"
@@ -62,7 +73,8 @@ class Network:
         If `layers` is not a sequence of layers, or `n_in` or `seed` is not a whole number.
     ValueError
         If `n_in` is below 1, `layers` is empty or too many, `seed` is below 0, `dtype` is another type, a residual
-        block changes the number of columns, or an array given as `init` has not the shape (n_in, n_out) of its layer.
+        block changes the number of columns, a layer has `columns` that do not come before it, or an array given as
+        `init` has not the shape (n_in, n_out) of its layer.
 
     Notes
     -----
@@ -398,9 +410,10 @@ class Network:
         itemsize = np.dtype(self.dtype).itemsize
         rows = [("layer", "output", "activation", "parameters", "bytes", "FLOPs a row")]
         all_flops = 0
-        for name, layer, n_in, n_out in iter_nodes(self._layers, self.n_in):
+        for node in iter_nodes(self._layers, self.n_in):
+            name, layer, n_in, n_out = node
             size = sum(math.prod(shape) for shape in layer.parameter_shapes(n_in).values())
-            flops = 2 * n_in * n_out if isinstance(layer, Dense) else 0
+            flops = _flops(node)
             all_flops += flops
             activation = getattr(layer, "activation", getattr(layer, "name", ""))
             title = f"{name} {type(layer).__name__}"
@@ -506,6 +519,16 @@ def from_file(
         raise ValueError(f"{path}: no {error} in the metadata") from error
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: {reason_of(error)}") from error
+
+
+def _flops(node: Node) -> int:
+    """Return a layer's multiplications and additions for one row, those of matrices and of sines and cosines."""
+    if isinstance(node.layer, Dense):
+        return 2 * node.n_in * node.n_out
+    if isinstance(node.layer, PeriodicEmbedding):
+        shapes = node.layer.parameter_shapes(node.n_in)
+        return 2 * math.prod(shapes["weight"]) + 20 * math.prod(shapes["frequency"])
+    return 0
 
 
 def _shapes(layers: Sequence[Layer], n_in: int, *, buffers: bool) -> Shapes:

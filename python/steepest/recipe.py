@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from ._validation import Spec, choice, integer, number
 from .calibration import divide_logits, smooth_labels, temperature
 from .callbacks import Callback, EarlyStopping, History
 from .layers import ACTIVATIONS, Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm
-from .network import Network
+from .network import Network, dense_names
 from .optimizers import AdamW
-from .schedules import cosine
+from .schedules import LearningRate, cosine
 from .tables import Classes, TableEncoder, Task, split_rows
 from .training import Trainer
 
@@ -38,7 +38,14 @@ LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse
 
 _MOST_EPOCHS = 500
 _FEW_ROWS = 2000  # up to which an ensemble is trained
+_ROWS_OF_ALL = 250_000  # that all networks of an ensemble may train on in an epoch
+_KINDS = 8  # of settings that "best" tries
 _DECAY_TIMES_STEPS = 600.0
+
+
+def effort_of(preset: str | None, time_limit: float | None) -> str | None:
+    """Return the preset of `Recipe.for_rows`: a time limit alone stands for "best"."""
+    return "best" if preset is None and time_limit is not None else preset
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,8 +66,9 @@ class Recipe(Spec):
     hidden : sequence of int, default=(256, 256)
         Widths of the hidden layers, >= 1.
     epochs : int, optional
-        The most epochs, >= 1. By default 40, or as many as make 2,000 steps on a small table (500 at most); in an
-        ensemble 20, or as many as make 600 steps.
+        The most epochs, >= 1. By default `least_epochs`, or as many as make `least_steps`, 500 at most.
+    least_epochs, least_steps : int, default=40, 2000
+        See `epochs`, >= 1.
     batch_size : int, optional
         Rows of a batch, >= 1. By default about a 64th of the training rows, within 16 to 256.
     lr : float, default=0.01
@@ -77,10 +85,20 @@ class Recipe(Spec):
         This share of each label is spread evenly over all classes in training, 0 <= label_smoothing < 1. Dividing
         logits does not take it back where a class is rare: on many rows it costs log loss, so small tables alone
         have it.
-    bins : int, default=32
+    bins : int, default=0
         The most bins of a column of numbers, >= 0.
+    frequencies : int, default=24
+        Frequencies of each column of numbers, >= 0: these are brought to a normal distribution, and have a
+        `steepest.PeriodicEmbedding`; 0 for none.
+    frequency_scale : float, default=1
+        Standard deviation of the first frequencies, > 0.
+    embedding_size : int, default=12
+        Numbers that the embedding makes of a column, >= 1.
     networks : int, default=1
         How many networks to average, >= 1. Each holds other rows out, so that together they learn from all.
+    kinds : int, default=1
+        How many kinds of settings about these are tried for the networks, >= 1: those are kept that are best together
+        on held-out rows.
 
     Raises
     ------
@@ -92,14 +110,20 @@ class Recipe(Spec):
 
     hidden: Sequence[int] = (256, 256)
     epochs: int | None = None
+    least_epochs: int = 40
+    least_steps: int = 2000
     batch_size: int | None = None
     lr: float = 0.01
     weight_decay: float | None = None
     activation: str = "silu"
     dropout: float = 0.1
     label_smoothing: float = 0.0
-    bins: int = 32
+    bins: int = 0
+    frequencies: int = 24
+    frequency_scale: float = 1.0
+    embedding_size: int = 12
     networks: int = 1
+    kinds: int = 1
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -114,60 +138,83 @@ class Recipe(Spec):
         for name in ("dropout", "label_smoothing"):
             self._set(**{name: number(name, getattr(self, name), ge=0, lt=1)})
         self._set(bins=integer("bins", self.bins, ge=0), networks=integer("networks", self.networks, ge=1))
+        for name in ("least_epochs", "least_steps", "kinds"):
+            self._set(**{name: integer(name, getattr(self, name), ge=1)})
+        self._set(
+            frequencies=integer("frequencies", self.frequencies, ge=0),
+            frequency_scale=number("frequency_scale", self.frequency_scale, gt=0),
+            embedding_size=integer("embedding_size", self.embedding_size, ge=1),
+        )
 
     @classmethod
-    def for_rows(cls, n_rows: int) -> Recipe:
-        """Return the recipe for a table: up to 2,000 rows five small networks without bins and dropout, else one.
+    def for_rows(cls, n_rows: int, preset: str | None = None) -> Recipe:
+        """Return the recipe for a table.
 
         Parameters
         ----------
         n_rows : int
             Rows of the table, held-out ones included.
+        preset : {"fast", "best"}, optional
+            For a first look, or for what a table has to give.
 
         Returns
         -------
         Recipe
-            With the defaults of this class, or those of the ensemble.
+            Up to 2,000 rows five networks without embeddings and dropout; up to 62,500 four with embeddings, and fewer
+            the more rows there are; "best" has three times as many, trained for longer and of several kinds, and
+            "fast" two.
         """
-        if n_rows > _FEW_ROWS:
-            return cls()
-        return cls(hidden=(128, 128), dropout=0.0, label_smoothing=0.1, bins=0, networks=5)
+        many = n_rows > _FEW_ROWS
+        if preset == "fast":
+            quick = cls((128, 128), least_epochs=20, least_steps=1500, lr=0.02, networks=2)
+            return quick if many else replace(quick, least_steps=600, frequencies=0)
+        if not many:
+            small = cls((128, 128), None, 20, 600, dropout=0.0, label_smoothing=0.1, frequencies=0, networks=5)
+            return small if preset is None else replace(small, networks=15)
+        networks = max(1, min(4, _ROWS_OF_ALL // n_rows))
+        if networks == 1:
+            return cls() if preset is None else cls(networks=3, least_epochs=60)
+        found = cls((128, 128), least_epochs=60, least_steps=3000, lr=0.02, networks=networks)
+        if preset is None:
+            return found
+        return replace(found, networks=3 * networks, kinds=_KINDS, least_epochs=80, least_steps=4000)
 
-    def plan(self, n_rows: int) -> tuple[int, int]:
+    def plan(self, n_rows: int, epochs: int | None = None, batch_size: int | None = None) -> tuple[int, int]:
         """Return the numbers that depend on the training rows.
 
         Parameters
         ----------
         n_rows : int
             Training rows of one network, >= 1.
+        epochs, batch_size : int, optional
+            In place of the recipe's own.
 
         Returns
         -------
         epochs, batch_size : int
             Those given, or those that the class describes.
         """
-        batch_size = self.batch_size or min(max(2 ** round(math.log2(max(n_rows / 64, 1))), 16), 256)
-        least, fewest_steps = (40, 2000) if self.networks == 1 else (20, 600)
-        wanted = math.ceil(fewest_steps / math.ceil(n_rows / batch_size))
-        return self.epochs or min(max(least, wanted), _MOST_EPOCHS), batch_size
+        batch_size = batch_size or self.batch_size or min(max(2 ** round(math.log2(max(n_rows / 64, 1))), 16), 256)
+        wanted = math.ceil(self.least_steps / math.ceil(n_rows / batch_size))
+        return epochs or self.epochs or min(max(self.least_epochs, wanted), _MOST_EPOCHS), batch_size
 
-    def optimizer(self, steps: int, **options: float) -> AdamW:
+    def optimizer(
+        self, steps: int, lr: LearningRate | None = None, weight_decay: float | None = None, **options: float
+    ) -> AdamW:
         """Return the optimizer of a training.
 
         Parameters
         ----------
         steps : int
             Steps of the whole training, >= 1.
+        lr, weight_decay : float or schedule, optional
+            In place of the recipe's own: a rate that follows `steepest.schedules.cosine`, and its decay.
         **options : float
             Other arguments of `steepest.AdamW`.
-
-        Returns
-        -------
-        AdamW
-            Its learning rate follows `steepest.schedules.cosine`.
         """
-        decay = min(_DECAY_TIMES_STEPS / steps, 1.0) if self.weight_decay is None else self.weight_decay
-        return AdamW(cosine(self.lr, warmup=steps // 20), weight_decay=decay, **options)
+        decay = self.weight_decay if weight_decay is None else weight_decay
+        decay = min(_DECAY_TIMES_STEPS / steps, 1.0) if decay is None else decay
+        return AdamW(cosine(self.lr, warmup=steps // 20) if lr is None else lr, weight_decay=decay, **options)
 
     def train(
         self,
@@ -316,9 +363,10 @@ def silence_unseen(network: Network, speaks: NDArray[np.bool_]) -> None:
     speaks : array of bool, shape (n_features,)
         Which features are not zero in some row.
     """
-    first = network.parameters["0.weight"].copy()
-    first[~speaks] = 0
-    network.set_parameters({"0.weight": first})
+    name = f"{dense_names(network)[0]}.weight"
+    first = network.parameters[name].copy()
+    first[: len(speaks)][~speaks] = 0  # what embeddings make stands behind
+    network.set_parameters({name: first})
 
 
 def build_layers(
@@ -329,6 +377,7 @@ def build_layers(
     dropout: float,
     batch_norm: bool = False,
     layer_norm: bool = False,
+    before: Sequence[Layer] = (),
 ) -> list[Layer]:
     """Return the layers of a network: hidden ones, each with its normalization, activation and dropout, and the output.
 
@@ -344,13 +393,15 @@ def build_layers(
         Share of each hidden layer's outputs dropped in training; 0 for none.
     batch_norm, layer_norm : bool, default=False
         Whether each hidden layer is normalized before its activation; `batch_norm` goes first.
+    before : sequence of Layer, default=()
+        Those in front of the hidden ones.
 
     Returns
     -------
     list of Layer
         Ready for `steepest.Network`.
     """
-    layers: list[Layer] = []
+    layers: list[Layer] = [*before]
     for width, activation in zip(hidden, activations, strict=True):
         if batch_norm or layer_norm:
             layers += [Dense(width), BatchNorm() if batch_norm else LayerNorm(), Activation(activation)]

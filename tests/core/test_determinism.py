@@ -91,6 +91,23 @@ CASES = {
         192,
         "cross_entropy",
     ),
+    "embeddings, adamw": Case(
+        7, [st.PeriodicEmbedding(), st.Dense(64, "relu"), st.Dense(3)], lambda: st.AdamW(1e-3), 301, 100
+    ),
+    "embeddings of few columns, clipped norm": Case(
+        40,
+        [
+            st.Dense(70, "tanh"),
+            st.PeriodicEmbedding(19, 5, columns=[68, 3, 31, 16, 0]),
+            st.Dense(50, "relu"),
+            st.Residual([st.PeriodicEmbedding(3, 1, "identity", 0.1, columns=[49]), st.Dense(50)]),
+            st.Dense(2),
+        ],
+        lambda: st.SGD(0.01, momentum=0.9, clip_norm=0.5),
+        301,
+        100,
+        "huber",
+    ),
     "few inputs, long batches": Case(
         3, [st.Dense(8, "tanh"), st.Dense(2)], lambda: st.SGD(0.1, momentum=0.9), 40000, 20000
     ),

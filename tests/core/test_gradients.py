@@ -86,11 +86,24 @@ def test_activations_with_a_constant(activation: str, alpha: float) -> None:
         [st.Activation("tanh")],
         [st.Dropout(0.5)],
         [st.Residual([st.BatchNorm()]), st.Dense(2)],
+        [st.PeriodicEmbedding(5, 3)],
+        [st.PeriodicEmbedding(3, 2, "identity", columns=[2]), st.Dense(6, "tanh"), st.Dense(2)],
+        [st.Dense(5, "silu"), st.PeriodicEmbedding(2, 7, sigma=0.3, columns=[4, 0]), st.LayerNorm(), st.Dense(2)],
+        [st.Dropout(0.3), st.PeriodicEmbedding(9, 4, "identity", 0.1), st.PeriodicEmbedding(1, 1, "identity", 0.1)],
+        [st.Residual([st.PeriodicEmbedding(3, 2, columns=[1, 3]), st.Dense(4)]), st.Dense(2)],
     ],
     ids=str,
 )
 def test_layers(layers: list[Any], rows: int) -> None:
     check_layers(layers, n_in=4, rows=rows)
+
+
+@pytest.mark.parametrize("size", [1, 8, 17])
+@pytest.mark.parametrize("n_frequencies", [1, 4, 16, 33])
+def test_embeddings(isa: str, n_frequencies: int, size: int) -> None:
+    """Around vectors and panels, whose ends fall between the sines and cosines, and between one column and the next."""
+    embedding = st.PeriodicEmbedding(n_frequencies, size, "identity", 0.3, columns=[2, 0])
+    check_layers([st.Dense(3, "tanh"), embedding, st.Dense(1)], n_in=2, rows=3)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])

@@ -22,7 +22,9 @@ HUGE = [2**40, 2**53, 2**60, 2**61, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 
 @pytest.mark.parametrize("n_in", HUGE)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "layer", [st.BatchNorm(), st.LayerNorm(), st.Dense(3), st.Dense(2**31)], ids=lambda layer: type(layer).__name__
+    "layer",
+    [st.BatchNorm(), st.LayerNorm(), st.Dense(3), st.Dense(2**31), st.PeriodicEmbedding()],
+    ids=lambda layer: type(layer).__name__,
 )
 def test_r09_inputs_that_overflow_are_refused_by_name(layer: Any, dtype: str, n_in: int) -> None:
     with pytest.raises((ValueError, MemoryError), match=r"n_in is|layer 0|network's parameters would take \d+ bytes"):
@@ -34,6 +36,26 @@ def test_r09_layers_without_parameters(n_in: int) -> None:
     """There is nothing to allocate: refused at once, or where rows are to be computed."""
     try:
         net = st.Network(n_in, [st.Dropout(0.5), st.Residual([st.Activation("relu")])])
+    except ValueError as error:
+        assert "n_in is" in str(error)
+        return
+    with pytest.raises((ValueError, MemoryError)):
+        net.predict(np.broadcast_to(np.ones(1, "float32"), (1, n_in)))
+
+
+@pytest.mark.parametrize("n", HUGE)
+@pytest.mark.parametrize("name", ["n_frequencies", "size"])
+@pytest.mark.parametrize("columns", [None, [3]])
+def test_r09_embeddings_that_overflow(columns: Any, name: str, n: int) -> None:
+    with pytest.raises((ValueError, MemoryError), match=rf"layer 0|{name} is|would take \d+ bytes"):
+        st.Network(8, [st.PeriodicEmbedding(**{name: n, "columns": columns}), st.Dense(2)])
+
+
+@pytest.mark.parametrize("n_in", HUGE)
+def test_r09_an_embedding_of_one_of_many_columns(n_in: int) -> None:
+    """Its parameters are few; rows of so many columns are refused."""
+    try:
+        net = st.Network(n_in, [st.PeriodicEmbedding(2, 2, columns=[5])])
     except ValueError as error:
         assert "n_in is" in str(error)
         return
@@ -75,7 +97,9 @@ def memory_ends(threads: int, kind: str) -> None:
     import resource
 
     st.set_num_threads(threads)
-    layers = [st.Dense(96, "relu"), st.BatchNorm(), st.Residual([st.Dense(96, "relu"), st.Dense(96)]), st.Dense(3)]
+    embedding = st.PeriodicEmbedding(6, 5, columns=[0, 60])
+    block = st.Residual([st.Dense(96, "relu"), embedding, st.Dense(96)])
+    layers = [embedding, st.Dense(96, "relu"), st.BatchNorm(), block, st.Dense(3)]
     x, y = normal(0, (3000, 64)), normal(1, (3000, 3))
     net = st.Network(64, layers)
     optimizer = st.SGD(1e-3, momentum=0.9, clip_norm=1.0) if kind == "clip" else st.Adam(1e-3)

@@ -25,7 +25,7 @@ LAYERS = [
     st.BatchNorm(momentum=0.3),
     st.Activation("elu", alpha=0.5),
     st.Residual([st.Dense(6), st.LayerNorm(eps=1e-4), st.Activation("gelu"), st.Residual([st.Dense(6, "tanh")])]),
-    st.Dropout(0.25),
+    st.Residual([st.PeriodicEmbedding(3, 2, "identity", 0.5, columns=[5, 0]), st.Dropout(0.25), st.Dense(6)]),
     st.Dense(2),
 ]
 
@@ -66,6 +66,34 @@ def same_state(a: st.Network, b: st.Network) -> bool:
         (lambda: st.BatchNorm(momentum=1.5), ValueError, "momentum is 1.5: expected a finite number >= 0 and <= 1"),
         (lambda: st.BatchNorm(eps=0), ValueError, "eps is 0: expected a finite number > 0"),
         (lambda: st.LayerNorm(eps=-1e-5), ValueError, "eps is -1e-05"),
+        (lambda: st.PeriodicEmbedding(0), ValueError, "n_frequencies is 0: expected a whole number >= 1"),
+        (lambda: st.PeriodicEmbedding(2.0), TypeError, "n_frequencies is 2.0: expected a whole number >= 1"),
+        (lambda: st.PeriodicEmbedding(size=0), ValueError, "size is 0: expected a whole number >= 1"),
+        (lambda: st.PeriodicEmbedding(size="12"), TypeError, "size is '12': expected a whole number >= 1"),
+        (lambda: st.PeriodicEmbedding(activation="tanh"), ValueError, "is 'tanh': expected one of relu, identity"),
+        (lambda: st.PeriodicEmbedding(activation=None), ValueError, "activation is None: expected one of relu, ident"),
+        (lambda: st.PeriodicEmbedding(sigma=0), ValueError, "sigma is 0: expected a finite number > 0 and <= 1e\\+06"),
+        (lambda: st.PeriodicEmbedding(sigma=1e39), ValueError, r"sigma is 1e\+39: expected a finite number > 0 and"),
+        (lambda: st.PeriodicEmbedding(sigma=float("nan")), ValueError, "sigma is nan"),
+        (lambda: st.PeriodicEmbedding(sigma="1"), TypeError, "sigma is '1'"),
+        (lambda: st.PeriodicEmbedding(columns=[]), ValueError, r"columns is \[\]: expected at least one column, each"),
+        (lambda: st.PeriodicEmbedding(columns=[1, 0, 1]), ValueError, r"columns is \[1, 0, 1\]: .* each once, or None"),
+        (
+            lambda: st.PeriodicEmbedding(columns=[0, -1]),
+            ValueError,
+            r"columns\[1\] is -1: expected a whole number",
+        ),
+        (lambda: st.PeriodicEmbedding(columns=[0, 1.0]), TypeError, r"columns\[1\] is 1.0: expected a whole number"),
+        (lambda: st.PeriodicEmbedding(columns=[True]), TypeError, r"columns\[0\] is True: expected a whole number"),
+        (
+            lambda: st.PeriodicEmbedding(columns=1),
+            TypeError,
+            "columns is 1: expected a list of column numbers",
+        ),
+        (lambda: st.PeriodicEmbedding(columns="01"), TypeError, "columns is '01': expected a list of column numbers"),
+        (lambda: st.PeriodicEmbedding(columns={0}), TypeError, r"columns is \{0\}: expected a list of column numbers"),
+        (lambda: st.PeriodicEmbedding(columns=np.array(1)), TypeError, "columns is array.*: expected a list of column"),
+        (lambda: st.PeriodicEmbedding(columns=np.eye(2)), TypeError, r"columns is array\(\[\[1"),
         (lambda: st.Residual([]), ValueError, "layers is empty"),
         (lambda: st.Residual(st.Dense(2)), TypeError, "layers is Dense"),
     ],
@@ -84,6 +112,17 @@ def test_layers_check_their_arguments(make: Any, error: type[Exception], message
         ("relu", TypeError, "expected a list of layers"),
         ([], ValueError, "layers is empty"),
         ([st.Residual([st.Dense(3)])], ValueError, "Residual: its layers turn 4 numbers a row into 3: expected 4"),
+        ([st.PeriodicEmbedding(columns=[0, 4])], ValueError, "columns has 4: expected less than the 4 columns before"),
+        (
+            [st.Dense(3), st.Residual([st.PeriodicEmbedding(columns=[3]), st.Dense(3)])],
+            ValueError,
+            "columns has 3: expected less than the 3 columns before the layer",
+        ),
+        (
+            [st.Residual([st.PeriodicEmbedding(2, 3)])],
+            ValueError,
+            "Residual: its layers turn 4 numbers a row into 16: expected 4",
+        ),
         (
             [st.Dense(3), st.Dense(2, init=np.ones((4, 2)))],
             ValueError,
@@ -120,7 +159,10 @@ def test_network_checks_its_arguments(arguments: dict[str, Any], error: type[Exc
         st.Network(**{"n_in": 4, "layers": [st.Dense(1)]} | arguments)
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+EMBEDDINGS = [st.PeriodicEmbedding(), st.PeriodicEmbedding(3, 2, "identity", 0.5, np.array([7, 0]))]
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, st.Dropout(0.25), *EMBEDDINGS], ids=lambda layer: type(layer).__name__)
 def test_layer_survives_repr_and_json(layer: Layer) -> None:
     assert eval(repr(layer), vars(st)) == layer
     assert layers_from_json([layer.to_dict()]) == [layer]
@@ -130,7 +172,8 @@ def test_layers_are_values() -> None:
     assert st.Dense(3, "relu") == st.Dense(np.int64(3), "relu") != st.Dense(3)
     assert st.Dense(1, init=[[1.0]]) == st.Dense(1, init=np.ones((1, 1))) != st.Dense(1, init=[[2.0]])
     assert st.Dense(3) != st.Dropout(0.5)
-    assert len({st.Dense(3), st.Dense(3), st.BatchNorm()}) == 2
+    assert st.PeriodicEmbedding(columns=range(2)) == st.PeriodicEmbedding(columns=(0, 1)) != st.PeriodicEmbedding()
+    assert len({st.Dense(3), st.Dense(3), st.BatchNorm(), *EMBEDDINGS, *EMBEDDINGS}) == 4
     with pytest.raises(FrozenInstanceError):
         st.Dropout(0.5).p = 0.6  # type: ignore[misc]
 
@@ -140,6 +183,7 @@ def test_reprs_say_what_is_not_the_default() -> None:
     assert repr(st.Dense(3, "relu", bias=False)) == "Dense(3, activation='relu', bias=False)"
     assert repr(st.Dense(2, init=np.ones((5, 2)))) == "Dense(2, init=<array (5, 2)>)"
     assert repr(st.Residual([st.BatchNorm(), st.Dropout(0.1)])) == "Residual([BatchNorm(), Dropout(0.1)])"
+    assert repr(st.PeriodicEmbedding(columns=np.array([1]))) == "PeriodicEmbedding(columns=(1,))"
 
 
 # --- First weights ---
@@ -187,6 +231,17 @@ def test_biases_start_at_zero_and_given_weights_are_used() -> None:
     net = st.Network(4, [st.Dense(3, "relu", init=given), st.Dense(2, init="zeros")])
     assert np.array_equal(net.parameters["0.weight"], given.astype(np.float32))
     assert not any(net.parameters[name].any() for name in ("0.bias", "1.weight", "1.bias"))
+
+
+def test_embeddings_begin_with_normal_frequencies_and_uniform_maps() -> None:
+    net = st.Network(30, [st.PeriodicEmbedding(200, 5, sigma=0.3, columns=range(25))])
+    frequency, weight = net.parameters["0.frequency"], net.parameters["0.weight"]
+    assert frequency.shape == (25, 200) and weight.shape == (25 * 401, 5)
+    assert abs(frequency.std() / 0.3 - 1) < 0.03 and abs(frequency.mean()) < 0.02
+    assert np.abs(frequency).max() > 3 * 0.3
+    bound = 1 / np.sqrt(400)
+    assert 0.999 * bound < np.abs(weight).max() <= bound
+    assert abs(weight.std() / (bound / np.sqrt(3)) - 1) < 0.01
 
 
 def test_seed_decides_the_weights() -> None:
@@ -241,6 +296,32 @@ def test_residual_adds_its_input() -> None:
     assert net.predict([[1, 1, 1]]).tolist() == [[2, 3, 4]]
 
 
+def test_an_embedding_stands_beside_its_columns(dtype: str, isa: str) -> None:
+    net = st.Network(3, [st.PeriodicEmbedding(2, 1, "relu", columns=[2, 0])], dtype=dtype)
+    maps = [[1], [10], [100], [1000], [-0.5], [-1], [-2], [-4], [-8], [16]]  # of column 2, then of column 0
+    net.set_parameters({"0.frequency": [[1, 0.5], [2, 0.25]], "0.weight": maps})
+    y = net.predict([[1, 7, 0.25], [-2, 7, 1]])  # whole quarters of a turn, or an eighth
+    eighth = np.sqrt(0.5)
+    expected = [
+        [1, 7, 0.25, 10 * eighth + 100 + 1000 * eighth - 0.5, 16 - 1 - 8],
+        [-2, 7, 1, 1 - 10 - 0.5, 16 - 1 + 2],
+    ]
+    expected = np.maximum(expected, [[-np.inf] * 3 + [0] * 2])
+    np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("size", [3e38, -3e38])
+def test_turns_beyond_all_numbers_are_a_divergence(size: float) -> None:
+    """Their sine is not a number."""
+    net = st.Network(2, [st.PeriodicEmbedding(2, 2, columns=[1]), st.Dense(1)])
+    net.set_parameters({"0.frequency": [[1, 4]]})
+    assert np.isnan(net.predict([[0, size]])).all() and np.isfinite(net.predict([[size, 0]])).all()
+    before = net.parameters
+    with pytest.raises(st.DivergedError):
+        st.Trainer(net, "mse").step([[0, size]], [[0]])
+    assert all(np.array_equal(value, before[name]) for name, value in net.parameters.items())
+
+
 def test_names_and_shapes() -> None:
     net = every_kind()
     assert {name: value.shape for name, value in net.parameters.items()} == {
@@ -253,6 +334,10 @@ def test_names_and_shapes() -> None:
         "3.1.bias": (6,),
         "3.3.0.weight": (6, 6),
         "3.3.0.bias": (6,),
+        "4.0.weight": (2 * 7, 2),
+        "4.0.frequency": (2, 3),
+        "4.2.weight": (10, 6),
+        "4.2.bias": (6,),
         "5.weight": (6, 2),
         "5.bias": (2,),
     }
@@ -386,6 +471,17 @@ def test_save_and_load(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(net.predict(x), again.predict(x))
 
 
+@pytest.mark.parametrize("columns", [None, [2, 0]])
+def test_embeddings_survive_a_file(tmp_path: Path, dtype: str, columns: Any) -> None:
+    net = st.Network(3, [st.PeriodicEmbedding(5, 2, "identity", 0.1, columns), st.Dense(2)], seed=1, dtype=dtype)
+    net.freeze("0")
+    net.save(tmp_path / "net")
+    again = st.load(tmp_path / "net")
+    assert again.layers == net.layers and again.lr_multipliers == {"0": 0.0} and same_state(net, again)
+    x = normal(2, (7, 3))
+    assert np.array_equal(net.predict(x), again.predict(x))
+
+
 def test_given_weights_are_in_the_file_but_not_in_the_architecture(tmp_path: Path) -> None:
     net = st.Network(2, [st.Dense(1, init=[[3.0], [4.0]])])
     net.save(tmp_path / "net")
@@ -401,6 +497,12 @@ def doctored(path: Path, change: Any) -> None:
     tensors, metadata = files.read_model(path)
     change(tensors, metadata)
     files.write_model(path, tensors, metadata)
+
+
+def embeds(tensors: dict[str, Any], metadata: dict[str, Any], **options: Any) -> None:
+    """Claim that the first layer is an embedding."""
+    del tensors["0.bias"]
+    metadata["architecture"]["layers"][0] = {"type": "PeriodicEmbedding"} | options
 
 
 @pytest.mark.parametrize(
@@ -425,6 +527,13 @@ def doctored(path: Path, change: Any) -> None:
         (lambda t, m: m["architecture"]["layers"].append({"type": "Lambda"}), "layer type is 'Lambda'"),
         (lambda t, m: m["architecture"]["layers"].append({"type": "Dropout"}), "layer Dropout: .*'p'"),
         (lambda t, m: m["architecture"]["layers"].append({"type": "LayerNorm", "code": ""}), "layer LayerNorm: .*code"),
+        (lambda t, m: embeds(t, m), r"tensor 0.frequency is missing: the layers expect \(4, 24\)"),
+        (lambda t, m: embeds(t, m, columns=[4]), "columns has 4: expected less than the 4 columns before the layer"),
+        (lambda t, m: embeds(t, m, columns={}), r"columns is \{\}: expected a list of column numbers"),
+        (lambda t, m: embeds(t, m, columns=["0"]), r"columns\[0\] is '0'"),
+        (lambda t, m: embeds(t, m, sigma=-1), "sigma is -1"),
+        (lambda t, m: embeds(t, m, n_frequencies=2**62, size=2**62), "0.frequency is missing: .*4611686018427387904"),
+        (lambda t, m: (m["architecture"].update(n_in=10**15), embeds(t, m)), r"expect \(1000000000000000, 24\)"),
         (lambda t, m: m.update(preprocessing=[1]), "preprocessing is list"),
         (lambda t, m: m.update(format=2, version="9.0"), "model format 2, written by steepest '9.0'"),
     ],
@@ -468,3 +577,11 @@ def test_summary() -> None:
     assert lines[7] == ["3", "Dense", "10", "identity", "1,290", "5,160", "2,560"]
     assert lines[-1] == ["total", "10", "102,026", "408,104", "203,264"]
     assert len({len(line) for line in str(net).splitlines()[1:]}) == 1
+
+
+def test_summary_of_embeddings() -> None:
+    net = st.Network(5, [st.PeriodicEmbedding(4, 3, columns=[1, 2]), st.Dense(2)])
+    lines = [line.split() for line in str(net).splitlines()]
+    # two maps from nine features to three numbers, and eight sines and cosines
+    assert lines[3] == ["0", "PeriodicEmbedding", "11", "relu", "62", "248", str(2 * 54 + 20 * 8)]
+    assert lines[-1] == ["total", "2", "86", "344", str(268 + 44)]

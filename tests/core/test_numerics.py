@@ -12,6 +12,7 @@ import reference as ref
 import steepest as st
 from helpers import assert_within, eps, normal, reference_of, targets_for
 from steepest import _core
+from steepest.layers import Layer
 
 # --- Random numbers ---
 
@@ -152,9 +153,10 @@ WEIGHT = np.abs(normal(2, (MANY,)))
 HIDDEN = [st.Dense(20, "tanh"), st.BatchNorm(), st.Dense(3)]
 
 
+@pytest.mark.parametrize("first", [[], [st.PeriodicEmbedding(5, 3, sigma=0.3, columns=[4, 1])]], ids=["", "embedded"])
 @pytest.mark.parametrize("rows", [511, 512, 513, MANY])
-def test_predictions_of_many_rows(rows: int, isa: str, dtype: str) -> None:
-    net = st.Network(6, HIDDEN, seed=1, dtype=dtype)
+def test_predictions_of_many_rows(rows: int, first: list[Layer], isa: str, dtype: str) -> None:
+    net = st.Network(6, [*first, *HIDDEN], seed=1, dtype=dtype)
     truth = reference_of(net).predict(X[:rows])
     assert_within(net.predict(X[:rows]), truth, 50 * eps(dtype) * (1 + np.abs(truth)))
 
@@ -226,3 +228,20 @@ def test_an_optimizers_eps_below_the_dtypes_least_number_divides_nothing_by_zero
     before = net.parameters["0.weight"].copy()
     st.Trainer(net, "mse", optimizer).step([[0.0, 0.0]], [[0.0]])  # no gradient at all
     assert np.array_equal(net.parameters["0.weight"], before)
+
+
+def test_code_of_the_callers_within_a_fit_has_its_own_subnormal_numbers() -> None:
+    seen: list[float] = []
+
+    def squares(y: Any, prediction: Any) -> tuple[float, Any]:
+        seen.append(float(np.float32(1e-38) / np.float32(4)))
+        return float(np.mean((prediction - y) ** 2)), 2 * (prediction - y) / y.size
+
+    def rate(step: int) -> float:
+        seen.append(float(np.float32(1e-38) / np.float32(4)))
+        return 1e-3
+
+    x = np.ones((8, 2), np.float32)
+    for loss, lr in ((squares, 1e-3), ("mse", rate)):
+        st.Trainer(st.Network(2, [st.Dense(1)]), loss, st.SGD(lr)).fit(x, x[:, :1], epochs=2, batch_size=4)
+    assert len(seen) >= 8 and all(seen)

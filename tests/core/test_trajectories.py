@@ -104,6 +104,11 @@ WHOLE = (
     st.Residual([st.LayerNorm(), st.Dense(24, "gelu", bias=False), st.Dense(16)]), st.LayerNorm(), st.Dense(3),
 )  # fmt: skip
 
+EMBEDDED = (
+    st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
+    st.PeriodicEmbedding(3, 2, "identity", 0.2, columns=[11, 0, 6]), st.Dense(3),
+)  # fmt: skip
+
 OPTIMIZERS: list[Optimizer] = [
     st.SGD(0.05),
     st.SGD(0.05, momentum=0.9),
@@ -127,7 +132,7 @@ OPTIMIZERS: list[Optimizer] = [
 ]
 
 
-@pytest.mark.parametrize("layers", [SMALL, WHOLE], ids=["small", "whole"])
+@pytest.mark.parametrize("layers", [SMALL, WHOLE, EMBEDDED], ids=["small", "whole", "embedded"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_every_optimizer(optimizer: Optimizer, layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "mse", optimizer), dtype)
@@ -162,16 +167,18 @@ def test_every_activation(activation: str, dtype: str) -> None:
         (st.LayerNorm(eps=0.1), st.Dense(40, "elu", alpha=0.5), st.LayerNorm(), st.Dense(3)),
         (st.Dropout(0.1), st.Dense(40, "leaky_relu", alpha=0.2), st.Dropout(0.5), st.Dense(3, "softplus")),
         (st.Residual([st.Residual([st.Dense(6, "tanh")]), st.BatchNorm(), st.Dropout(0.3), st.Dense(6)]), st.Dense(3)),
+        (st.PeriodicEmbedding(sigma=0.1), st.Dense(40, "tanh"), st.PeriodicEmbedding(columns=[39]), st.Dense(3)),
     ],
-    ids=["linear", "batch norm", "layer norm", "dropout", "residual"],
+    ids=["linear", "batch norm", "layer norm", "dropout", "residual", "embedding"],
 )
 def test_every_layer(layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "huber", st.SGD(0.05, momentum=0.9)), dtype)
 
 
+@pytest.mark.parametrize("layers", [WHOLE, EMBEDDED], ids=["whole", "embedded"])
 @pytest.mark.parametrize("rows", [1, 7])
-def test_steps_use_the_gradients_of_backward(rows: int) -> None:
-    net = Case(WHOLE, "mse", st.SGD()).network("float64")
+def test_steps_use_the_gradients_of_backward(rows: int, layers: tuple[Layer, ...]) -> None:
+    net = Case(layers, "mse", st.SGD()).network("float64")
     x, y = normal(4, (rows, N_IN)), normal(5, (rows, 3))
     tried = net.copy()
     tried.backward(ref.mean_loss("mse", tried.forward(x), y)[1])

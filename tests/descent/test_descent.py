@@ -94,6 +94,24 @@ def test_contributions_of_float32_are_those_of_its_very_weights() -> None:
         assert relative_error(descent.contributions(net, x, y, "mse").gradients[name], gradient) < 1e-12
 
 
+def test_contributions_behind_lines() -> None:
+    """Whose points are buffers, beside those of normalizations."""
+    lines, rest = [st.PiecewiseLinear(4, columns=[2])], [st.BatchNorm(), st.Dense(5, "tanh"), st.Dense(4)]
+    net, x = make([*lines, *rest])
+    points = {"0.points": [[-2], [-0.5], [0.1], [2]], "0.values": [[-1], [0], [2], [3]]}
+    net.set_parameters(points)
+    plain = st.Network(3, rest, dtype="float64")
+    names = {name: f"{int(name[0]) + 1}{name[1:]}" for name in (plain.parameters | plain.buffers)}
+    plain.set_parameters({name: (net.parameters | net.buffers)[other] for name, other in names.items()})
+    bent, y = x.copy(), targets_for("mse", 7, 30, 4)
+    bent[:, 2] = np.interp(x[:, 2], *(np.ravel(values) for values in points.values()))
+    found, expected = descent.contributions(net, x, y, "mse"), descent.contributions(plain, bent, y, "mse")
+    assert found.cost == pytest.approx(expected.cost, rel=1e-13)
+    for name, gradient in expected.gradients.items():
+        assert relative_error(found.gradients[names[name]], gradient) < 1e-11, name
+    assert descent.slope(net, x, y, "mse", "2.weight", (1, 1)).cost == pytest.approx(found.cost, rel=1e-13)
+
+
 def test_a_small_gradient_is_not_rounded_against_its_weight() -> None:
     net = st.Network(1, [st.Dense(1, init=[[1.0]])], dtype="float64")
     x, y = np.array([[1.0]]), np.array([1.0 - 2.0**-40])
@@ -254,6 +272,34 @@ def test_slope(name: str, index: Any, chunk: int, monkeypatch: pytest.MonkeyPatc
     assert found.tangent == pytest.approx(gradient, rel=1e-11)
     assert found.cost == pytest.approx(costs[5], rel=1e-14)
     assert_within(found.line(), costs[5] + gradient * np.linspace(-1.5, 1.5, 11), 1e-12)
+
+
+EMBEDDED = [
+    st.PeriodicEmbedding(3, 2, columns=[2, 0]), st.Dense(5, "tanh"),
+    st.Residual([st.PeriodicEmbedding(2, 3, "identity"), st.Dense(5)]), st.Dense(4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("0.weight", (8, 1)), ("0.weight", (13, 0)), ("0.frequency", (1, 2)), ("1.weight", (6, 3)), ("1.bias", 0),
+        ("2.0.weight", (24, 2)), ("2.0.frequency", (4, 0)), ("2.1.weight", (19, 4)), ("3.bias", 3),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("chunk", [1 << 16, 700, 1])
+def test_slope_beside_embeddings(name: str, index: Any, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_slope, "CHUNK", chunk)
+    net, x = make(EMBEDDED)
+    y = targets_for("cross_entropy", 7, 30, 4)
+    found = descent.slope(net, x, y, "cross_entropy", name, index, span=1.5, values=11)
+    before, costs = net.parameters[name], []
+    for value in found.values:
+        moved = before.copy()
+        moved[index] = value
+        costs.append(cost_at(net, x, y, "cross_entropy", {name: moved}))
+    assert_within(found.costs, costs, 1e-12)
+    assert found.tangent == pytest.approx(truth(net, x, y, "cross_entropy")[1][name][index], rel=1e-10)
 
 
 @pytest.mark.parametrize("loss", ref.LOSSES)

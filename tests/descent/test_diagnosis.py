@@ -301,9 +301,13 @@ def healthy_median() -> Recorder:
     return train(wave(), layers, "mae", st.Adam(5e-3), 60)
 
 
+def healthy_embedded() -> Recorder:
+    return train(wave(), [st.PeriodicEmbedding(8, 4, sigma=0.3), *relu(32, 1)], "mse", st.Adam(3e-3), 30)
+
+
 HEALTHY = [
     healthy_digits, healthy_normalized, healthy_cancer, healthy_wine, healthy_diabetes, healthy_wave, healthy_counts,
-    healthy_median,
+    healthy_median, healthy_embedded,
 ]  # fmt: skip
 
 
@@ -398,6 +402,15 @@ def test_normalized_inputs_need_no_scaling() -> None:
     normalized.set_parameters({"0.running_mean": x.mean(axis=0), "0.running_var": x.var(axis=0)})
     assert diagnose(plain, x, y, "cross_entropy")[0].code == "unscaled_inputs"
     assert "unscaled_inputs" not in [finding.code for finding in diagnose(normalized, x, y, "cross_entropy")]
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e4])
+def test_an_embedding_does_not_explode(size: float) -> None:
+    """Cosines are about 1 whatever the inputs are."""
+    net = st.Network(3, [st.PeriodicEmbedding(), *relu(16, 2)])
+    found = diagnose(net, size * X, (X[:, 0] > 0).astype(int), "cross_entropy")
+    codes = [finding.code for finding in found]
+    assert "exploding_gradients" not in codes and "unscaled_inputs" in codes
 
 
 @pytest.mark.parametrize("size", [1e15, 1e30])

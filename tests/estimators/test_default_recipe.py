@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 import steepest as st
 from helpers import normal
 from steepest.estimators._input import Rows
+from steepest.estimators._solver import Solver
 from steepest.recipe import Recipe
 
 IRIS, DIABETES = load_iris(return_X_y=True), load_diabetes(return_X_y=True)
@@ -38,23 +39,24 @@ def test_few_rows_have_five_small_networks(few: Any) -> None:
     assert len(few.networks_) == len(few.histories_) == 5
 
 
-def test_many_rows_have_one_network_and_bins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recipe, "plan", lambda self, n: (1, 256))
+def test_many_rows_have_four_networks_and_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recipe, "plan", lambda self, n, *given: (1, 256))
     found = st.MLPClassifier(random_state=0).fit(*many()).recipe_
-    assert (found["ensemble"], found["hidden_layer_sizes"], found["dropout"]) == (1, (256, 256), 0.1)
-    assert found["features"] == "standardized, with bins" and found["held_out_rows"] == 200
-    wide = st.MLPRegressor(random_state=0).fit(*many(columns=600)).recipe_  # a network of thousands of features is slow
-    assert wide["features"] == "standardized" and wide["label_smoothing"] == 0
+    assert (found["ensemble"], found["hidden_layer_sizes"], found["dropout"]) == (4, (128, 128), 0.1)
+    assert found["features"] == "standardized" and found["held_out_rows"] == 200
+    wide = st.MLPRegressor(random_state=0).fit(*many(columns=600))  # what embeddings make of a row has its limit
+    assert wide.network_.layers[1].size == 1 and wide.recipe_["label_smoothing"] == 0
     sparse = st.MLPRegressor(random_state=0).fit(csr_matrix(many()[0]), many()[1])
-    assert sparse.recipe_["features"] == "standardized"
+    assert isinstance(sparse.network_.layers[0], st.Dense)
 
 
-def test_frames_have_bins_where_there_are_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recipe, "plan", lambda self, n: (1, 256))
+def test_frames_have_embeddings_where_there_are_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recipe, "plan", lambda self, n, *given: (1, 256))
     x, y = many()
     frame = pd.DataFrame(x, columns=list("abcd")).assign(e="x")
-    for rows, features in ((2000, 4 + 1), (2001, 4 * 33 + 1)):
-        assert st.MLPClassifier().fit(frame[:rows], y[:rows]).network_.n_in == features
+    for rows, kind in ((2000, st.Dense), (2001, st.PiecewiseLinear)):
+        network = st.MLPClassifier().fit(frame[:rows], y[:rows]).network_
+        assert network.n_in == 5 and isinstance(network.layers[0], kind)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +80,18 @@ def test_the_number_of_networks_may_be_said() -> None:
 
 
 def test_each_network_holds_other_rows_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Any] = []
-    at = Rows.at
-    monkeypatch.setattr(Rows, "at", lambda rows, places: seen.append(places) or at(rows, places))
+    held: list[Any] = []
+    trained: list[Any] = []
+    at, begin = Rows.at, Solver.begin
+    monkeypatch.setattr(Rows, "at", lambda rows, places: held.append(places) or at(rows, places))
+    monkeypatch.setattr(
+        Solver, "begin", lambda solver, networks, parts, n: trained.extend(parts) or begin(solver, networks, parts, n)
+    )
     st.MLPClassifier(random_state=0, ensemble=5, max_iter=1).fit(*IRIS)
-    held, trained = seen[:5], seen[5:]
+    assert all(part.of[0] is trained[0].of[0] for part in trained)  # one copy of the rows
     assert len(np.unique(np.concatenate(held))) == 147  # one row of each class always stays
-    for places, others in zip(held, trained, strict=True):
+    for places, part in zip(held, trained, strict=True):
+        others = part.of[1]
         assert len(np.intersect1d(places, others)) == 0 and len(others) == 120
         assert (np.bincount(IRIS[1][places]) >= 9).all()
 

@@ -329,6 +329,11 @@ def test_the_others_have_a_file_of_their_own() -> None:
     """test_estimator_training.py."""
 
 
+@about("time_limit")
+def test_the_time_limit_has_a_file_of_its_own() -> None:
+    """test_presets.py."""
+
+
 # --- Ensembles, tables, presets, what is seen ---
 
 

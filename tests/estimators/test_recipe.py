@@ -28,13 +28,28 @@ def test_plan(rows: int, epochs: int, batch_size: int) -> None:
 
 @pytest.mark.parametrize(("rows", "epochs"), [(1, 500), (480, 20), (120, 75), (14_861, 20)])
 def test_plan_of_an_ensemble(rows: int, epochs: int) -> None:
-    assert Recipe(networks=5).plan(rows)[0] == epochs
+    assert Recipe.for_rows(1000).plan(rows)[0] == epochs
 
 
 def test_recipe_for_few_rows_and_for_many() -> None:
     few, many = Recipe.for_rows(2000), Recipe.for_rows(2001)
-    assert many == Recipe() and (many.hidden, many.bins, many.networks) == ((256, 256), 32, 1)
-    assert (few.hidden, few.bins, few.networks, few.dropout) == ((128, 128), 0, 5, 0.0)
+    assert (many.hidden, many.bins, many.frequencies, many.networks) == ((128, 128), 0, 24, 4)
+    assert (few.hidden, few.bins, few.frequencies, few.networks, few.dropout) == ((128, 128), 0, 0, 5, 0.0)
+
+
+@pytest.mark.parametrize(("rows", "networks"), [(62_500, 4), (62_501, 3), (100_000, 2), (10**6, 1)])
+def test_the_more_rows_the_fewer_networks(rows: int, networks: int) -> None:
+    assert Recipe.for_rows(rows).networks == networks
+    assert Recipe.for_rows(rows, "best").networks == 3 * networks
+
+
+@pytest.mark.parametrize("rows", [1000, 20_000])
+def test_presets_are_in_order_of_their_cost(rows: int) -> None:
+    def cost(preset: str | None) -> int:
+        recipe = Recipe.for_rows(rows, preset)
+        return recipe.networks * recipe.plan(rows)[0]
+
+    assert cost("fast") < cost(None) < cost("best")
 
 
 @pytest.mark.parametrize(("given", "steps", "decay"), [(None, 2000, 0.3), (None, 100, 1.0), (0.05, 100, 0.05)])

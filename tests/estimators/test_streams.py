@@ -121,7 +121,7 @@ def test_the_held_out_rows_are_seen_by_nothing_else() -> None:
     x = np.where(held[:, None], 1e6, X)
     found = st.MLPRegressor(**OPTIONS | {"max_iter": 2}).fit(st.Stream((x, Y), 500))
     assert found.recipe_["held_out_rows"] == held.sum()
-    assert np.abs(found._model.preprocessor.scale.standardizer.mean).max() < 1
+    assert np.abs(found._model.preprocessor.scale.mean).max() < 1
 
 
 def test_a_rare_label_stays_in_training() -> None:

@@ -430,6 +430,7 @@ NETWORKS: dict[str, list[st.layers.Layer]] = {
     "batch norm": [st.Dense(16), st.BatchNorm(), st.Activation("relu"), st.Dropout(0.3), st.Dense(3)],
     "residual": [st.BatchNorm(), st.Dense(8, "tanh"), st.Residual([st.Dense(8, "relu"), st.Dense(8)]), st.Dense(3)],
     "layer norm": [st.Dense(8), st.LayerNorm(), st.Activation("tanh"), st.Dense(3)],
+    "embedding": [st.PeriodicEmbedding(6, 3, sigma=0.3), st.Dense(8, "relu"), st.PeriodicEmbedding(2, 1), st.Dense(3)],
 }
 
 
@@ -553,6 +554,39 @@ def test_r24_a_layer_has_one_name() -> None:
     assert subject.weight_title("4.weight", (2, 1)) == "from unit\u00a03 of layer\u00a01 to dog"
 
 
+@pytest.mark.parametrize(
+    ("name", "index", "title"),
+    [
+        ("0.weight", (0, 1), "from cosine\u00a01 of c3 to unit\u00a02 of layer\u00a01 (PeriodicEmbedding)"),
+        ("0.weight", (3, 0), "from sine\u00a02 of c3 to unit\u00a01 of layer\u00a01 (PeriodicEmbedding)"),
+        ("0.weight", (9, 2), "from the bias of c0 to unit\u00a03 of layer\u00a01 (PeriodicEmbedding)"),
+        ("1.weight", (24, 4), "from c3 to unit\u00a05 of layer\u00a02"),
+        ("1.weight", (34, 0), "from periodic number\u00a03 of c3 to unit\u00a01 of layer\u00a02"),
+        ("1.weight", (35, 0), "from periodic number\u00a01 of c0 to unit\u00a01 of layer\u00a02"),
+        (
+            "3.weight",
+            (18, 0),
+            "from cosine\u00a01 of unit\u00a07 of layer\u00a02 to unit\u00a01 of layer\u00a03 (PeriodicEmbedding)",
+        ),
+        ("4.weight", (7, 1), "from unit\u00a08 of layer\u00a02 to dog"),
+        ("4.weight", (9, 0), "from periodic number\u00a01 of unit\u00a02 of layer\u00a02 to cat"),
+    ],
+)
+def test_weights_of_embeddings_have_titles(name: str, index: tuple[int, int], title: str) -> None:
+    layers = [st.PeriodicEmbedding(2, 3, columns=[24, 0]), st.Dense(8, "relu"), st.Dropout(0.1)]
+    subject, page = own_page([*layers, st.PeriodicEmbedding(1, 1, sigma=0.2), st.Dense(3)], epochs=2)
+    assert subject.weight_title(name, index) == title
+    assert "A PeriodicEmbedding puts sines and cosines of single numbers" in words(page)
+
+
+def test_a_weight_of_an_embedding_in_a_network_with_branches_has_a_title() -> None:
+    layers = [st.PeriodicEmbedding(2, 3), st.Residual([st.Dense(128)]), st.Dense(3)]
+    subject, _ = own_page(layers, epochs=2)
+    of = "unit\u00a03 of layer\u00a01 (PeriodicEmbedding)"
+    assert subject.weight_title("0.weight", (7, 2)) == f"from sine\u00a01 of input\u00a02 to {of}"
+    assert subject.weight_title("1.0.weight", (7, 2)) == "from input\u00a08 to unit\u00a03 of layer 2"
+
+
 # --- The animation of other chains ---
 
 
@@ -584,6 +618,8 @@ def test_r24_chains_are_what_the_network_computes(layers: list[st.layers.Layer],
     ("layers", "why"),
     [
         ([st.Dense(4), st.LayerNorm(), st.Dense(2)], "a LayerNorm, whose scale is another one for every row"),
+        ([st.Dense(2), st.PeriodicEmbedding(), st.Dense(2)], "a PeriodicEmbedding between other layers, whose sines"),
+        ([st.BatchNorm(), st.PiecewiseLinear(3), st.Dense(2)], "a PiecewiseLinear between other layers, whose lines"),
         ([st.Dense(4), st.Residual([st.Dense(4)]), st.Dense(2)], "a Residual block, past which a second way leads"),
         ([st.Activation("relu"), st.Dense(2)], "an activation that belongs to no dense layer"),
         ([st.Dense(2, "tanh"), st.BatchNorm()], "a normalization that no dense layer follows"),
@@ -591,7 +627,33 @@ def test_r24_chains_are_what_the_network_computes(layers: list[st.layers.Layer],
     ],
 )
 def test_r24_no_chain_says_why(layers: list[st.layers.Layer], why: str) -> None:
-    assert dense_chain(st.Network(2, layers)) == why
+    found = dense_chain(st.Network(2, layers))
+    assert isinstance(found, str) and found.startswith(why)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_of_single_columns_stand_in_front_of_a_chain(dtype: str) -> None:
+    front = [st.PiecewiseLinear(5, columns=[2, 0]), st.PeriodicEmbedding(4, 3, columns=[2])]
+    net = shaken(
+        st.Network(4, [*front, st.Dense(5), st.BatchNorm(), st.Activation("relu"), st.Dense(2)], dtype=dtype), 2
+    )
+    chain, x = dense_chain(net), normal(3, (20, 4))
+    assert isinstance(chain, Chain) and chain.front is not None and chain.names == ["2", "5"]
+    assert [*chain.front.layers] == front and chain.network.n_in == 7
+    assert_within(chain.network.predict(chain.front.predict(x)), net.predict(x), 1e-5)
+    assert dense_chain(st.Network(4, front)) == "no dense layer"
+
+
+def test_the_animation_begins_with_what_an_embedding_makes() -> None:
+    layers = [st.PeriodicEmbedding(2, 3, columns=[24, 0]), st.Dense(8, "relu"), st.Dense(3)]
+    subject, page = own_page(layers, epochs=2)
+    example = subject.example()
+    made = subject.start.predict(subject.x)
+    assert [*example.inputs[:32]] == [*subject.inputs] and example.row.shape == (38,)
+    assert [*example.inputs[34:36]] == ["periodic number\u00a03 of c3", "periodic number\u00a01 of c0"]
+    assert_within(np.min(np.abs(made - example.network.predict(example.row[None])).max(axis=1)), 0, 1e-5)
+    assert "The inputs are what the layers before the first dense one make of the row." in words(page)
+    assert "table-net" in [a["id"] for a, _ in page.all("svg")]
 
 
 @pytest.mark.parametrize("more", [["--hidden", "4"], []], ids=["hidden", "recipe"])

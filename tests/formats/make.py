@@ -31,9 +31,10 @@ def network_of_every_layer(dtype: str) -> st.Network:
     block = [st.Dense(8, "silu"), st.Residual([st.Dense(8, "elu", alpha=0.7), st.BatchNorm()]), st.Dense(8)]
     layers = [
         st.Dense(8, bias=False, init="he_normal"), st.BatchNorm(momentum=0.2, eps=1e-4), st.Activation("gelu"),
-        st.Dropout(0.25), st.Residual(block), st.LayerNorm(eps=1e-4), st.Dense(9, "leaky_relu", alpha=0.2),
-        st.Dense(7, "mish"), st.Dense(6, "selu"), st.Dense(6, "softplus"), st.Dense(6, "sigmoid"),
-        st.Dense(6, "relu"), st.Dense(6, "tanh", init="glorot_normal"), st.Dense(3),
+        st.Dropout(0.25), st.Residual(block), st.LayerNorm(eps=1e-4), st.PeriodicEmbedding(3, 2, columns=[7, 0]),
+        st.PiecewiseLinear(4, [1, 0]),
+        st.Dense(9, "leaky_relu", alpha=0.2), st.Dense(7, "mish"), st.Dense(6, "selu"), st.Dense(6, "softplus"),
+        st.Dense(6, "sigmoid"), st.Dense(6, "relu"), st.Dense(6, "tanh", init="glorot_normal"), st.Dense(3),
     ]  # fmt: skip
     network = st.Network(5, layers, seed=3, dtype=dtype)
     network.set_lr_multipliers({"0": 0.5, "4.0": 0.0})
@@ -123,12 +124,23 @@ def expected_outputs(folder: Path) -> dict[str, NDArray[Any]]:
             found[f"estimator-{target}"] = predict(tables.read(folder / "rows.csv"))
     if (folder / "bins.safetensors").exists():
         found["estimator-bins"] = st.load(folder / "bins.safetensors").predict(numbers(2200, 3)[::50])
+    if (folder / "embeddings.safetensors").exists():
+        found["estimator-embeddings"] = st.load(folder / "embeddings.safetensors").predict(numbers(2200, 3)[::50])
+    if (folder / "groups.safetensors").exists():
+        found["estimator-groups"] = st.load(folder / "groups.safetensors").predict_proba(grouped()[0])
     for path in sorted(folder.glob("*.ckpt")):
         trainer = st.Trainer.resume(path)
         continue_fit(trainer, 3)
         for name, values in (trainer.network.parameters | trainer.network.buffers).items():
             found[f"checkpoint-{path.stem}-{name}"] = values
     return found
+
+
+def grouped() -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """Rows of groups with keys of two columns, and their labels."""
+    x = numbers(120, 2)
+    shops, days = np.repeat(["hill", "lake", "town"], 40).astype(object), np.arange(120) % 2
+    return {"shop": shops, "day": days, "a": x[:, 0], "b": x[:, 1]}, np.where(x[:, 0] > x[:, 1], "yes", "no")
 
 
 def public_names() -> dict[str, list[str]]:
@@ -154,8 +166,10 @@ def write_folder(folder: Path) -> None:
     training.unlink()
     x = numbers(2200, 3)
     st.MLPRegressor(hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(x, x[:, 0]).save(
-        folder / "bins.safetensors"
+        folder / "embeddings.safetensors"
     )
+    classifier = st.MLPClassifier(hidden_layer_sizes=(4,), max_iter=3, random_state=0)
+    st.fit_groups(classifier, *grouped(), by=["shop", "day"]).save(folder / "groups.safetensors")
     (folder / "names.json").write_text(json.dumps(public_names(), indent=1) + "\n")
     for isa in st.build_info()["available_isas"]:
         subprocess.run([sys.executable, __file__, str(folder)], check=True, env=os.environ | {"STEEPEST_ISA": isa})

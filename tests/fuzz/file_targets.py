@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import steepest as st
 from steepest import files
 from steepest.layers import iter_nodes
+from steepest.selection import GroupModels
 from steepest.tables import TableEncoder
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -110,11 +111,36 @@ def check_estimator(model: Any, folder: Path) -> str:
     return "read"
 
 
+def check_groups(models: GroupModels, folder: Path) -> str:
+    models.save(folder / "again")
+    twin = st.load(folder / "again")
+    twin.save(folder / "twice")
+    same_files(folder / "again", folder / "twice")
+    n, reader = len(ROWS), models._reader
+    if reader.n_features_in_ > MOST_INPUTS:
+        return "read, too wide"
+    names = getattr(reader, "feature_names_in_", range(reader.n_features_in_))
+    x: Any = {str(name): ROWS[:, i % 3] for i, name in enumerate(names)}
+    first = models.groups_[0]
+    x |= {
+        name: [key] * n for name, key in zip(models.by_, first if isinstance(first, tuple) else (first,), strict=False)
+    }
+    x = x if models.by_ else np.column_stack(list(x.values()))
+    try:
+        found = np.asarray(models.predict(x, None if models.by_ else [models.groups_[0]] * n))
+    except (ValueError, TypeError) as error:
+        return f"read, prediction {refused(error)}"
+    assert len(found) == n
+    return "read"
+
+
 def read_model(path: Path) -> str:
     try:
         model = st.load(path)
     except ValueError as error:
         return refused(error)
+    if isinstance(model, GroupModels):
+        return check_groups(model, path.parent)
     check = check_network if isinstance(model, st.Network) else check_estimator
     return check(model, path.parent)
 
@@ -148,7 +174,9 @@ def read_checkpoint(path: Path) -> str:
 def models(folder: Path) -> list[bytes]:
     """One file of each kind of model, small."""
     block = [st.Dense(3, "elu", alpha=0.5), st.BatchNorm()]
-    net = st.Network(3, [st.Dense(3, "relu"), st.Residual(block), st.Dropout(0.5), st.LayerNorm(), st.Dense(2)])
+    embedding = st.PeriodicEmbedding(2, 1, columns=[2])
+    layers = [embedding, st.Dense(3, "relu"), st.Residual(block), st.Dropout(0.5), st.LayerNorm(), st.Dense(2)]
+    net = st.Network(3, layers)
     net.set_lr_multipliers({"0": 0.5})
     net.save(folder / "network")
     st.Network(2, [st.Activation("gelu"), st.Dense(1, bias=False)], dtype="float64").save(folder / "wide")

@@ -39,7 +39,7 @@ LOSS_OF_ONES_OWN = "tests/training/test_custom_loss.py"
 KERNEL_FILES = {
     "cpp/kernels/activations.inl": [
         ("return n.below + z * n.density;", "return n.below - z * n.density;", ACTIVATIONS),
-        ("return s * (T(1) + z * sigmoid<T>(-z));", "return s * (T(1) - z * sigmoid<T>(-z));", ACTIVATIONS),
+        ("return sigmoid_by<T>(e, z) * (T(1) + z * sigmoid_by<T>(e, -z));", "return sigmoid_by<T>(e, z) * (T(1) - z * sigmoid_by<T>(e, -z));", ACTIVATIONS),
         ("return y * (T(1) - y);", "return y * (T(1) + y);", ACTIVATIONS),
         ("return T(1) - y * y;", "return T(1) - y;", ACTIVATIONS),
         ("kAlpha = T(1.6732632423543772848170429916717)", "kAlpha = T(1.6732)", ACTIVATIONS),
@@ -160,6 +160,7 @@ CORE_FILES = {
         ("kSumTolerance = 1e-3", "kSumTolerance = 1e-1", "tests/core/test_bad_input.py -k 'probabilities or sum'"),
     ],
     "cpp/core/trainer.cpp": [
+        ("order_[i] = (*data.places)[order_[i]]", "order_[i] = (*data.places)[i]", "tests/training/test_many.py"),
         ("set_epoch(progress().epoch + 1);", "set_epoch(progress().epoch);", TRAINING + " -k shuffling"),
     ],
     "cpp/core/layerwise.cpp": [
@@ -184,6 +185,30 @@ CORE_FILES = {
     ],
     "cpp/core/top_k.cpp": [
         ("k > counts[bucket]", "k >= counts[bucket]", TOP_K),
+    ],
+}  # fmt: skip
+
+MANY = "tests/training/test_many.py"
+CHOOSER = "tests/core/test_chooser.py"
+GROUPS = "tests/selection/test_fit_groups.py"
+MANY_FILES = {
+    "cpp/core/chooser.hpp": [
+        ("cost < kFaster * cost_", "cost > kFaster * cost_", CHOOSER),
+        ("kPatience = 25;", "kPatience = 1;", CHOOSER),
+        ("cost > kSlower * cost_", "cost > 100 * kSlower * cost_", CHOOSER),
+    ],
+    "cpp/core/course.cpp": [
+        ("score > reference_ + rule.min_delta", "score > reference_", MANY),
+        ("++waited_ >= rule.patience", "++waited_ > rule.patience", MANY),
+        ("if (settings_.rolls_back) restore(before_);", "", MANY),
+        ("steps - (steps > 0)", "steps", MANY),
+    ],
+    "python/steepest/selection/_scales.py": [
+        ("0.9 * most", "9 * most", GROUPS),
+        ("values * self.scale[groups] + self.mean[groups]", "values * self.scale[groups]", GROUPS),
+    ],
+    "python/steepest/selection/_keys.py": [
+        ("wanted * len(labels) + places", "wanted + places", GROUPS),
     ],
 }  # fmt: skip
 
@@ -224,5 +249,7 @@ PYTHON_FILES = {
 }  # fmt: skip
 
 MUTANTS = [
-    Mutant(file, *change) for file, changes in (KERNEL_FILES | CORE_FILES | PYTHON_FILES).items() for change in changes
+    Mutant(file, *change)
+    for file, changes in (KERNEL_FILES | CORE_FILES | MANY_FILES | PYTHON_FILES).items()
+    for change in changes
 ]

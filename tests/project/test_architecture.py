@@ -35,7 +35,7 @@ FLOORS = (
     ("training", "stream"),
     ("recipe", "calibration"),
     ("estimators", "descent", "pages"),
-    ("explain", "report", "_load"),
+    ("explain", "report", "selection", "_load"),
     ("cli", "demo", "__main__"),
 )
 CORE_FLOORS = (
@@ -55,12 +55,16 @@ CORE_FLOORS = (
         "top_k",
         "scaling",
         "expansion",
+        "chooser",
+        "tasks",
     ),
     ("adaptive_team", "network", "targets"),
-    ("plan", "plan_builder", "plan_dense", "plan_layers", "stored_update"),
+    ("plan", "plan_builder", "plan_dense", "plan_embeddings", "plan_layers", "stored_update"),
     ("passes", "layerwise", "batch"),
-    ("parameter_state", "train_step"),
+    ("parameter_state", "train_step", "measurement"),
     ("trainer",),
+    ("course",),
+    ("course",),
 )
 
 Graph = Mapping[str, set[str]]

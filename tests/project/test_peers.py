@@ -49,6 +49,23 @@ def torch_module(layers: Sequence[Layer], n: int, tensors: dict[str, Array], pre
         def forward(self, x: Any) -> Any:
             return x + self.branch(x)
 
+    class Periodic(nn.Module):  # type: ignore[misc, name-defined]
+        """Tensors are turned as those of nn.Linear are."""
+
+        def __init__(self, layer: st.PeriodicEmbedding, n: int) -> None:
+            super().__init__()
+            shapes = layer.parameter_shapes(n)
+            self.columns, self.size = list(range(n) if layer.columns is None else layer.columns), layer.size
+            self.activation = activations[layer.activation]()
+            self.weight, self.frequency = (nn.Parameter(torch.zeros(*shape).T) for shape in shapes.values())
+
+        def forward(self, x: Any) -> Any:
+            turns = 2 * torch.pi * x[:, self.columns, None] * self.frequency.T
+            features = torch.cat([torch.cos(turns), torch.sin(turns), torch.ones_like(turns[..., :1])], dim=2)
+            maps = self.weight.T.reshape(len(self.columns), -1, self.size)
+            made = self.activation(torch.einsum("rcf,cfs->rcs", features, maps))
+            return torch.cat([x, made.flatten(1)], dim=1)
+
     modules: list[Any] = []
     for i, layer in enumerate(layers):
         path = f"{prefix}{i}."
@@ -58,6 +75,8 @@ def torch_module(layers: Sequence[Layer], n: int, tensors: dict[str, Array], pre
             modules.append(nn.BatchNorm1d(n, eps=layer.eps, momentum=layer.momentum))
         elif isinstance(layer, st.LayerNorm):
             modules.append(nn.LayerNorm(n, eps=layer.eps))
+        elif isinstance(layer, st.PeriodicEmbedding):
+            modules.append(Periodic(layer, n))
         elif isinstance(layer, st.Residual):
             modules.append(Residual(torch_module(layer.layers, n, tensors, path)))
         elif isinstance(layer, st.Activation):
@@ -73,10 +92,10 @@ def torch_module(layers: Sequence[Layer], n: int, tensors: dict[str, Array], pre
 
 
 def torch_optimizer(optimizer: Optimizer, module: Any) -> Any:
-    """PyTorch's optimizer with the same settings; like ours it decays the weights of linear layers alone."""
+    """PyTorch's optimizer with the same settings; like ours it decays the weights of linear maps alone."""
     torch = the_torch()
     optim = torch.optim
-    decayed = [m.weight for m in module.modules() if isinstance(m, torch.nn.Linear)]
+    decayed = [m.weight for m in module.modules() if isinstance(m, torch.nn.Linear) or hasattr(m, "frequency")]
     others = [p for p in module.parameters() if all(p is not weight for weight in decayed)]
     groups = [{"params": decayed, "weight_decay": optimizer.weight_decay}, {"params": others, "weight_decay": 0.0}]
     rate = optimizer.lr if isinstance(optimizer.lr, float) else 0.0
@@ -159,6 +178,21 @@ DEEP = [
 )
 def test_pytorch_optimizers(optimizer: Optimizer) -> None:
     follow_torch(DEEP, "mse", optimizer, Z)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        st.SGD(0.02, momentum=0.9, weight_decay=0.01),
+        st.Adam(0.003, weight_decay=0.01, clip_value=0.02),
+        st.AdamW(0.003, weight_decay=0.5),
+        st.RMSprop(0.002, momentum=0.5),
+    ],
+    ids=str,
+)
+def test_pytorch_embeddings(optimizer: Optimizer) -> None:
+    first, second = st.PeriodicEmbedding(7, 4, sigma=0.3), st.PeriodicEmbedding(3, 5, "identity", columns=[15, 2])
+    follow_torch([first, st.Dense(16, "tanh"), second, st.Dense(3)], "mse", optimizer, Z)
 
 
 def test_pytorch_clipping_by_norm() -> None:

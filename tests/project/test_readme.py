@@ -12,12 +12,12 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["numpy", "scikit-learn", "own loop", "diagnosis"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["numpy", "scikit-learn", "many networks", "own loop", "diagnosis"])
 def test_example_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "sklearn" in block:
+    if "sklearn" in block or "cross_validate" in block:
         pytest.importorskip("sklearn", reason="the example's data come with scikit-learn")
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {})

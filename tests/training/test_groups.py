@@ -88,6 +88,27 @@ def test_frozen_layers_stay(optimizer: Any, clip: dict[str, float]) -> None:
         assert not np.array_equal(value, before[name]), name
 
 
+@pytest.mark.parametrize("clip", [{}, {"clip_norm": 0.05}], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
+def test_embeddings_freeze_and_slow_down_with_their_frequencies(optimizer: Any, clip: dict[str, float]) -> None:
+    layers = [st.Dense(4), st.PeriodicEmbedding(3, 2, sigma=0.3), st.Dense(3)]
+    nets = [st.Network(5, layers, dtype="float64") for _ in range(3)]
+    nets[0].freeze("1")
+    nets[1].set_lr_multipliers({"0": 0.1, "1": 0.1, "2": 0.1})
+    before = nets[0].parameters
+    rates = (optimizer.lr, optimizer.lr, 0.1 * optimizer.lr)
+    for net, lr in zip(nets, rates, strict=True):
+        trainer = st.Trainer(net, "mse", type(optimizer)(**{**vars(optimizer), **clip, "lr": lr}))
+        for _ in range(2):
+            trainer.step(X, Y)
+            own_step(trainer)
+    frozen, scaled, slow = (net.parameters for net in nets)
+    for name, value in before.items():
+        assert np.array_equal(frozen[name], value) == name.startswith("1."), name
+        assert not np.array_equal(slow[name], value), name
+        np.testing.assert_allclose(scaled[name], slow[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
 def test_clipping_by_norm_leaves_frozen_gradients_out() -> None:
     nets = network(), network()
     for net in nets:

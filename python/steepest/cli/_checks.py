@@ -8,7 +8,7 @@ from typing import Any
 
 from .._extras import require
 from .._safe_io import check_writable
-from .._validation import integer
+from .._validation import choice, integer, number
 
 
 def require_sklearn() -> None:
@@ -31,6 +31,12 @@ def asked_parameters(hidden: str | None, epochs: int | None) -> dict[str, Any]:
     """Return the estimator's parameters that the user decides."""
     asked: dict[str, Any] = {} if hidden is None else {"hidden_layer_sizes": _widths(hidden)}
     return asked if epochs is None else asked | {"max_iter": integer("--epochs", epochs, ge=1)}
+
+
+def asked_effort(preset: str | None, time_limit: float | None) -> dict[str, Any]:
+    """Return the estimator's parameters that say how much is trained."""
+    asked: dict[str, Any] = {} if preset is None else {"preset": choice("--preset", preset, ("fast", "best"))}
+    return asked if time_limit is None else asked | {"time_limit": number("--time-limit", time_limit, gt=0)}
 
 
 def _widths(text: str) -> list[int]:

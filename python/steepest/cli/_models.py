@@ -16,6 +16,7 @@ from ..estimators import MLPClassifier, MLPRegressor
 from ..estimators._loading import from_network
 from ..network import Network
 from ..recipe import class_scores, number_scores
+from ..selection import GroupModels
 from ..tables import Classes, TableEncoder, Units
 from ..tables._columns import missing_cells, read_column, read_target
 from ..tables._inference import Kind
@@ -28,6 +29,8 @@ Estimator = MLPClassifier | MLPRegressor
 def load_model(path: Path) -> Estimator | Network:
     """Read a model file; a network that stands with an encoder becomes an estimator."""
     model = load(path)
+    if isinstance(model, GroupModels):
+        raise ValueError(f"{path}: models of groups, which the command does not take: expected a single model's file")
     if not isinstance(model, Network) or model.preprocessing is None:
         return model
     try:

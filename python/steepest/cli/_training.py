@@ -18,7 +18,7 @@ from .._model_file import LONGEST_HEADER
 from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
-from ..recipe import Recipe
+from ..recipe import Recipe, effort_of
 from ..tables import TASKS, Classes, DataWarning, TableEncoder, Units, infer_task
 from ..tables._columns import read_column
 from ..tables.targets import other_task
@@ -215,7 +215,9 @@ class Job:
             Beside the progress that is shown.
         """
         # The callbacks describe no network: how many there are is the recipe's to decide, or the user's.
-        networks = 1 if asked else Recipe.for_rows(len(self.training)).networks
+        effort = effort_of(asked.get("preset"), asked.get("time_limit"))
+        describes = asked.keys() - {"preset", "time_limit"}
+        networks = 1 if describes else Recipe.for_rows(len(self.training), effort).networks
         options = {"ensemble": networks} | asked | {"random_state": self.use.seed}
         options["callbacks"] = [*callbacks, self._progress()]
         return MLPClassifier(**options) if self.task == "classification" else MLPRegressor(**options)

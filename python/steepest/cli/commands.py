@@ -13,7 +13,7 @@ from .._ctrl_c import INTERRUPTED
 from .._safe_io import write_atomically, writing_atomically
 from .._validation import integer, number
 from ..network import Network
-from ._checks import asked_parameters, check_out, require_sklearn
+from ._checks import asked_effort, asked_parameters, check_out, require_sklearn
 from ._config import dump_config, read_config
 from ._reading import Reading, reads_tables
 from .console import binary_output, new_console, print_numbers, tell
@@ -68,6 +68,8 @@ def train(
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, such as 256,256.")] = None,
     epochs: Annotated[int | None, typer.Option(help="The most epochs; by default it depends on the rows.")] = None,
+    preset: Annotated[str | None, typer.Option(help="fast, for a first look, or best.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds that the training may take.")] = None,
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the model in --out.")] = False,
     holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
@@ -91,8 +93,8 @@ def train(
     from ._training import Job, Use
 
     if resume:
-        _refuse(context, "--resume, which goes on with a network as it is", "hidden")
-    asked = asked_parameters(hidden, epochs)
+        _refuse(context, "--resume, which goes on with a network as it is", "hidden", "preset")
+    asked = asked_parameters(hidden, epochs) | asked_effort(preset, time_limit)
     use = Use(
         target, task, number("--holdout", holdout, gt=0, lt=1), integer("--seed", seed, ge=0), group, time, weight,
         tuple(ignore or ()), valid,

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import as_array
 from .._validation import choice
-from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual
+from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, Residual, iter_nodes
 from ..losses import CustomLoss
 from ..network import Network
 from ..optimizers import SGD
@@ -182,7 +182,7 @@ class InferenceTwin:
         state, normalizers = self._inference_weights()
         self._network._core.restore(state)
         whole, total = float(weight.sum(dtype=np.float64)), 0.0
-        gradient = np.zeros(len(state))
+        gradient = np.zeros(self._network.n_parameters)
         for first in range(0, n, chunk):
             rows = slice(first, first + chunk)
             share = float(weight[rows].sum(dtype=np.float64)) / whole
@@ -204,7 +204,8 @@ class InferenceTwin:
         """Return the twin's weights for those of the moment, and scale and mean of each batch normalization."""
         if not self._fixed:
             return self._original._core.state().astype(self._network.dtype, copy=False), {}
-        tensors, buffers = self._original.parameters, self._original.buffers
+        buffers = self._original.buffers
+        tensors = self._original.parameters | buffers
         normalizers = {}
         for name, layer in self._fixed.items():
             weight, bias = (tensors[f"{name}.{key}"].astype(np.float64) for key in ("weight", "bias"))
@@ -213,7 +214,12 @@ class InferenceTwin:
             normalizers[name] = scale, mean
             tensors[f"{name}.weight"] = np.diag(weight * scale)
             tensors[f"{name}.bias"] = bias - weight * scale * mean
-        return flatten(tensors, self._network.dtype), normalizers
+        own = (
+            f"{name}.{key}"
+            for name, layer, n_in, _ in iter_nodes(self._network.layers, self._network.n_in)
+            for key in (*layer.parameter_shapes(n_in), *layer.buffer_shapes(n_in))
+        )
+        return flatten({name: tensors[name] for name in own}, self._network.dtype), normalizers
 
     def _layers(self, layers: Sequence[Layer], n: int, prefix: str) -> list[Layer]:
         """Return the twin's layers for the original's, which take n numbers a row; note the batch normalizations."""

@@ -13,12 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from .._arrays import as_array
 from .._extras import axes_or_new
 from .._validation import integer, number
-from ..layers import Activation, Dense, Layer, LayerNorm
+from ..layers import Activation, Dense, Layer, LayerNorm, PeriodicEmbedding, iter_nodes
 from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
 from ._cost import Cost, InferenceTwin, rms
-from ._parts import Array, NamedLayers, Tensors, assemble, check_network, number_layers, predict, tensors_of
+from ._parts import (
+    Array,
+    NamedLayers,
+    Tensors,
+    assemble,
+    check_network,
+    load_weights,
+    number_layers,
+    predict,
+    tensors_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,7 +173,8 @@ def slope(
     -----
     The cost is what `Trainer.evaluate` calls the loss. One weight moves one unit's input alone, by
     ``(value - weight) * u`` with one number u for each row. So the layers before it are computed once, and the layers
-    after it for all values and rows in one call, or in a few where there are very many.
+    after it for all values and rows in one call, or in a few where there are very many. An embedding is computed anew
+    for each value.
     """
     check_network(net, learns=True)
     cost = Cost.of(loss)
@@ -184,7 +195,8 @@ def slope(
     outputs_along = _build_outputs_along(number_layers(net.layers), tensors, rows, path, key, at)
     judge = cost.of_outputs(net.n_out)
     costs = []
-    step = max(1, CHUNK // (len(rows) * parameters[name].shape[-1]))  # of the layer's outputs, one row to a value
+    width = next(node.n_out for node in iter_nodes(net.layers, net.n_in) if node.name == path)
+    step = max(1, CHUNK // (len(rows) * width))  # of the layer's outputs, one row to a value
     for first in range(0, len(shifts), step):
         for outputs in outputs_along(shifts[first : first + step]):
             costs.append(judge.evaluate(outputs, y, sample_weight, metrics=[])["loss"])
@@ -212,11 +224,13 @@ def _build_outputs_along(
     place = next(i for i, (name, _) in enumerate(named) if path == name or path.startswith(f"{name}."))
     name, layer = named[place]
     before = predict(assemble(named[:place], tensors, x.shape[1]), x)
-    if path == name:
+    own: NamedLayers = []
+    if isinstance(layer, PeriodicEmbedding):
+        moved = _build_moved_embedding(layer, name, tensors, before, key, at)
+    elif path == name:
         moved, own = _build_shifted_sums(layer, name, tensors, before, key, at)
     else:  # inside a residual block
         branch = _build_outputs_along(number_layers(layer.layers, f"{name}."), tensors, before, path, key, at)  # type: ignore[attr-defined]
-        own = []
 
         def moved(shifts: Array) -> Array:
             return before + branch(shifts)
@@ -230,6 +244,26 @@ def _build_outputs_along(
         return outputs.reshape(len(shifts), len(x), -1)
 
     return outputs_along
+
+
+def _build_moved_embedding(
+    layer: Layer, name: str, tensors: Mapping[str, Array], before: Array, key: str, at: tuple[int, ...]
+) -> OutputsAlong:
+    """Return the function from shifts of one number to the layer's outputs, by the layer itself with that number."""
+    part = assemble([(name, layer)], tensors, before.shape[1])
+    assert part is not None
+    values = tensors[f"{name}.{key}"].astype(np.float64)
+
+    def moved(shifts: Array) -> Array:
+        outputs = []
+        for shift in shifts:
+            own = values.copy()
+            own[at] += shift
+            load_weights(part, [(name, layer)], {f"{name}.{key}": own})
+            outputs.append(predict(part, before))
+        return np.stack(outputs)
+
+    return moved
 
 
 def _build_shifted_sums(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
@@ -32,18 +33,52 @@ from ._input import (
     takes_encoder,
 )
 from ._model import K, Model
-from ._networks import new_networks, sklearn_networks
+from ._networks import NetworkMaker, sklearn_networks
 from ._online import FEWEST_TO_SCALE_BY, Prepared, Seen, adapt
+from ._pack import Pack
 from ._params import Parameters, Settings
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
 from ._saving import save
-from ._solver import FitResult, Progress, Solver
+from ._shared import Once, Shared
+from ._solver import Solver
 from ._split import Split
 from ._streaming import solve_stream
+from ._trainings import FitResult, Progress, Trainings
 
 E = TypeVar("E", bound="BaseMLP[Any]")
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Begun(Generic[K]):
+    """A fit of which all is done but the trainings.
+
+    Parameters
+    ----------
+    task, preprocessor
+        Of the model to come.
+    trainings : Trainings
+        What is to be run.
+    seen : Seen, optional
+        The rows that scales were learned from.
+    """
+
+    task: K
+    preprocessor: Preprocessor
+    trainings: Trainings
+    seen: Seen | None
+
+    def complete(self, result: FitResult) -> tuple[Model[K], FitResult]:
+        """Return the model, and the outcome of the trainings with all that goes with it."""
+        result = replace(result, progress=replace(result.progress, seen=self.seen))
+        return Model(self.task, self.preprocessor, result.networks), result
+
+    def now(self) -> Model[K]:
+        """Return the model by the networks as they are at this moment."""
+        trainers = [fit.trainer for fit in self.trainings.fits]
+        networks = [trainer.ema_network if trainer.ema else trainer.network for trainer in trainers]
+        return Model(self.task, self.preprocessor, networks)
 
 
 @dataclass(eq=False, repr=False)
@@ -101,13 +136,17 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         else:
             model, result = work._solve(X, y, sample_weight, eval_set, classes, online)
             name = getattr(y, "name", None)
-        work._publish(model, result, name if isinstance(name, str) else None)
-        fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
-        kept = {key: vars(self)[key] for key in self._get_param_names()}
-        self.__dict__ = fitted | kept
+        self._become(work, model, result, name)
         if result.interrupt is not None:
             raise result.interrupt
         return self
+
+    def _become(self, work: E, model: Model[K], result: FitResult, target_name: Any) -> None:
+        """Take over what a fit of `work`, a twin, has found; the parameters stay."""
+        work._publish(model, result, target_name if isinstance(target_name, str) else None)
+        fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
+        kept = {key: vars(self)[key] for key in self._get_param_names()}
+        self.__dict__ = fitted | kept
 
     def _twin(self: E, attributes: dict[str, Any]) -> E:
         """Return an estimator of these attributes."""
@@ -119,12 +158,79 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any, online: bool
     ) -> tuple[Model[K], FitResult]:
         """Read, plan, split, preprocess and train; nothing is published yet."""
-        settings = Settings.of(self.get_params(deep=False), self._losses)
-        X = in_memory("X", X)
-        fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
-        encode = "numbers" if settings.like_sklearn else settings.encode  # as scikit-learn does
+        begun = self._begin(X, y, sample_weight, eval_set, classes, online)
+        return begun.complete(begun.trainings.run())
 
-        # read
+    def _begin(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: Any = None,
+        classes: Any = None,
+        online: bool = False,
+        shared: Shared | None = None,
+    ) -> Begun[K]:
+        """Read, plan, split and preprocess; nothing is trained yet. What is `shared` is by fits on the same rows."""
+        shared, began = shared or Shared(), time.monotonic()
+        settings = Settings.of(self.get_params(deep=False), self._losses)
+        fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
+        rows, task, eval_rows, places, as_table = self._read_all(
+            settings, fitted, X, y, sample_weight, eval_set, classes, online=online
+        )
+
+        # plan
+        rows, tiny = merge_if_tiny(rows, allowed=not (settings.like_sklearn or online))
+        random = check_random_state(settings.random_state)
+        plan = FitPlan.decide(settings, rows, random, fitted, tiny=tiny, online=online, began=began)
+        networks = None if fitted is None else fitted.networks
+        if networks is None and settings.like_sklearn:  # which draws its weights before it splits
+            networks = sklearn_networks(plan, task, rows.x.shape[1], random)
+
+        # split
+        split = Split.of(plan, task, rows, eval_rows, random)
+        plan = plan.with_smoothing(classes=task.is_of_single_labels, held_out=split.holds_out)
+
+        # preprocess
+        before = Progress() if fitted is None else self._progress
+        last = None if fitted is None else replace(fitted, task=task)
+        ways = (plan.way_of_splitting(len(rows)), plan.way_of_reading, as_table)
+        found, features = self._preprocess(
+            plan, task, split.fitted, last, networks, lambda make: shared.of(ways, make), as_table=as_table
+        )
+        preprocessor, task, networks, trainers, _ = found
+        before = replace(before, trainers=trainers)
+        if plan.dtype == np.float32 and self._numeric:
+            refuse_too_large("y", task.scaled(rows.y), places)
+
+        # solve
+        solver, n = Solver(plan, task, preprocessor, before), split.n_training
+        parts = split.parts(task, preprocessor, features, plan, lambda make: shared.of((*ways, "held out"), make))
+        if networks is not None:
+            trainings = solver.begin(networks, parts, n)
+        else:
+            make = NetworkMaker(plan, task, features, preprocessor)
+            if plan.is_pack and split.holds_out:
+                trainings = Trainings([], lambda *_: Pack(solver, make, parts, n).run())
+            else:
+                trainings = solver.begin(make(plan, plan.seeds), parts, n)
+        return Begun(task, preprocessor, trainings, found.seen)
+
+    def _read_all(
+        self,
+        settings: Settings,
+        fitted: Model[K] | None,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: Any,
+        classes: Any,
+        *,
+        online: bool,
+    ) -> tuple[Rows, K, Rows | None, NDArray[np.intp], bool]:
+        """Return rows, the task, the rows of `eval_set`, places of the rows among those given, and as `_read`."""
+        X = in_memory("X", X)
+        encode = "numbers" if settings.like_sklearn else settings.encode  # as scikit-learn does
         x, given, as_table = self._read(X, y, fitted, encode, online=online)
         weight = read_weight(sample_weight, given)
         task = self._task_of(given, classes, settings, None if fitted is None else fitted.task, online=online)
@@ -138,35 +244,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         places = np.arange(len(rows)) if rows.weight is None else np.flatnonzero(rows.weight)
         if len(places) < len(rows):  # a row without weight is no row
             rows = rows.at(places)
-
-        # plan
-        rows, tiny = merge_if_tiny(rows, allowed=not (settings.like_sklearn or online))
-        random = check_random_state(settings.random_state)
-        plan = FitPlan.decide(settings, rows, random, fitted, tiny=tiny, online=online)
-        networks = None if fitted is None else fitted.networks
-        if networks is None and settings.like_sklearn:  # which draws its weights before it splits
-            networks = sklearn_networks(plan, task, rows.x.shape[1], random)
-
-        # split
-        split = Split.of(plan, task, rows, eval_rows, random)
-        plan = plan.with_smoothing(classes=task.is_of_single_labels, held_out=split.holds_out)
-
-        # preprocess
-        before = Progress() if fitted is None else self._progress
-        last = None if fitted is None else replace(fitted, task=task)
-        found, features = self._preprocess(plan, task, split.fitted, last, networks, as_table=as_table)
-        preprocessor, task, networks, trainers, _ = found
-        before = replace(before, trainers=trainers)
-        if plan.dtype == np.float32 and self._numeric:
-            refuse_too_large("y", task.scaled(rows.y), places)
-
-        # solve
-        if networks is None:
-            networks = new_networks(plan, task, features, preprocessor)
-        solver = Solver(plan, task, preprocessor, before)
-        result = solver.train(networks, split.parts(task, preprocessor, features, plan), split.n_training)
-        result = replace(result, progress=replace(result.progress, seen=found.seen))
-        return Model(task, preprocessor, result.networks), result
+        return rows, task, eval_rows, places, as_table
 
     def _read(
         self, X: Any, y: Any, fitted: Model[K] | None, encode: str | None, *, online: bool
@@ -195,12 +273,13 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         rows: Rows,
         last: Model[K] | None,
         networks: list[Network] | None,
+        once: Once,
         *,
         as_table: bool,
     ) -> tuple[Prepared, Any]:
         """Learn from training rows how they are encoded and scaled, or let the last fit's way follow them.
 
-        Their features are returned too.
+        Their features are returned too; `once` may know what another fit has learned.
         """
         if plan.settings.like_sklearn:
             preprocessor = Preprocessor(plan.dtype) if last is None else last.preprocessor
@@ -210,11 +289,13 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             found = adapt(last, self._progress.trainers, self._seen(), rows)
             following = found.preprocessor
             return found, following.features(rows.x) if plan.online else following.training_features(rows)
-        preprocessor, features = Preprocessor.fit(
-            rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table,
-            # The quartiles of a first batch, which may have few rows, tell less than its mean and deviation.
-            robust=plan.settings.encode != "numbers" and (not plan.online or (as_table and has_stand_ins(rows.x))),
-            scales=not plan.online or len(rows) >= FEWEST_TO_SCALE_BY,
+        preprocessor, features = once(
+            lambda: Preprocessor.fit(
+                rows, plan.dtype, bins=plan.recipe.bins, as_table=as_table,
+                # The quartiles of a first batch, which may have few rows, tell less than its mean and deviation.
+                robust=plan.settings.encode != "numbers" and (not plan.online or (as_table and has_stand_ins(rows.x))),
+                scales=not plan.online or len(rows) >= FEWEST_TO_SCALE_BY,
+            )
         )  # fmt: skip
         task = task.scaled_by(rows.y, rows.weight)
         goes_on = plan.settings.warm_start or plan.online

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit, log_softmax
+from scipy.special import expit, log_expit, log_softmax, logit
 from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -204,6 +204,12 @@ class Classification:
         if not self.logistic:
             return np.asarray(log_softmax(logits, axis=1))
         return np.asarray(log_expit(logits if self.multilabel else np.hstack([-logits, logits])))
+
+    def pooled(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """As in `Task`."""
+        if not self.logistic:
+            return self.log_probabilities(outputs).astype(outputs.dtype)
+        return np.asarray(logit(np.clip(self._mean_shares(outputs), 1e-30, 1 - 1e-16)), outputs.dtype)
 
     def _mean_shares(self, outputs: NDArray[Any]) -> NDArray[Any]:
         shares = (expit if self.logistic else softmax)(outputs.astype(np.float64))

@@ -7,7 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..layers import BatchNorm, Dense, Dropout, LayerNorm, Residual, iter_nodes
+from ..layers import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    LayerNorm,
+    PeriodicEmbedding,
+    PiecewiseLinear,
+    Residual,
+    iter_nodes,
+)
 from ..network import Network
 from ._input import Rows
 from ._preprocess import Preprocessor
@@ -59,6 +68,10 @@ def _bound(network: Network, furthest: float) -> float:
             bound *= 2
         elif isinstance(layer, BatchNorm):
             bound = (bound + largest) * largest / math.sqrt(layer.eps) + largest
+        elif isinstance(layer, PiecewiseLinear):  # whose points are buffers, among the largest
+            bound = max(bound, largest)
+        elif isinstance(layer, PeriodicEmbedding):
+            bound = max(bound, (2 * layer.n_frequencies + 1) * largest)
         elif isinstance(layer, LayerNorm):
             bound = max(bound, math.sqrt(node.n_in)) * largest + largest
         elif not isinstance(layer, Dropout):

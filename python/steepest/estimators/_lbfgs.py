@@ -54,13 +54,20 @@ def minimize(
     """
     x, y, weight = rows.x, rows.y, rows.weight
     core, network = trainer._core, trainer.network._core
-    start = network.state()
+    state, learned = network.state(), trainer.network.parameters
+    is_learned = np.concatenate([np.full(v.size, name in learned) for name, v in trainer.network._tensors().items()])
+    start = state[is_learned]
     penalized = {f"{name}.weight" for name in dense_names(trainer.network)}
-    is_weight = np.concatenate([np.full(v.size, name in penalized) for name, v in trainer.network.parameters.items()])
+    is_weight = np.concatenate([np.full(v.size, name in penalized) for name, v in learned.items()])
     total = float(x.shape[0] if weight is None else np.sum(weight, dtype=np.float64))
 
+    def restore(flat: NDArray[Any]) -> None:
+        whole = state.copy()  # buffers stay
+        whole[is_learned] = flat
+        network.restore(whole)
+
     def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        network.restore(np.ascontiguousarray(flat, start.dtype))
+        restore(flat)
         loss = 0.0
         for part, block in feature_blocks(x):
             weights = None if weight is None else weight[part]
@@ -80,7 +87,7 @@ def minimize(
             options={"maxiter": max_iter, "gtol": tol, "maxfun": 15000},
         )
     except ArithmeticError:  # diverged
-        network.restore(start)
+        network.restore(state)
         raise
-    network.restore(np.ascontiguousarray(found.x, dtype=start.dtype))
+    restore(found.x)
     return float(found.fun), int(found.nit), bool(found.status == 0)

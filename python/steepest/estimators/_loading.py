@@ -26,7 +26,7 @@ from ._model import Model
 from ._preprocess import Preprocessor
 from ._regression import LOSSES, Regression
 from ._saving import FORMAT, FUNCTION, LABEL_TYPES, MOST_LABEL_BYTES, Json, Tensors
-from ._solver import FitResult, Progress
+from ._trainings import FitResult, Progress
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
 
@@ -59,20 +59,21 @@ def from_file(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Mapp
             f"this version reads format {FORMAT}"
         )
     try:
-        return _from_json(metadata["estimator"], dict(tensors))
+        return estimator_from_json(metadata["estimator"], dict(tensors))
     except KeyError as error:
         raise ValueError(f"{path}: no {error} in the description of the estimator") from error
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: {reason_of(error)}") from error
 
 
-def _from_json(data: Json, tensors: Tensors) -> Estimator:
+def estimator_from_json(data: Json, tensors: Tensors) -> Estimator:
+    """Make the estimator that `describe` described; its arrays are taken out of `tensors`, where no others may be."""
     kind = ESTIMATORS[choice("estimator type", data["type"], tuple(ESTIMATORS))]
     estimator = kind()
-    _set_parameters(estimator, data["parameters"])
-    _set_features_in(estimator, data)
-    task = _task_from_json(data["task"], tensors, classifies=kind is MLPClassifier)
-    preprocessor = _preprocessor_from_json(data["preprocessor"], tensors)
+    set_parameters(estimator, data["parameters"])
+    set_features_in(estimator, data)
+    task = task_from_json(data["task"], tensors, classifies=kind is MLPClassifier)
+    preprocessor = preprocessor_from_json(data["preprocessor"], tensors)
     architectures = _list("networks", data["networks"])
     if not architectures:
         raise ValueError("networks is empty: expected one at least")
@@ -90,7 +91,7 @@ def _from_json(data: Json, tensors: Tensors) -> Estimator:
     return estimator
 
 
-def _set_parameters(estimator: Estimator, data: Json) -> None:
+def set_parameters(estimator: Estimator, data: Json) -> None:
     """Set parameters as the user gave them: as in the constructor, their ranges are left to the next fit."""
     given = {name: _parameter_from_json(value) for name, value in data.items()}
     if unknown := sorted(given.keys() - estimator.get_params(deep=False).keys()):
@@ -98,7 +99,8 @@ def _set_parameters(estimator: Estimator, data: Json) -> None:
     estimator.set_params(**given)
 
 
-def _set_features_in(estimator: Estimator, data: Json) -> None:
+def set_features_in(estimator: Estimator, data: Json) -> None:
+    """Set the number of columns, and their names."""
     estimator.n_features_in_ = integer("n_features_in", data["n_features_in"], ge=1)
     if data["feature_names_in"] is not None:
         names = _texts("feature_names_in", data["feature_names_in"])
@@ -179,7 +181,8 @@ def _parameter_from_json(value: Any) -> Any:
     raise ValueError(f"a parameter is {value!r}: expected a kind of value that parameters have")
 
 
-def _task_from_json(data: Json, tensors: Tensors, *, classifies: bool) -> Classification | Regression:
+def task_from_json(data: Json, tensors: Tensors, *, classifies: bool) -> Classification | Regression:
+    """Make the task that `task_to_json` described."""
     choice("task type", data["type"], ("Classification" if classifies else "Regression",))
     if classifies:
         return _classification_from_json(data)
@@ -223,7 +226,8 @@ def _labels(labels: Any, dtype: Any) -> NDArray[Any]:
     return array
 
 
-def _preprocessor_from_json(data: Json, tensors: Tensors) -> Preprocessor:
+def preprocessor_from_json(data: Json, tensors: Tensors) -> Preprocessor:
+    """Make the preprocessor that `preprocessor_to_json` described; its arrays are taken out of `tensors`."""
     dtype = np.dtype(choice("dtype", data["dtype"], ("float32", "float64")))
     encoder = None if data["encoder"] is None else TableEncoder.from_dict(data["encoder"])
     if data["scale"] is None:

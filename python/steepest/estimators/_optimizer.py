@@ -37,8 +37,7 @@ def make_optimizer(plan: FitPlan, task: Task, n: int) -> Optimizer:
     betas = {"beta1": settings.beta_1, "beta2": settings.beta_2}
     if settings.solver is None:
         decay = _DECAY if settings.alpha is None and not callable(lr) else settings.alpha
-        recipe = plan.recipe if decay is None else replace(plan.recipe, weight_decay=decay)
-        return replace(recipe.optimizer(steps, **betas, eps=settings.epsilon), lr=lr)
+        return plan.recipe.optimizer(steps, lr, decay, **betas, eps=settings.epsilon)
     batch = plan.epochs_and_batch(n)[1] * settings.accumulate
     decay = sklearn_penalty(settings) / batch * factor
     if settings.solver == "sgd":

@@ -16,10 +16,12 @@ from ..layers import ACTIVATIONS
 from ..losses import LossFunction
 from ..metrics import MODES, sign_of
 from ..optimizers import Optimizer, check_optimizer
-from ..recipe import Recipe
+from ..recipe import Recipe, effort_of
 from ..schedules import LearningRate
 
 Check: TypeAlias = Callable[[str, Any], Any]
+
+PRESETS = ("fast", "best", "sklearn")
 
 
 @dataclass(eq=False, repr=False)
@@ -64,6 +66,7 @@ class Parameters:
     mixup: float = 0.0
     eval_metric: Any = None
     n_jobs: int | None = None
+    time_limit: float | None = None
 
 
 class EvalMetric(NamedTuple):
@@ -114,6 +117,7 @@ class Settings:
     mixup: float
     eval_metric: EvalMetric | None
     n_jobs: int | None
+    time_limit: float | None
     loss: str | LossFunction
     class_weight: Any = None
     label_smoothing: float | None = 0.0
@@ -137,7 +141,7 @@ class Settings:
             If one is not within its range, or two do not go together: the message names them.
         """
         given = dict(parameters)
-        if given["preset"] is not None and choice("preset", given["preset"], ("sklearn",)):
+        if given["preset"] is not None and choice("preset", given["preset"], PRESETS) == "sklearn":
             given |= {name: value for name, value in _SKLEARN.items() if given.get(name, 0) is None}
         checked = {name: _in_range(name, value) for name, value in given.items()}
         if not callable(given["loss"]):
@@ -153,10 +157,15 @@ class Settings:
         return self.preset == "sklearn"
 
     @property
+    def effort(self) -> str | None:
+        """The preset that decides how much is trained; None: the usual."""
+        return None if self.like_sklearn else effort_of(self.preset, self.time_limit)
+
+    @property
     def describes_one_network(self) -> bool:
         """Whether the user says how one network is built or trained, and so gets one."""
         said = (self.hidden_layer_sizes, self.solver, self.optimizer, self.max_iter)
-        return any(value is not None for value in said) or bool(self.callbacks)
+        return any(value is not None for value in said) or (bool(self.callbacks) and self.ensemble is None)
 
 
 # What is None stands for these under the preset "sklearn".
@@ -271,6 +280,7 @@ RANGES: dict[str, Check] = {
     "mixup": _real(ge=0),
     "eval_metric": _eval_metric,
     "n_jobs": _n_jobs,
+    "time_limit": _real(gt=0),
     "class_weight": _anything,  # scikit-learn checks it
     "label_smoothing": _SHARE,
     "quantile": _real(gt=0, lt=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,10 @@ class FitPlan:
         The share of each label that is spread over all classes.
     calibrates : bool
         Whether the logits are rescaled by the held-out rows.
+    deadline : float, optional
+        By `time.monotonic`, when the fit is to be over.
+    most_epochs : int, optional
+        The most that there is time for.
     """
 
     settings: Settings
@@ -58,6 +63,8 @@ class FitPlan:
     dtype: np.dtype[Any]
     label_smoothing: float = 0.0
     calibrates: bool = False
+    deadline: float | None = None
+    most_epochs: int | None = None
 
     @classmethod
     def decide(
@@ -69,6 +76,7 @@ class FitPlan:
         *,
         tiny: bool,
         online: bool,
+        began: float | None = None,
     ) -> FitPlan:
         """Decide what is open, by the recipe for this many rows.
 
@@ -84,24 +92,57 @@ class FitPlan:
             The one whose networks are trained further.
         tiny, online : bool
             See `FitPlan`.
+        began : float, optional
+            When the fit began, by `time.monotonic`; None: now.
         """
         like_sklearn = settings.like_sklearn
         fixed = like_sklearn and settings.random_state is not None
         seed = 0 if fixed else int(random.randint(2**31 - 1))
-        recipe = Recipe(bins=0) if tiny or online else Recipe.for_rows(len(rows))
+        recipe = Recipe(frequencies=0) if tiny or online else Recipe.for_rows(len(rows), settings.effort)
         if settings.describes_one_network:
-            recipe = replace(recipe, networks=1)
+            recipe = replace(recipe, networks=1, lr=Recipe.lr)
         wide = tiny or settings.solver == "lbfgs" or (like_sklearn and getattr(rows.x, "dtype", None) == np.float64)
         n_networks, dtype = settings.ensemble or recipe.networks, np.dtype(np.float64 if wide else np.float32)
         if fitted is not None:
             n_networks, dtype = len(fitted.networks), fitted.preprocessor.dtype
-        return cls(settings, recipe, tiny, online, fitted is not None, seed, n_networks, dtype)
+        limit = settings.time_limit
+        deadline = None if limit is None else (time.monotonic() if began is None else began) + limit
+        return cls(settings, recipe, tiny, online, fitted is not None, seed, n_networks, dtype, deadline=deadline)
+
+    @property
+    def is_pack(self) -> bool:
+        """Whether networks of several kinds of settings are tried."""
+        settings, recipe = self.settings, self.recipe
+        asked = settings.ensemble is not None or settings.warm_start or settings.lr is not None
+        return recipe.kinds > 1 and recipe.networks > 1 and self.deadline is None and not (asked or self.goes_on)
+
+    @property
+    def seeds(self) -> range:
+        """Of each network."""
+        return range(self.seed, self.seed + self.n_networks)
+
+    def way_of_splitting(self, n_rows: int) -> tuple[Any, ...]:
+        """Return all that decides which of the same rows are held out."""
+        settings, holds = self.settings, self.holds_out(n_rows)
+        alone = object() if settings.like_sklearn else None  # which goes on in the random numbers of the weights
+        return self.seed, self.n_networks, holds and self.held_share(n_rows), str(settings.class_weight), alone
+
+    @property
+    def way_of_reading(self) -> tuple[Any, ...]:
+        """All that decides which features the same rows become."""
+        return self.dtype.name, self.recipe.bins, self.settings.encode
 
     @property
     def hidden(self) -> tuple[int, ...]:
         """Widths of the hidden layers."""
         asked = self.settings.hidden_layer_sizes
         return tuple(self.recipe.hidden) if asked is None else asked
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """Of the hidden layers."""
+        asked = self.settings.activation
+        return asked if len(asked) == len(self.hidden) else asked[:1] * len(self.hidden)
 
     @property
     def dropout(self) -> float:
@@ -136,10 +177,10 @@ class FitPlan:
         size = self.settings.batch_size
         if self.online:
             return 1, min(n, size or _BATCH_ONLINE)
-        epochs, batch = replace(self.recipe, epochs=self.settings.max_iter, batch_size=size).plan(n)
+        epochs, batch = self.recipe.plan(n, self.settings.max_iter, size)
         if size is None and (self.settings.like_sklearn or self.tiny):
             epochs, batch = self.settings.max_iter or 500, 200
-        return epochs, min(batch, n)
+        return min(epochs, self.most_epochs or epochs), min(batch, n)
 
     def steps(self, n: int) -> int:
         """Return the most steps of the optimizer for this many training rows."""

@@ -13,6 +13,7 @@ from .._blocks import blocks
 from ..tables import TableEncoder
 from ..tables._bins import BinnedStandardizer
 from ..tables._encoded import EncodedRows
+from ..tables._growing import number_places
 from ..tables._learning import MOST_BINS
 from ..tables._robust import robust_standardizer
 from ..tables._scaling import Standardizer, feature_scale
@@ -121,6 +122,14 @@ class Preprocessor:
         if self.scale is None:
             return n_columns
         return self.scale.n_features
+
+    def number_places(self, n_features: int) -> NDArray[np.intp]:
+        """Return the places of scaled numbers among so many features."""
+        if self.encoder is not None:
+            return number_places(self.encoder)
+        if isinstance(self.scale, BinnedStandardizer):
+            return np.flatnonzero(~self.scale.is_bin)
+        return np.arange(0 if self.scale is None else n_features)
 
     @property
     def fill(self) -> NDArray[np.float64] | None:

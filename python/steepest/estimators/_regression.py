@@ -172,6 +172,12 @@ class Regression:
 
     # --- For predicting: outputs are (networks, n, n_outputs) ---
 
+    def pooled(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """As in `Task`."""
+        if self.is_rate:
+            return np.asarray(np.logaddexp.reduce(outputs) - math.log(len(outputs)), outputs.dtype)
+        return np.asarray(np.add.reduce(outputs) / len(outputs), outputs.dtype)
+
     def numbers(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the predicted numbers, (n,) or (n, n_outputs), the mean over the networks."""
         rates = np.exp(np.minimum(outputs, _largest_log_rate(outputs.dtype))) if self.is_rate else outputs

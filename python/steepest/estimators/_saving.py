@@ -33,18 +33,19 @@ Tensors = dict[str, NDArray[Any]]
 
 def save(estimator: Any, path: StrPath) -> None:
     """Write a fitted estimator; see `BaseMLP.save`."""
-    model = estimator._fitted
     tensors: Tensors = {}
-    given = estimator.get_params(deep=False) | {"callbacks": None}  # which no file can hold
-    try:
-        parameters = {name: _parameter_to_json(value) for name, value in given.items()}
-    except RecursionError:
-        raise ValueError("a parameter has too many lists within one another to be saved") from None
+    description = describe(estimator, tensors)
+    write_model(path, tensors, {"format": FORMAT, "version": __version__, "estimator": description})
+
+
+def describe(estimator: Any, tensors: Tensors) -> Json:
+    """Return a fitted estimator as JSON; its arrays go into `tensors`."""
+    model = estimator._fitted
     description = {
         "type": type(estimator).__name__,
-        "parameters": parameters,
-        "task": _task_to_json(model.task, tensors),
-        "preprocessor": _preprocessor_to_json(model.preprocessor, tensors),
+        "parameters": parameters_to_json(estimator),
+        "task": task_to_json(model.task, tensors),
+        "preprocessor": preprocessor_to_json(model.preprocessor, tensors),
         "networks": [_network_to_json(network, f"networks.{i}.", tensors) for i, network in enumerate(model.networks)],
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": vars(estimator).get("feature_names_in_", np.empty(0)).tolist() or None,
@@ -61,7 +62,16 @@ def save(estimator: Any, path: StrPath) -> None:
     curves = {"loss_curve": vars(estimator).get("loss_curve_"), "scores": estimator.validation_scores_}
     tensors |= {f"fit.{name}": np.array(value, np.float64) for name, value in numbers.items() if value is not None}
     tensors |= {f"fit.{name}": np.array(values, np.float64) for name, values in curves.items() if values is not None}
-    write_model(path, tensors, {"format": FORMAT, "version": __version__, "estimator": description})
+    return description
+
+
+def parameters_to_json(estimator: Any) -> Json:
+    """Return the parameters of an estimator, callbacks aside, which no file can hold."""
+    given = estimator.get_params(deep=False) | {"callbacks": None}
+    try:
+        return {name: _parameter_to_json(value) for name, value in given.items()}
+    except RecursionError:
+        raise ValueError("a parameter has too many lists within one another to be saved") from None
 
 
 def _parameter_to_json(value: Any) -> Any:
@@ -97,7 +107,8 @@ def _described(kind: str, value: Optimizer | Schedule, read: Callable[[Json], ob
     return {"function": repr(value)}
 
 
-def _task_to_json(task: Classification | Regression, tensors: Tensors) -> Json:
+def task_to_json(task: Classification | Regression, tensors: Tensors) -> Json:
+    """Return a task as JSON; its scale goes into `tensors`."""
     if isinstance(task, Classification):
         kind = task.classes.dtype
         found = {"labels": task.classes.tolist(), "dtype": f"<U{kind.itemsize // 4}" if kind.kind == "U" else kind.name}
@@ -112,7 +123,8 @@ def _task_to_json(task: Classification | Regression, tensors: Tensors) -> Json:
     return {"type": "Regression", "flat": task.flat, "n_outputs": task.n_outputs, "loss": loss}
 
 
-def _preprocessor_to_json(preprocessor: Preprocessor, tensors: Tensors) -> Json:
+def preprocessor_to_json(preprocessor: Preprocessor, tensors: Tensors) -> Json:
+    """Return a preprocessor as JSON; its scale goes into `tensors`."""
     scale = preprocessor.scale
     if scale is not None:
         tensors |= {f"scale.{name}": array for name, array in scale.to_arrays().items()}

@@ -2,110 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from .._core import DivergedError
 from ..calibration import divide_logits, temperature
-from ..callbacks import Callback, PrintEpochs
-from ..history import History
+from ..callbacks import PrintEpochs
 from ..network import Network
 from ..optimizers import SGD, Optimizer
 from ..training import Trainer
+from ..training._fits import Fit
 from ..training._loop import diverged, run_epochs
-from ..training._rows import RowSource
+from ..training._many import check_jobs
+from ..training._rows import ArrayRows, RowSource
 from ._errors import warn_caller
 from ._finite import predicts_finite
 from ._input import Rows
-from ._jobs import run_together
 from ._lbfgs import minimize
-from ._online import Seen
 from ._optimizer import gradient_factor, make_optimizer, sklearn_penalty
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
 from ._sklearn_preset import StopLikeSklearn, loss_like_sklearn
 from ._task import Task, loss_name
+from ._time import Deadline, within_time
+from ._trainings import FitResult, Member, Part, Progress, Trainings
 from ._watch import Watch, stopping_rules
-
-
-class Part(NamedTuple):
-    """Rows of one network, as features: `training` makes those to train on when they are needed.
-
-    Where these come from a stream, `training` has some of them, and `source` makes the stream of all.
-    """
-
-    training: Callable[[], Rows]
-    held_out: Rows | None
-    source: Callable[[], RowSource] | None = None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far networks had come by the fits before, all zero for new ones.
-
-    Parameters
-    ----------
-    n_iter, t : int
-        Epochs, and rows trained.
-    loss_curve : list of float
-        The loss of each epoch.
-    trainers : list of Trainer, optional
-        What another fit goes on with: running means, counters and seeds.
-    seen : Seen, optional
-        The rows that scales were learned from, for them to follow those of another fit.
-    """
-
-    n_iter: int = 0
-    t: int = 0
-    loss_curve: list[float] = field(default_factory=list)
-    trainers: list[Trainer] | None = None
-    seen: Seen | None = None
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The outcome of a fit, which the estimator publishes as a whole.
-
-    Parameters
-    ----------
-    networks : list of Network
-        What predicts.
-    progress : Progress
-        How far they are now.
-    loss : float
-        Of the last epoch.
-    best_loss : float, optional
-        The least.
-    histories : list of History
-        The course of each network's training; none of lbfgs.
-    scores : array of shape (epochs,), optional
-        Of the held-out rows.
-    best_score : float, optional
-        The best of them.
-    recipe : dict of str to object
-        What was decided.
-    interrupt : KeyboardInterrupt, optional
-        What ended it early; whatever is here is whole all the same.
-    """
-
-    networks: list[Network]
-    progress: Progress
-    loss: float
-    best_loss: float | None
-    histories: list[History]
-    recipe: dict[str, Any]
-    scores: list[float] | None = None
-    best_score: float | None = None
-    interrupt: KeyboardInterrupt | None = None
-
-    @property
-    def history(self) -> History:
-        """The course of the first network's training."""
-        return self.histories[0] if self.histories else History()
 
 
 class Solver:
@@ -121,84 +47,117 @@ class Solver:
         What made the features.
     before : Progress
         What the fits before have come to.
+    optimizer : Optimizer, optional
+        In place of the one that the plan asks for.
     """
 
-    def __init__(self, plan: FitPlan, task: Task, preprocessor: Preprocessor, before: Progress) -> None:
+    def __init__(
+        self,
+        plan: FitPlan,
+        task: Task,
+        preprocessor: Preprocessor,
+        before: Progress,
+        optimizer: Optimizer | None = None,
+    ) -> None:
         self.plan, self.task, self.preprocessor, self.before = plan, task, preprocessor, before
+        self.optimizer = optimizer
 
-    def train(self, networks: list[Network], parts: Sequence[Part], n: int) -> FitResult:
-        """Train each network on its part, of `n` rows to train on."""
+    def begin(self, networks: list[Network], parts: Sequence[Part], n: int) -> Trainings:
+        """Return the trainings of each network on its part, of `n` rows to train on."""
         if self.plan.online:
-            return self._train_online(networks, parts[0].training())
-        if self.plan.settings.solver == "lbfgs":
-            return self._minimize(networks, parts[0].training())  # no network holds rows out
-        return self._train_epochs(networks, parts, n)
+            return Trainings([], lambda *_: self._train_online(networks, parts[0].training()))
+        if self.plan.settings.solver == "lbfgs":  # no network holds rows out
+            return Trainings([], lambda *_: self._minimize(networks, parts[0].training()))
+        return self._begin_epochs(networks, parts, n)
 
-    def _train_epochs(self, networks: list[Network], parts: Sequence[Part], n: int) -> FitResult:
-        plan, settings, before = self.plan, self.plan.settings, self.before
-        epochs, batch = plan.epochs_and_batch(n)
+    def _begin_epochs(self, networks: list[Network], parts: Sequence[Part], n: int) -> Trainings:
+        if self.plan.deadline is not None:
+            self.plan = within_time(
+                self.plan, networks, self._training(parts[0]), n, self.task.loss,
+                one_by_one=bool(self.plan.settings.callbacks),
+            )  # fmt: skip
+            networks, parts = networks[: self.plan.n_networks], parts[: self.plan.n_networks]
+        plan, settings = self.plan, self.plan.settings
         if settings.like_sklearn and settings.batch_size is not None and settings.batch_size > n:
             warn_caller("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-        optimizer = make_optimizer(plan, self.task, n)
-        trainers = self._trainers(networks, optimizer)
-        watch = Watch.of(self.task, settings.eval_metric)
-        held_out = parts[0].held_out is not None
-        rules = [
-            stopping_rules(plan, self.task, trainer, watch, held_out=held_out, n=n, trained=before.t)
-            for trainer in trainers
+        optimizer = self.optimizer or make_optimizer(plan, self.task, n)
+        members = [
+            self.member(plan, trainer, part, n)
+            for trainer, part in zip(self._trainers(networks, optimizer), parts, strict=True)
         ]
 
-        def run(trainer: Trainer, part: Part, rule: list[Callback], more: Sequence[Callback]) -> None:
-            callbacks = [*rule, *settings.callbacks, *([PrintEpochs()] if settings.verbose else []), *more]
-            held = None if part.held_out is None else self._source(part.held_out)
-            metrics = None if held is None else watch.metrics
-            rows = self._source(part.training()) if part.source is None else part.source()
-            run_epochs(trainer, rows, held, metrics, callbacks, epochs, batch, settings.shuffle)
-
-        # The user's callbacks are called for one network after the other.
-        works = [partial(run, *each) for each in zip(trainers, parts, rules, strict=True)]
-        interrupt = run_together(works, 1 if settings.callbacks else settings.n_jobs)
-        if interrupt is not None:  # go on with what has had an epoch at least
-            done = [i for i, trainer in enumerate(trainers) if trainer.history.n_epochs]
-            if not done:
+        def finish(diverged: Sequence[DivergedError | None], interrupt: KeyboardInterrupt | None) -> FitResult:
+            for error in filter(None, diverged):
+                raise error
+            # After an interrupt, go on with what has had an epoch at least.
+            most = max(member.n_epochs for member in members)
+            least = most / 2 if plan.deadline is not None else 1
+            done = [member for member in members if member.n_epochs >= max(least, 1)]
+            if not done and interrupt is not None:
                 raise interrupt
-            trainers, parts, rules = [trainers[i] for i in done], [parts[i] for i in done], [rules[i] for i in done]
-        result = self._result(trainers, parts[0], rules[0], watch, optimizer, n)
-        result = self._calibrated(result, parts) if plan.calibrates else result
-        self._refuse_divergence(result, trainers, [part.training for part in parts])
-        return replace(result, interrupt=interrupt)
+            return replace(self.result(done, n), interrupt=interrupt)
 
-    def _result(
-        self,
-        trainers: list[Trainer],
-        part: Part,
-        rules: list[Callback],
-        watch: Watch,
-        optimizer: Optimizer,
-        n: int,
-    ) -> FitResult:
-        """Return the outcome of the trainings."""
-        plan, before, histories = self.plan, self.before, [trainer.history for trainer in trainers]
-        history = histories[0]
-        legacy, epochs = plan.settings.like_sklearn, plan.epochs_and_batch(n)[0]
-        rule = next((rule for rule in rules if isinstance(rule, StopLikeSklearn)), None)
-        if legacy and history.n_epochs == epochs and not (rule and rule.converged):
+        return Trainings([member.fit for member in members], finish, self.at_once, self.by_hand, plan.deadline)
+
+    def trainers_of(self, plan: FitPlan, networks: Sequence[Network], n: int, seeds: Sequence[int]) -> list[Trainer]:
+        """Return trainers of new networks by a plan of their own."""
+        return self._new_trainers(networks, make_optimizer(plan, self.task, n), seeds)
+
+    @property
+    def at_once(self) -> int:
+        """How many networks train at a time."""
+        return check_jobs(self.plan.settings.n_jobs)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether those that need Python train one after the other."""
+        return bool(self.plan.settings.callbacks) or self.plan.settings.n_jobs is None
+
+    def member(self, plan: FitPlan, trainer: Trainer, part: Part, n: int) -> Member:
+        """Return a training of one network by its own plan."""
+        settings, (epochs, batch) = plan.settings, plan.epochs_and_batch(n)
+        watch = Watch.of(self.task, settings.eval_metric)
+        held = None if part.held_out is None else self._source(part.held_out)
+        rules = stopping_rules(plan, self.task, trainer, watch, held_out=held is not None, n=n, trained=self.before.t)
+        callbacks = [*rules, *settings.callbacks, *([PrintEpochs()] if settings.verbose else [])]
+        metrics = None if held is None else watch.metrics
+        fit = Fit(trainer, self._training(part), held, metrics, callbacks, epochs, batch, settings.shuffle)
+        if plan.deadline is not None and not fit.is_native:
+            fit = replace(fit, callbacks=[*callbacks, Deadline(plan.deadline)])
+        return Member(plan, part, fit, rules)
+
+    def result(self, members: Sequence[Member], n: int) -> FitResult:
+        """Return the outcome of trainings that have ended."""
+        result = self._result(members, n)
+        result = self._calibrated(result, [member.part for member in members]) if self.plan.calibrates else result
+        self._refuse_divergence(
+            result, [member.trainer for member in members], [member.part.training for member in members]
+        )
+        return result
+
+    def _result(self, members: Sequence[Member], n: int) -> FitResult:
+        trainers, first, before = [member.trainer for member in members], members[0], self.before
+        plan, history = replace(first.plan, n_networks=len(members)), first.trainer.history
+        settings = plan.settings
+        epochs, watch = plan.epochs_and_batch(n)[0], Watch.of(self.task, settings.eval_metric)
+        rule = next((rule for rule in first.rules if isinstance(rule, StopLikeSklearn)), None)
+        if settings.like_sklearn and history.n_epochs == epochs and not (rule and rule.converged):
             warn_caller(
                 f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't "
                 "converged yet.", ConvergenceWarning,
             )  # fmt: skip
         curve = [*before.loss_curve, *(rule.losses if rule else history["loss"].tolist())]
-        kept = trainers if plan.settings.warm_start else None
+        kept = trainers if settings.warm_start else None
         progress = Progress(before.n_iter + history.n_epochs, before.t + history.n_epochs * n, curve, kept)
         result = FitResult(
-            self._predicting(trainers), progress, curve[-1], min(curve), histories,
-            self._recipe(optimizer, n, part.held_out),
+            self.predicting(trainers), progress, curve[-1], min(curve), [trainer.history for trainer in trainers],
+            self._recipe(plan, first.trainer.optimizer, n, first.part.held_out),
         )  # fmt: skip
-        if part.held_out is None:
+        if first.part.held_out is None:
             return result
         scores = watch.scores(history)
         best = float(np.max(scores) if watch.sign > 0 else np.min(scores))
-        best_loss = None if legacy else result.best_loss
+        best_loss = None if settings.like_sklearn else result.best_loss
         return replace(result, scores=scores.tolist(), best_score=best, best_loss=best_loss)
 
     def _train_online(self, networks: list[Network], rows: Rows) -> FitResult:
@@ -224,8 +183,8 @@ class Solver:
                 loss = to_sklearn(loss, trainers[0].network)
             curve = [*before.loss_curve, loss]
             progress = Progress(before.n_iter + 1, before.t + n, curve, trainers)
-            recipe = self._recipe(trainers[0].optimizer, n, None)
-            result = FitResult(self._predicting(trainers), progress, loss, min(curve), histories, recipe)
+            recipe = self._recipe(plan, trainers[0].optimizer, n, None)
+            result = FitResult(self.predicting(trainers), progress, loss, min(curve), histories, recipe)
             self._refuse_divergence(result, trainers, [lambda: rows] * len(trainers))
             return result
         except BaseException:  # as if the call had not been made
@@ -261,7 +220,7 @@ class Solver:
         if settings.like_sklearn and not all(converged for _, _, converged in found):
             warn_caller(f"lbfgs did not converge in {n_iter} iterations", ConvergenceWarning)
         progress = Progress(n_iter, self.before.t, self.before.loss_curve)
-        recipe = self._recipe("lbfgs", len(rows), None)
+        recipe = self._recipe(self.plan, "lbfgs", len(rows), None)
         result = FitResult(networks, progress, loss, loss, [], recipe)
         self._refuse_divergence(result, trainers, [lambda: rows] * len(trainers))
         return result
@@ -269,11 +228,7 @@ class Solver:
     def _calibrated(self, result: FitResult, parts: Sequence[Part]) -> FitResult:
         """Make the logits as sure as all held-out rows together say they should be."""
         held = [part.held_out for part in parts if part.held_out is not None]
-        logits = [
-            network.predict(block)
-            for network, rows in zip(result.networks, held, strict=True)
-            for _, block in self.preprocessor.feature_blocks(rows.x)
-        ]
+        logits = [self.outputs(network, rows) for network, rows in zip(result.networks, held, strict=True)]
         labels = np.concatenate([rows.y for rows in held])
         weights = [rows.weight for rows in held if rows.weight is not None]
         found = temperature(np.concatenate(logits), labels, np.concatenate(weights) if weights else None)
@@ -281,24 +236,32 @@ class Solver:
             divide_logits(network, found)
         return replace(result, recipe=result.recipe | {"temperature": found})
 
+    def outputs(self, network: Network, rows: Rows) -> NDArray[Any]:
+        """Return the outputs, (n, n_outputs), for rows of features."""
+        return np.concatenate([network.predict(block) for _, block in self.preprocessor.feature_blocks(rows.x)])
+
     def _options(self) -> dict[str, Any]:
         """Return the arguments of a Trainer, besides network, optimizer and seed."""
         settings = self.plan.settings
         options = {"accumulate": settings.accumulate, "ema": settings.ema, "mixup": settings.mixup}
         return {"loss": self.task.loss} | options | self.task.trainer_options(settings)
 
+    def _new_trainers(self, networks: Sequence[Network], optimizer: Optimizer, seeds: Sequence[int]) -> list[Trainer]:
+        """Return trainers that begin anew."""
+        options = self._options()
+        return [
+            Trainer(network, optimizer=optimizer, **options, seed=seed)
+            for network, seed in zip(networks, seeds, strict=True)
+        ]
+
     def _trainers(self, networks: list[Network], optimizer: Optimizer, *, going_on: bool = True) -> list[Trainer]:
         """Return a trainer of each network, which goes on from the last one's running means, counters and seed."""
-        options: Mapping[str, Any] = self._options()
         last_ones = self.before.trainers if going_on else None
         if self.plan.goes_on and not self.plan.online:  # the fitted estimator predicts on, and stays if this one fails
             networks = [network.copy() for network in networks]
         if last_ones is None:
-            return [
-                Trainer(network, optimizer=optimizer, **options, seed=self.plan.seed + i)
-                for i, network in enumerate(networks)
-            ]
-        trainers = []
+            return self._new_trainers(networks, optimizer, self.plan.seeds)
+        options, trainers = self._options(), []
         for last in last_ones:
             network = last.network if self.plan.online else last.network.copy()
             trainer = Trainer(network, optimizer=optimizer, **options, seed=last.seed)
@@ -309,7 +272,7 @@ class Solver:
             trainers.append(trainer)
         return trainers
 
-    def _predicting(self, trainers: list[Trainer]) -> list[Network]:
+    def predicting(self, trainers: list[Trainer]) -> list[Network]:
         """Return the networks to predict by: averages or calibrated copies, where asked for.
 
         Trainers go on from the last weights.
@@ -319,17 +282,26 @@ class Solver:
             return [trainer.ema_network for trainer in trainers]
         return [trainer.network for trainer in trainers]
 
-    def _source(self, rows: Rows) -> Any:
+    def _training(self, part: Part) -> RowSource:
+        """Return the rows that a network trains on, of one copy for all where that can be."""
+        if part.source is not None:
+            return part.source()
+        if part.of is not None and isinstance(part.of[0].x, np.ndarray):
+            rows, places = part.of
+            return ArrayRows(rows.x, rows.y, rows.weight, units=self.task.units, places=places)
+        return self._source(part.training())
+
+    def _source(self, rows: Rows) -> RowSource:
         return self.preprocessor.source(rows, self.task.units)
 
-    def _recipe(self, optimizer: Any, n: int, held_out: Rows | None) -> dict[str, Any]:
+    def _recipe(self, plan: FitPlan, optimizer: Any, n: int, held_out: Rows | None) -> dict[str, Any]:
         """Return all decisions, for `recipe_`."""
-        plan, settings = self.plan, self.plan.settings
+        settings = plan.settings
         epochs, batch = plan.epochs_and_batch(n)
         return {
             "preset": settings.preset,
             "hidden_layer_sizes": plan.hidden,
-            "activation": settings.activation,
+            "activation": plan.activations,
             "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
             "loss": loss_name(self.task),
             "batch_size": batch,

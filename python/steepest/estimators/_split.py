@@ -15,8 +15,9 @@ from ._errors import warn_caller
 from ._input import Rows
 from ._plan import FitPlan, Places
 from ._preprocess import Preprocessor
-from ._solver import Part
+from ._shared import Once
 from ._task import Task
+from ._trainings import Part
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,22 @@ class Split:
         """Rows that a network trains on."""
         return len(self.crossed[0][0] if self.crossed else self.fitted.y)
 
-    def parts(self, task: Task, preprocessor: Preprocessor, features: Any, plan: FitPlan) -> list[Part]:
-        """Return the part of each network, of `features` that were made of the fitted rows."""
+    def parts(self, task: Task, preprocessor: Preprocessor, features: Any, plan: FitPlan, once: Once) -> list[Part]:
+        """Return the part of each network, of `features` that were made of the fitted rows.
+
+        `once` may know the features of held-out rows.
+        """
         trained = replace(self.fitted, x=features, y=task.trained(self.fitted.y, plan.label_smoothing))
         if not self.crossed:
-            held = self.held_out
-            if held is not None:
-                held = replace(held, x=preprocessor.features(held.x), y=task.scaled(held.y))
+            held = given = self.held_out
+            if given is not None:
+                held = replace(given, x=once(lambda: preprocessor.features(given.x)), y=task.scaled(given.y))
             return [Part(lambda: trained, held)] * plan.n_networks
         measured = replace(trained, y=task.scaled(self.fitted.y))
-        return [Part(partial(trained.at, training), measured.at(valid)) for training, valid in self.crossed]
+        return [
+            Part(partial(trained.at, training), measured.at(valid), of=(trained, training))
+            for training, valid in self.crossed
+        ]
 
 
 def _held_out(plan: FitPlan, task: Task, rows: Rows, random: np.random.RandomState) -> list[tuple[Places, Places]]:

@@ -18,13 +18,14 @@ from ..training._rows import Batch
 from ..training._stream_rows import StreamRows
 from ._input import Rows, read_rows, read_weight, takes_encoder
 from ._model import Model
-from ._networks import new_networks
+from ._networks import NetworkMaker
 from ._online import target_scale
 from ._params import Settings
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
 from ._regression import Regression
-from ._solver import FitResult, Part, Progress, Solver
+from ._solver import Solver
+from ._trainings import FitResult, Part, Progress
 
 _FEW_ROWS = 2000  # up to which a stream is read whole, and fitted as arrays are
 _SAMPLE = 100_000  # rows at most that encoders and scales are learned from
@@ -178,7 +179,9 @@ def solve_stream(
 
     part = Part(lambda: trained, held, source)
     solver = Solver(plan, task, preprocessor, Progress())
-    result = solver.train(new_networks(plan, task, features, preprocessor), [part] * plan.n_networks, n)
+    result = solver.begin(
+        NetworkMaker(plan, task, features, preprocessor)(plan, plan.seeds), [part] * plan.n_networks, n
+    ).run()
     return Model(task, preprocessor, result.networks), result
 
 

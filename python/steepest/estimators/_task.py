@@ -76,6 +76,9 @@ class Task(Protocol):
     def is_finite(self, outputs: NDArray[Any]) -> bool:
         """Tell whether the predictions for outputs of networks, (networks, n, n_outputs), all are finite."""
 
+    def pooled(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return outputs, (n, n_outputs), that predict the mean of what networks do, (networks, n, n_outputs)."""
+
     def trainer_options(self, settings: Settings) -> dict[str, Any]:
         """Return options of the loss, for a Trainer."""
 

@@ -44,9 +44,9 @@ _ATTRIBUTES = {"classes_": Entry("array of shape (n_classes,)", "The labels, sor
 class MLPClassifier(ClassifierMixin, BaseMLP[Classification]):  # type: ignore[misc]
     """A neural network that tells classes, for scikit-learn.
 
-    What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardized features, SiLU
-    layers, AdamW along a cosine, smoothed labels, the best epoch on held-out rows kept, logits rescaled by these.
-    `recipe_` says what was decided.
+    What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardized features,
+    embedded numbers, SiLU layers, AdamW along a cosine, the best epoch on held-out rows kept; on small tables smoothed
+    labels, and logits rescaled by the held-out rows. `recipe_` says what was decided.
 
     Examples
     --------

@@ -35,7 +35,8 @@ class MLPRegressor(RegressorMixin, BaseMLP[Regression]):  # type: ignore[misc]
     """A neural network that predicts numbers, for scikit-learn.
 
     What is left at None is decided by the recipe for tables (`steepest.recipe.Recipe`): standardized features and
-    targets, SiLU layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says what was decided.
+    targets, embedded numbers, SiLU layers, AdamW along a cosine, the best epoch on held-out rows kept. `recipe_` says
+    what was decided.
 
     Examples
     --------

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual
+from ..descent._parts import assemble, number_layers
+from ..layers import (
+    Activation,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    PeriodicEmbedding,
+    PiecewiseLinear,
+    Residual,
+)
 from ..network import Network
 
 Array = NDArray[np.float64]
@@ -57,11 +68,14 @@ class Chain:
         The original's dense layer behind each of them.
     folded : bool
         Whether batch normalizations are in their weights.
+    front : Network or None, default=None
+        What makes the chain's inputs of a row, where the first layers of the original are functions of single columns.
     """
 
     network: Network
     names: list[str]
     folded: bool
+    front: Network | None = None
 
 
 @dataclass
@@ -105,10 +119,13 @@ def dense_chain(network: Network) -> Chain | str:
     """Return a network as the chain of dense layers that it is at inference, or in a few words why it is none.
 
     Dropout is off then, an activation of its own belongs to the layer before it, and a batch normalization, a fixed
-    scale and shift, is taken into the weights beside it.
+    scale and shift, is taken into the weights beside it. Functions of single columns may stand in front of it all.
     """
     links, tensors = _Links(), {k: v.astype(np.float64) for k, v in (network.parameters | network.buffers).items()}
-    for i, layer in enumerate(network.layers):
+    kinds = [isinstance(layer, (PeriodicEmbedding, PiecewiseLinear)) for layer in network.layers]
+    n_front = kinds.index(False) if False in kinds else len(kinds)
+    front = assemble(number_layers(network.layers[:n_front]), tensors, network.n_in)
+    for i, layer in list(enumerate(network.layers))[n_front:]:
         if isinstance(layer, Dense):
             links.add_dense(str(i), layer, tensors[f"{i}.weight"], tensors.get(f"{i}.bias"))
         elif isinstance(layer, BatchNorm):
@@ -121,13 +138,15 @@ def dense_chain(network: Network) -> Chain | str:
     if links.waiting is not None or not links.layers:
         return "a normalization that no dense layer follows" if links.layers else "no dense layer"
     chosen: list[Layer] = list(links.layers)
-    chain = Network(network.n_in, chosen, dtype="float64")
+    chain = Network(network.n_in if front is None else front.n_out, chosen, dtype="float64")
     chain.set_parameters({f"{i}.{key}": v for i, own in enumerate(links.tensors) for key, v in own.items()})
-    return Chain(chain, links.names, links.folded)
+    return Chain(chain, links.names, links.folded, front)
 
 
 _NO_CHAIN: dict[type[Layer], str] = {
     LayerNorm: "a LayerNorm, whose scale is another one for every row",
+    PeriodicEmbedding: "a PeriodicEmbedding between other layers, whose sines and cosines no dense layer makes",
+    PiecewiseLinear: "a PiecewiseLinear between other layers, whose lines bend",
     Residual: "a Residual block, past which a second way leads",
 }
 

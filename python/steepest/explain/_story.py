@@ -7,7 +7,7 @@ import re
 
 from ..descent import Diagnosis, Finding
 from ..descent.diagnosis._diagnose import examine
-from ..layers import Dropout, Layer, iter_nodes
+from ..layers import Dropout, Layer, PeriodicEmbedding, iter_nodes
 from ..pages.html import Child, join, tag, to_text
 from ..pages.page import Section, facts, paragraph, stepper
 from ._animation import draw_animation
@@ -61,6 +61,8 @@ def _network_section(subject: Subject) -> Section:
         f", and passes the sum on, bent by an activation. This one has {_count(network.n_in, 'input')}, "
         f"{_count(network.n_out, 'output')} and {between}. Its {network.n_parameters:,} weights and biases are all it "
         "knows: to learn is to find good values for them.",
+        " A PeriodicEmbedding puts sines and cosines of single numbers, weighted and added up, beside the numbers; "
+        "their frequencies are learned too." * _has(subject, PeriodicEmbedding),
     )
     cost = paragraph(
         "How good they are is said by one number, the ",
@@ -105,7 +107,7 @@ def _backpropagation_section(subject: Subject) -> Section:
     chain = subject.chain
     if isinstance(chain, Chain):
         name, layers = f"{subject.key}-net", chain.network.layers
-        wide = max(subject.network.n_in, *(layer.output_size(0) for layer in layers)) > MOST_UNITS
+        wide = max(chain.network.n_in, *(layer.output_size(0) for layer in layers)) > MOST_UNITS
         caption = (
             f"One row on its way through the network{' before training' * bool(subject.training)}: values in the "
             "circles, weights on the edges, slopes of this row's cost in color."
@@ -117,6 +119,8 @@ def _backpropagation_section(subject: Subject) -> Section:
             )
         caption += " Dropout is off, as whenever the network answers." * _has(subject, Dropout)
         caption += " Each batch normalization is taken into the weights beside it." * chain.folded
+        if chain.front is not None:
+            caption += " The inputs are what the layers before the first dense one make of the row."
         trace = trace_backprop(subject.example())
         caption += " Once a button has the focus, the arrow keys step too."
         shown = stepper(draw_animation(trace, name), step_texts(trace), caption, name)

@@ -14,7 +14,7 @@ from ..descent._parts import float64_copy
 from ..descent._recorder import kept_states, network_at
 from ..descent.diagnosis.course import find_overfitting
 from ..descent.diagnosis.evidence import Evidence
-from ..layers import Dense, Residual, iter_nodes
+from ..layers import Dense, Node, PeriodicEmbedding, Residual, iter_nodes
 from ..network import Network
 from ._backprop_trace import Example
 from ._chain import Chain, cost_of, dense_chain
@@ -128,15 +128,42 @@ class Subject:
         if len(index) == 1:
             return f"scale of unit\u00a0{index[0] + 1} in {with_article(titles[layer])}"
         start, end = index
-        dense = [node.name for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in titles
-                 and isinstance(node.layer, Dense)]  # fmt: skip
-        place, unit = dense.index(layer), f"unit\u00a0{end + 1} of {with_article(titles[layer])}"
-        if any(isinstance(inner, Residual) for inner in self.network.layers):
+        nodes = [node for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in titles]
+        place = next(i for i, node in enumerate(nodes) if node.name == layer)
+        unit = f"unit\u00a0{end + 1} of {with_article(titles[layer])}"
+        branches = any(isinstance(inner, Residual) for inner in self.network.layers)
+        before: list[Node] | None = None if branches else nodes[:place]
+        own = nodes[place].layer
+        if isinstance(own, PeriodicEmbedding):
+            return self._embedding_title(own, nodes[place].n_in, start, unit, before)
+        if before is None:
             return f"from input\u00a0{start + 1} to {unit}"
-        source = f"unit\u00a0{start + 1} of {titles[dense[place - 1]]}" if place else self.inputs[start]
-        return f"from {source} to {self.outputs[end] if place == len(dense) - 1 else unit}".replace(
-            "layer ", "layer\u00a0"
-        )
+        is_last = not any(isinstance(node.layer, Dense) for node in nodes[place + 1 :])
+        target = self.outputs[end] if is_last else unit
+        return f"from {self._source(before, start)} to {target}".replace("layer ", "layer\u00a0")
+
+    def _embedding_title(
+        self, layer: PeriodicEmbedding, n_in: int, row: int, unit: str, before: list[Node] | None
+    ) -> str:
+        """Return in words where a weight of an embedding leads from: which feature of which number it takes."""
+        j, feature = divmod(row, 2 * layer.n_frequencies + 1)
+        column = layer.embedded(n_in)[j]
+        of = f"input\u00a0{column + 1}" if before is None else self._source(before, column)
+        kind, frequency = divmod(feature, layer.n_frequencies)
+        wave = "the bias" if kind == 2 else f"{('cosine', 'sine')[kind]}\u00a0{frequency + 1}"
+        return f"from {wave} of {of} to {unit}".replace("layer ", "layer\u00a0")
+
+    def _source(self, before: list[Node], column: int) -> str:
+        """Return in words where a column comes from, by the layers that learn before it."""
+        titles = self.layer_titles()
+        for i, node in reversed([*enumerate(before)]):
+            if isinstance(node.layer, Dense):
+                return f"unit\u00a0{column + 1} of {titles[node.name]}"
+            if isinstance(node.layer, PeriodicEmbedding) and column >= node.n_in:
+                j, number = divmod(column - node.n_in, node.layer.size)
+                source = self._source(before[:i], node.layer.embedded(node.n_in)[j])
+                return f"periodic number\u00a0{number + 1} of {source}"
+        return self.inputs[column]
 
     def example(self) -> Example:
         """Return a row for the animation: before training one of the upper quartile of costs, else the costliest."""
@@ -146,11 +173,16 @@ class Subject:
         costs = np.array([cost_of(self.loss, output, self._target(t))[0] for output, t in zip(outputs, y, strict=True)])
         order = np.argsort(costs, kind="stable")
         row = int(order[3 * len(order) // 4] if self.training else order[-1])
-        assert isinstance(self.chain, Chain)
-        titles = self.layer_titles()
+        chain, titles = self.chain, self.layer_titles()
+        assert isinstance(chain, Chain)
+        values, inputs = x[row].astype(np.float64), self.inputs
+        if chain.front is not None:
+            values = chain.front.predict(values[None])[0]
+            nodes = list(iter_nodes(network.layers[: len(chain.front.layers)], network.n_in))
+            inputs = [self._source(nodes, column) for column in range(len(values))]
         return Example(
-            self.chain.network, self.loss, x[row].astype(np.float64), self._target(y[row]), self.inputs, self.outputs,
-            [titles[name] for name in self.chain.names[:-1]],
+            chain.network, self.loss, values, self._target(y[row]), inputs, self.outputs,
+            [titles[name] for name in chain.names[:-1]],
         )  # fmt: skip
 
     def _target(self, y: object) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._core import Expansion
 from .._parallel import in_parallel
+from ._scaling import FURTHEST, unlimited
 
 Column = TypeVar("Column")
 
@@ -131,6 +132,18 @@ class EncodedRows:
     def toarray(self) -> NDArray[np.float32]:
         """Return the features, (n, n_features)."""
         return self.layout.expand(self.numbers, self.codes, self.ready)
+
+    def unlimited(self) -> NDArray[np.float64]:
+        """Return the features, (n, n_features), with the scaled numbers as they were before their smooth limit."""
+        found = self.toarray().astype(np.float64)
+        number = feature = 0
+        for part in self.layout.parts:
+            if part.edges is not None:
+                z = unlimited(self.numbers[:, number], FURTHEST)
+                found[:, feature] = np.where(np.isnan(z), 0.0, z)
+                number += 1
+            feature += part.n_features
+        return found
 
     def set(self, columns: Sequence[Column], cells: Callable[[Column], Cells]) -> EncodedRows:
         """Write the cells of all columns, in order.

@@ -19,7 +19,7 @@ def quantiles_of(values: NDArray[np.float64]) -> list[float]:
 
 
 class NormalScores:
-    """The way from numbers to normal scores, by lines between quantiles.
+    """The way from numbers to normal scores, by lines between quantiles: `points`, increasing, and their `scores`.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class NormalScores:
     """
 
     def __init__(self, quantiles: Sequence[float]) -> None:
-        self._values, places, times = np.unique(quantiles, return_inverse=True, return_counts=True)
+        self.points, places, times = np.unique(quantiles, return_inverse=True, return_counts=True)
         shares = np.bincount(places, np.arange(len(quantiles)) + 0.5) / times / len(quantiles)
-        self._scores = np.array([NormalDist().inv_cdf(share) for share in shares.tolist()])
+        self.scores = np.array([NormalDist().inv_cdf(share) for share in shares.tolist()])
 
     def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of numbers, (n,), within those of the outermost quantiles; NaN stays NaN."""
-        return np.asarray(np.interp(values, self._values, self._scores))
+        return np.asarray(np.interp(values, self.points, self.scores))
 
     def value(self, score: float) -> float:
         """Return the number of a score."""
-        return float(np.interp(score, self._scores, self._values))
+        return float(np.interp(score, self.scores, self.points))

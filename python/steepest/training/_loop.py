@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ def run_epochs(
     shuffle: bool,
     rollback: bool = True,
 ) -> History:
-    """Train on rows from anywhere, as `Trainer.fit` says: all epochs of this package are run here.
+    """Train on rows from anywhere, as `Trainer.fit` says.
 
     Parameters
     ----------
@@ -72,17 +72,32 @@ def run_epochs(
     shuffle, rollback : bool
         As in `Trainer.fit`.
     """
+    for _ in epochs_of(trainer, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback):
+        pass
+    return trainer.history
+
+
+def epochs_of(
+    trainer: LoopTrainer,
+    rows: RowSource,
+    held_out: RowSource | None,
+    asked: list[Metric] | None,
+    active: list[Callback],
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    rollback: bool = True,
+) -> Generator[int]:
+    """Train as `run_epochs`; after each epoch, its number is handed out.
+
+    All epochs that ask something of Python are run here, and those of NativeFit in the core's course.cpp. Closing the
+    iterator ends the fit.
+    """
     n_rows = rows.check(trainer._core)
-    recorded = ["loss", "learning_rate", "seconds", *cost_metrics(trainer._core.layer_costs())]
     if held_out:
         held_out.check(trainer._core)
-        recorded += [f"val_{name}" for name in _names(trainer, held_out.first(), asked)]
-    elif asked:
-        raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
-    rate = trainer._lr
-    if isinstance(rate, Schedule):
-        epoch_steps = math.ceil(math.ceil(n_rows / batch_size) / trainer.accumulate)
-        rate = rate.lay_out(trainer.n_steps, epochs * epoch_steps, epoch_steps, recorded)
+    recorded = recorded_names(trainer, held_out, asked)
+    rate = laid_out(trainer, epochs, steps_of_epoch(trainer, n_rows, batch_size), recorded)
 
     history = History("val_loss" if held_out else "loss")
     fit = FitState(trainer, epochs, batch_size, n_rows, tuple(recorded), history)
@@ -111,9 +126,9 @@ def run_epochs(
                 trainer._use(trainer._lr.observe(fit.metrics))
             fit.rows_done = n_rows
             _call(end, fit)
+            yield epoch
             if fit.stopped:
                 break
-    return history
 
 
 def _hooks(callbacks: Iterable[Callback], name: str) -> list[Hook]:
@@ -126,11 +141,54 @@ def _call(hooks: list[Hook], fit: FitState) -> None:
         hook(fit)
 
 
-def _names(trainer: LoopTrainer, row: RowSource, asked: list[Metric] | None) -> list[str]:
-    """Return the names that `measure` will give, found with one row; functions, which may need more, are not called."""
+def steps_of_epoch(trainer: LoopTrainer, n_rows: int, batch_size: int) -> int:
+    """Return the steps of the optimizer in an epoch, one at least: rows that there are not are refused elsewhere."""
+    return max(1, math.ceil(math.ceil(n_rows / batch_size) / trainer.accumulate))
+
+
+def laid_out(trainer: LoopTrainer, epochs: int, epoch_steps: int, recorded: Sequence[str]) -> LearningRate:
+    """Return the rate or the schedule of a fit; ValueError where it does not go with it."""
+    rate = trainer._lr
+    if not isinstance(rate, Schedule):
+        return rate
+    return rate.lay_out(trainer.n_steps, epochs * epoch_steps, epoch_steps, recorded)
+
+
+def recorded_names(trainer: LoopTrainer, held_out: RowSource | None, asked: list[Metric] | None) -> list[str]:
+    """Return the names of a fit's history.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer.
+    held_out : RowSource or None
+        The rows to measure after each epoch.
+    asked : list of str or callable, or None
+        The metrics to measure; None for those that go with the loss.
+
+    Raises
+    ------
+    ValueError
+        If a metric does not go with the loss, or there are some without rows to measure.
+    """
+    recorded = ["loss", "learning_rate", "seconds", *cost_metrics(trainer._core.layer_costs())]
+    if not held_out:
+        if asked:
+            raise ValueError(f"metrics is {asked}: expected none without validation=(x, y)")
+        return recorded
+    named, functions = _parted(trainer, asked)
+    measured = ["loss"] if trainer._custom_loss else trainer._core.metric_names(named)
+    return recorded + [f"val_{name}" for name in (*measured, *(function.__name__ for function in functions))]
+
+
+def _parted(
+    trainer: LoopTrainer, asked: Sequence[Metric] | None
+) -> tuple[list[str] | None, list[Callable[..., float]]]:
+    """Return the metrics with a name, None for the usual ones, and those that are functions."""
     named = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-    first = ["loss"] if trainer._custom_loss and not named else measure(trainer, row, named)
-    return [*first, *(metric.__name__ for metric in asked or () if not isinstance(metric, str))]
+    if trainer._custom_loss and named:
+        raise ValueError(f"metrics has {named[0]!r}: expected functions (y, outputs) with a loss of your own")
+    return named, [metric for metric in asked or () if not isinstance(metric, str)]
 
 
 def measure(trainer: LoopTrainer, rows: RowSource, asked: Sequence[Metric] | None) -> dict[str, float]:
@@ -150,10 +208,7 @@ def measure(trainer: LoopTrainer, rows: RowSource, asked: Sequence[Metric] | Non
     ValueError
         If `asked` has a name that does not go with the loss, or the rows do not fit the network.
     """
-    names = None if asked is None else [metric for metric in asked if isinstance(metric, str)]
-    functions = [metric for metric in asked or () if not isinstance(metric, str)]
-    if trainer._custom_loss and names:
-        raise ValueError(f"metrics has {names[0]!r}: expected functions (y, outputs) with a loss of your own")
+    names, functions = _parted(trainer, asked)
     measured = {} if trainer._custom_loss else rows.measure(trainer._core, names)
     if functions or trainer._custom_loss:
         outputs = rows.outputs(trainer.ema_network if trainer.ema else trainer.network)
@@ -186,12 +241,25 @@ def _run_epoch(
         if before is not None:
             network.restore(before)
         trainer._core.reset()
-        kept = "The network has its last finite epoch's weights again. " if rollback else ""
-        error.args = (
-            f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
-            f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}{_REMEDY}",
-        )
+        error.args = (divergence_text(error, rollback=rollback),)
         raise
+
+
+def divergence_text(error: DivergedError, *, rollback: bool) -> str:
+    """Return the message of a fit that diverged, with the epoch, step, rate and loss of `error`.
+
+    Parameters
+    ----------
+    error : DivergedError
+        What the core has found.
+    rollback : bool
+        Whether the network was taken back to where the epoch began.
+    """
+    kept = "The network has its last finite epoch's weights again. " if rollback else ""
+    return (
+        f"training diverged in epoch {error.epoch}, step {error.step}, at the learning rate "
+        f"{error.learning_rate:g}: the loss is {error.loss:g}. {kept}{_REMEDY}"
+    )
 
 
 def diverged(trainer: LoopTrainer, text: str = "") -> DivergedError:

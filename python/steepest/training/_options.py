@@ -60,6 +60,7 @@ def make_core(
         network._core, loss, parameter, optimizer.to_core(), seed,
         accumulate=accumulate, ema=ema or 0.0, mixup=mixup, update_order=update_order,
     )  # fmt: skip
-    core.layer_rates = known_rates(layer_rates, network._trained_layers())
+    if layer_rates is not None:
+        core.layer_rates = known_rates(layer_rates, network._trained_layers())
     core.equalizes_rates = layer_rates == "equal_effect"
     return core

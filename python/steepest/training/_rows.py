@@ -41,9 +41,6 @@ class RowSource(Protocol):
     def shown(self) -> Rows | None:
         """Return the rows as callbacks may see them; None where they are not arrays."""
 
-    def first(self) -> RowSource:
-        """Return the first row alone."""
-
     def run_epoch(
         self,
         core: CoreTrainer,
@@ -90,6 +87,8 @@ class ArrayRows:
         A word before the arguments' names in errors, such as "validation ".
     units : sequence of float, default=()
         For each output the size of its unit: metrics are of the numbers times these. Empty: 1 for all.
+    places : array of int, shape (m,), default=None
+        Which rows are meant, in this order: for fits that the core runs as a whole; others take `taken`. None: all.
 
     Raises
     ------
@@ -100,18 +99,42 @@ class ArrayRows:
     """
 
     def __init__(
-        self, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None = None, prefix: str = "", units: Sequence[float] = ()
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        weight: ArrayLike | None = None,
+        prefix: str = "",
+        units: Sequence[float] = (),
+        places: NDArray[np.int64] | None = None,
     ) -> None:
+        self.places = places
         self.x, self.y = as_array(f"{prefix}x", x), as_array(f"{prefix}y", y)
         self.weight = None if weight is None else as_array(f"{prefix}sample_weight", weight)
         self.prefix, self.units = prefix, list(units)
         self._mapped = Mapped(self.x, self.y, self.weight)
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether they lie in a file, of which what was read is let go again."""
+        return bool(self._mapped)
+
+    @property
+    def parts(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, NDArray[np.int64] | None]:
+        """The rows, targets, weights and places, as a fit in the core reads them."""
+        return self.x, self.y, self.weight, self.places
+
+    def taken(self) -> ArrayRows:
+        """Return the rows that are meant as arrays of those alone."""
+        if self.places is None:
+            return self
+        weight = None if self.weight is None else self.weight[self.places]
+        return ArrayRows(self.x[self.places], self.y[self.places], weight, self.prefix, self.units)
+
     def check(self, core: CoreTrainer) -> int:
         """As in `RowSource`."""
         lengths = {np.shape(part)[:1] for part in (self.x, self.y, self.weight) if part is not None}
-        if not self._mapped or len(lengths) > 1:  # the core says which does not fit
-            return core.check(self.x, self.y, self.weight, self.prefix)
+        if not self._mapped or self.places is not None or len(lengths) > 1:  # the core says which does not fit
+            return core.check(self.x, self.y, self.weight, self.prefix, self.places)
         for start, (x, y, weight) in self._parts():
             if weight is not None and not weight.any() and np.any(self.weight):
                 weight = None  # only the sum of all must be above 0
@@ -123,9 +146,12 @@ class ArrayRows:
         """As in `RowSource`."""
         return self.x, self.y, self.weight
 
-    def first(self) -> ArrayRows:
-        """As in `RowSource`; without a weight, for that might be 0."""
-        return ArrayRows(self.x[:1], self.y[:1], None, self.prefix, self.units)
+    @property
+    def n_rows(self) -> int:
+        """How many rows are meant."""
+        if self.places is not None:
+            return len(self.places)
+        return len(self.x) if self.x.ndim else 0
 
     def run_epoch(
         self,
@@ -276,10 +302,6 @@ class SparseRows:
     def shown(self) -> Rows | None:
         """As in `RowSource`."""
         return None
-
-    def first(self) -> SparseRows:
-        """As in `RowSource`; without a weight, for that might be 0."""
-        return SparseRows(self.x[:1], self.y[:1], None, self.to_dense, self.units)
 
     def run_epoch(
         self,

@@ -58,7 +58,6 @@ class StreamRows:
         self.convert = convert or numbers_of
         self._weight: NDArray[Any] | None = None
         self._y: NDArray[Any] | None = None
-        self._first: Batch | None = None
         self._n = n
 
     @property
@@ -81,8 +80,6 @@ class StreamRows:
         n, weighs, weights = 0, False, []
         with self._blocks() as blocks:
             for x, y, weight in blocks:
-                if self._first is None:
-                    self._first = x[:1].copy(), y[:1].copy(), None
                 positive = weight is None or bool(np.any(weight))
                 weighs |= positive
                 with counted_from(n, str(self.stream)):
@@ -103,13 +100,6 @@ class StreamRows:
     def shown(self) -> Rows | None:
         """As in `RowSource`."""
         return None
-
-    def first(self) -> StreamRows:
-        """As in `RowSource`; `check` has read it."""
-        if self._first is None:
-            raise ValueError("the stream is not checked yet: expected a check before")
-        one = Stream(self._first[:2], shuffle=False)
-        return StreamRows(one, None, self.prefix, self.units)
 
     def run_epoch(
         self,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._core import get_num_threads
 from .._probabilities import sigmoid, softmax
 from .._validation import choice, flag, integer, number
 from ..callbacks import Callback, History, PrintEpochs, check_callbacks
@@ -20,8 +21,9 @@ from ..optimizers import Adam, Optimizer, check_optimizer
 from ..schedules import LearningRate, constant
 from ..stream import Stream
 from ._checkpoint import OPTIONS, State, read_checkpoint, restore_core, with_measured_rates, write_checkpoint
+from ._fits import Fit, run_fits
 from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
-from ._loop import LARGEST_COPY, measure, run_epochs
+from ._loop import LARGEST_COPY, measure
 from ._options import check_combinations, make_core
 from ._rows import ArrayRows, RowSource, validation_rows
 from ._stream_rows import StreamRows
@@ -172,7 +174,7 @@ class Trainer:
         self.ema = None if ema is None else number("ema", ema, gt=0, lt=1)
         self.mixup = number("mixup", mixup, ge=0)
         self.update_order = choice("update_order", update_order, UPDATE_ORDERS)
-        self.layer_rates = check_layer_rates(layer_rates, network._trained_layers())
+        self.layer_rates = None if layer_rates is None else check_layer_rates(layer_rates, network._trained_layers())
         self._custom_loss = loss if isinstance(loss, CustomLoss) else CustomLoss(loss) if callable(loss) else None
         check_combinations(
             optimizer, self._custom_loss,
@@ -297,13 +299,20 @@ class Trainer:
         epochs = integer("epochs", epochs, ge=1)
         batch_size = integer("batch_size", batch_size, ge=1)
         shuffle = flag("shuffle", shuffle)
-        keeps = self.network.n_parameters * np.dtype(self.network.dtype).itemsize <= LARGEST_COPY
-        rollback = keeps if rollback is None else flag("rollback", rollback)
+        rollback = self._keeps_copy() if rollback is None else flag("rollback", rollback)
         active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
         rows = self._rows(x, y, sample_weight)
         held_out = None if validation is None else _validation(validation)
         asked = None if metrics is None else check_metrics(metrics)
-        return run_epochs(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
+        fit = Fit(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
+        (diverged,) = run_fits([fit], get_num_threads())
+        if diverged is not None:
+            raise diverged
+        return self.history
+
+    def _keeps_copy(self) -> bool:
+        """Tell whether a fit keeps a copy of the weights unless it is told."""
+        return self.network.n_parameters * np.dtype(self.network.dtype).itemsize <= LARGEST_COPY
 
     def _rows(self, x: Any, y: Any, sample_weight: Any) -> RowSource:
         if not isinstance(x, Stream):

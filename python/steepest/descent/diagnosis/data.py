@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...layers import BatchNorm
+from ...layers import BatchNorm, PiecewiseLinear
 from .._cost import rms
 from .._recorder import activation_of
 from .evidence import PER_OUTPUT, Evidence, Finding
@@ -173,7 +173,7 @@ def _output_range(evidence: Evidence) -> Finding | None:
 
 
 def _unscaled_inputs(evidence: Evidence) -> Finding | None:
-    if isinstance(evidence.network.layers[0], BatchNorm):
+    if isinstance(evidence.network.layers[0], (BatchNorm, PiecewiseLinear)):
         return None
     sizes = np.sqrt(np.mean(np.square(evidence.x), axis=0))
     column = int(np.argmax(sizes))

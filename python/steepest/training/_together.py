@@ -1,4 +1,4 @@
-"""Several trainings at once, in threads that all end when one fails or the user interrupts."""
+"""Several pieces of work at once, in threads that all end when one fails or the user interrupts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TypeAlias
 
-from joblib import effective_n_jobs
-
+from .._core import Alone
 from ..callbacks import Callback, FitState
 
 Work: TypeAlias = Callable[[Sequence[Callback]], object]
@@ -37,33 +36,27 @@ class StopWith(Callback):
         self.on_progress(fit)
 
 
-def run_together(works: Sequence[Work], n_jobs: int | None) -> KeyboardInterrupt | None:
+def run_together(works: Sequence[Work], threads: int) -> None:
     """Run trainings, and return when none of them runs any more.
 
     Parameters
     ----------
     works : sequence of callable
         Each is called with callbacks that it must pass to its fit.
-    n_jobs : int or None
-        How many at once, as joblib counts.
-
-    Returns
-    -------
-    KeyboardInterrupt or None
-        The one that ended them.
+    threads : int
+        How many at once, >= 1, each on a thread alone; a single one at a time may take all threads of the core.
 
     Raises
     ------
     Exception
         What the first work that failed raised.
+    KeyboardInterrupt
+        By Ctrl-C.
     """
-    if min(effective_n_jobs(n_jobs), len(works)) == 1:
-        try:
-            for work in works:
-                work([])
-        except KeyboardInterrupt as interrupt:
-            return interrupt
-        return None
+    if min(threads, len(works)) <= 1:
+        for work in works:
+            work([])
+        return
 
     stopping, idle, n_running = threading.Event(), threading.Condition(), 0
 
@@ -74,26 +67,23 @@ def run_together(works: Sequence[Work], n_jobs: int | None) -> KeyboardInterrupt
                 return
             n_running += 1
         try:
-            with suppress(StoppedError):
+            with Alone(), suppress(StoppedError):
                 work([StopWith(stopping)])
         finally:
             with idle:
                 n_running -= 1
                 idle.notify()
 
-    with ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             futures = [pool.submit(run, work) for work in works]
             running, failed = set(futures), False
             while running and not failed:  # in short turns: Ctrl-C may have to wait for the end of one
                 done, running = wait(running, timeout=_TURN, return_when=FIRST_EXCEPTION)
                 failed = any(future.exception() for future in done)
-        except KeyboardInterrupt as interrupt:
-            return interrupt
         finally:  # the pool does not know of a thread whose start was interrupted, so what runs is counted here
             with idle:
                 stopping.set()
                 idle.wait_for(lambda: n_running == 0)
     for future in futures:
         future.result()
-    return None

@@ -1,0 +1,74 @@
+"""The layers in front of the hidden ones: columns of numbers brought to a normal distribution, and embedded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..layers import Layer, PeriodicEmbedding, PiecewiseLinear
+from ..network import Network
+from ..recipe import Recipe
+from ..tables._normal_scores import NormalScores, quantiles_of
+from ._preprocess import Preprocessor
+
+_SAMPLE_ROWS = 50_000  # that normal scores are learned from, at most
+_FEWEST_DISTINCT = 3  # numbers, of which a column is embedded: of two, one weight tells all
+_MOST_EMBEDDED = 1024  # numbers that embeddings make of a row, about
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The layers in front of the hidden ones.
+
+    Parameters
+    ----------
+    columns : list of int
+        The features that are embedded; none where the networks begin with the hidden layers.
+    points, values : array of float64, shape (n_points, columns)
+        Of their normal scores, see `steepest.PiecewiseLinear`.
+    """
+
+    columns: list[int]
+    points: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, recipe: Recipe, features: Any, preprocessor: Preprocessor) -> Embedding:
+        """Learn the normal scores of the columns of numbers from features to train on."""
+        none = cls([], np.empty((0, 0)), np.empty((0, 0)))
+        if not recipe.frequencies or hasattr(features, "tocsr"):
+            return none
+        places = preprocessor.number_places(features.shape[1])
+        sample = features[:: -(-len(features) // _SAMPLE_ROWS)]
+        numbers = np.concatenate([block[:, places] for _, block in preprocessor.feature_blocks(sample)])
+        scores = [NormalScores(quantiles_of(np.sort(column).astype(np.float64))) for column in numbers.T]
+        chosen = [i for i, score in enumerate(scores) if len(score.points) >= _FEWEST_DISTINCT]
+        if not chosen:
+            return none
+        n_points = max(len(scores[i].points) for i in chosen)
+        points, values = (
+            np.stack([_filled(array, n_points, step) for array in arrays], axis=1)
+            for arrays, step in (([scores[i].points for i in chosen], 1.0), ([scores[i].scores for i in chosen], 0.0))
+        )
+        return cls(places[chosen].tolist(), points, values)
+
+    def layers(self, recipe: Recipe) -> list[Layer]:
+        """Return new layers."""
+        if not self.columns:
+            return []
+        size = min(recipe.embedding_size, max(_MOST_EMBEDDED // len(self.columns), 1))
+        periodic = PeriodicEmbedding(recipe.frequencies, size, sigma=recipe.frequency_scale, columns=self.columns)
+        return [PiecewiseLinear(len(self.points), self.columns), periodic]
+
+    def put_into(self, network: Network) -> None:
+        """Let a new network that begins with these layers have the points."""
+        if self.columns:
+            network.set_parameters({"0.points": self.points, "0.values": self.values})
+
+
+def _filled(numbers: NDArray[np.float64], n: int, step: float) -> NDArray[np.float64]:
+    """Return n numbers: these, and then more by steps."""
+    return np.append(numbers, numbers[-1] + step * np.arange(1, n - len(numbers) + 1))

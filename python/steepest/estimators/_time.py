@@ -1,0 +1,88 @@
+"""A fit within a time: how many networks, and for how many epochs, are trained by then."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .._core import get_num_threads
+from ..callbacks import Callback, FitState
+from ..network import Network
+from ..training import Trainer
+from ..training._fits import Fit, run_fits
+from ..training._rows import ArrayRows, RowSource
+from ._plan import FitPlan
+
+_SHARE = 0.9  # of the time that is left is planned for: the machine may be slower later
+_STEPS = 30  # that are measured
+_FEWEST_EPOCHS = 40  # before another network is better than more epochs for one
+_ONE_BY_ONE = 0.7  # of the speed of networks side by side, those that need Python have, one after the other
+_MEASURING = 1.15  # times the steps, an epoch takes with its held-out rows
+
+
+class OutOfTimeError(Exception):
+    """Ends the trainings where they are."""
+
+
+class Deadline(Callback):
+    """Stops after the epoch in which the time ran out, by `time.monotonic`."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Look at the clock."""
+        if time.monotonic() > self.deadline:
+            fit.stop()
+
+
+def within_time(
+    plan: FitPlan, networks: Sequence[Network], rows: RowSource | None, n: int, loss: object, *, one_by_one: bool
+) -> FitPlan:
+    """Return the plan with as many networks and epochs as there is time for; at least one of each.
+
+    Parameters
+    ----------
+    plan : FitPlan
+        With a deadline.
+    networks : sequence of Network
+        Those of the plan; copies of some train a little.
+    rows : RowSource or None
+        What the first of them trains on; None where that is no array in memory.
+    n : int
+        Training rows.
+    loss : str or callable
+        Of the trainings.
+    one_by_one : bool
+        Whether networks train one after the other.
+    """
+    epochs, batch = plan.epochs_and_batch(n)
+    if plan.deadline is None or not isinstance(rows, ArrayRows) or rows.is_mapped or not isinstance(loss, str):
+        return plan
+    threads = get_num_threads()
+    each = _seconds_of_step(networks[:threads], rows, batch, loss) * math.ceil(n / batch) * _MEASURING
+    left = max(plan.deadline - time.monotonic(), 0.0) * _SHARE * (_ONE_BY_ONE if one_by_one else 1.0)
+    epochs_of_all = left * min(threads, len(networks)) / max(each, 1e-9)
+    n_networks = min(len(networks), max(1, int(epochs_of_all / min(epochs, _FEWEST_EPOCHS))))
+    if n_networks < len(networks):  # whole rounds of all threads, and fewer networks for longer
+        n_networks = max(1, min(n_networks, math.ceil(epochs_of_all / epochs / threads) * threads))
+    return replace(plan, n_networks=n_networks, most_epochs=max(1, min(epochs, int(epochs_of_all / n_networks))))
+
+
+def _seconds_of_step(networks: Sequence[Network], rows: ArrayRows, batch: int, loss: str) -> float:
+    """Return how long a step takes while every thread trains a network."""
+    places = np.arange(len(rows.x), dtype=np.int64) if rows.places is None else rows.places
+    some = ArrayRows(rows.x, rows.y, rows.weight, places=places[: _STEPS * batch])
+
+    def fits() -> list[Fit]:
+        return [Fit(Trainer(each.copy(), loss), some, epochs=1, batch_size=batch) for each in networks]
+
+    run_fits(fits(), get_num_threads())  # the first time finds out how many threads are best
+    measured = fits()
+    began = time.perf_counter()
+    run_fits(measured, get_num_threads())
+    return (time.perf_counter() - began) / math.ceil(min(len(places), _STEPS * batch) / batch)
