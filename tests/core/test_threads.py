@@ -60,7 +60,7 @@ def in_fork(work: Callable[[], str]) -> str:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        faulthandler.dump_traceback_later(HANG - 5)
+        faulthandler.register(signal.SIGALRM, chain=True)  # says where it hangs, and dies of it
         signal.alarm(HANG)
         try:
             os.write(writer, work().encode())
