@@ -13,11 +13,13 @@ from numpy.testing import assert_allclose
 
 import steepest as st
 from steepest.callbacks import LambdaCallback
+from steepest.estimators import _pack
 from steepest.estimators._classification import Classification
 from steepest.estimators._correction import Correction
 from steepest.estimators._pack import kinds_of
 from steepest.recipe import Recipe
 from steepest.tables._running import Change
+from steepest.training._fits import Fits
 
 N = 2100  # rows, for the recipe of larger tables
 
@@ -135,23 +137,74 @@ def test_a_time_limit_is_above_zero(limit: float) -> None:
         st.MLPRegressor(time_limit=limit).fit(*table())
 
 
-def test_a_pack_is_chosen_by_the_seed_alone() -> None:
-    x = np.random.default_rng(0).normal(size=(2400, 3))
-    y = np.sin(2 * x[:, 0]) + x[:, 1]
+# --- A pack ---
+
+
+@pytest.fixture
+def short_pack(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe of three kinds and four networks for any table."""
     short = replace(Recipe.for_rows(2400, "best"), networks=4, kinds=3, epochs=4)
-    assert Recipe.for_rows(2400, "best").kinds > 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recipe, "for_rows", classmethod(lambda cls, n, preset=None: short))
-        fits = [st.MLPRegressor(preset="best", random_state=0, n_jobs=jobs).fit(x, y) for jobs in (1, -1)]
-        alike = st.MLPRegressor(preset="best", random_state=0, ensemble=2).fit(x, y)
+    monkeypatch.setattr(Recipe, "for_rows", classmethod(lambda cls, n, preset=None: short))
+    return short
+
+
+def many_rows() -> tuple[Any, Any]:
+    x = np.random.default_rng(0).normal(size=(2400, 3))
+    return x, np.sin(2 * x[:, 0]) + x[:, 1]
+
+
+def test_a_pack_is_chosen_by_the_seed_alone(short_pack: Recipe) -> None:
+    x, y = many_rows()
+    fits = [
+        st.MLPRegressor(preset="best", random_state=0, n_jobs=jobs, time_limit=limit).fit(x, y)
+        for jobs, limit in ((1, None), (-1, None), (None, 600))
+    ]
+    alike = st.MLPRegressor(preset="best", random_state=0, ensemble=2).fit(x, y)
     first = fits[0]
+    assert np.array_equal(first.predict(x), fits[2].predict(x))
     assert np.array_equal(first.predict(x), fits[1].predict(x))
     assert "pack" not in alike.recipe_
     assert len(alike.networks_) == 2
     pack = first.recipe_["pack"]
     assert sum(kind["networks"] for kind in pack) == len(first.networks_) == 4
-    assert pack[0]["hidden"] == short.hidden
+    assert pack[0]["hidden"] == short_pack.hidden
     assert first.score(x, y) > 0.8
+
+
+def test_a_kind_that_diverges_is_left_out(short_pack: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = [short_pack, replace(short_pack, lr=1e30), replace(short_pack, lr=1e30)]
+    monkeypatch.setattr(_pack, "kinds_of", lambda *_: wild)
+    x, y = many_rows()
+    fitted = st.MLPRegressor(preset="best", random_state=0).fit(x, y)
+    assert [kind["networks"] for kind in fitted.recipe_["pack"]] == [4]
+    assert fitted.score(x, y) > 0.8
+    monkeypatch.setattr(_pack, "kinds_of", lambda *_: wild[1:])
+    with pytest.raises(st.DivergedError):
+        st.MLPRegressor(preset="best", random_state=0).fit(x, y)
+
+
+@pytest.mark.usefixtures("short_pack")
+@pytest.mark.parametrize(("part", "epochs"), [(0, 1), (0, 9), (1, 1)])
+def test_an_interrupted_pack_keeps_the_best_so_far(part: int, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the first half of the trial, in its second half, and among the networks that are trained after it."""
+    parts = iter([0, 1])
+
+    class Interrupted(Fits):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            def look(n_epochs: int) -> None:
+                if this == part and n_epochs >= epochs:
+                    raise KeyboardInterrupt
+
+            this = next(parts)
+            super().__init__(*args, **options | {"progress": look})
+
+    monkeypatch.setattr(_pack, "Fits", Interrupted)
+    x, y = many_rows()
+    model = st.MLPRegressor(preset="best", random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y)
+    assert len(model.networks_) == sum(kind["networks"] for kind in model.recipe_["pack"])
+    assert model.score(x, y) > 0.3
 
 
 def test_kinds_are_drawn_about_the_recipe() -> None:

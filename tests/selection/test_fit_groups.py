@@ -1241,7 +1241,8 @@ WRONG: dict[str, tuple[str, Change, str]] = {
 def test_values_that_do_not_fit_are_refused(what: str, saved: Any, tmp_path: Path) -> None:
     kind, change, message = WRONG[what]
     path = changed(tmp_path / "models", saved[kind], change)
-    assert pytest.raises(ValueError, st.load, path).match(message)
+    with pytest.raises(ValueError, match=message):
+        st.load(path)
     refused(path)
 
 

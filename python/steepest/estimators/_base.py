@@ -210,8 +210,9 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
             trainings = solver.begin(networks, parts, n)
         else:
             make = NetworkMaker(plan, task, features, preprocessor)
-            if plan.is_pack and split.holds_out:
-                trainings = Trainings([], lambda *_: Pack(solver, make, parts, n).run())
+            pack = Pack.within_time(solver, make, parts, n) if plan.is_pack and split.holds_out else None
+            if pack is not None:
+                trainings = Trainings([], lambda *_: pack.run())
             else:
                 trainings = solver.begin(make(plan, plan.seeds), parts, n)
         return Begun(task, preprocessor, trainings, found.seen)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import DivergedError, get_num_threads
+from .._core import get_num_threads
 from ..layers import Activation
 from ..network import Network
 from ..recipe import Recipe
@@ -28,10 +28,13 @@ from ..training._loop import measure
 from ._networks import NetworkMaker
 from ._plan import FitPlan
 from ._solver import Solver
+from ._time import OutOfTimeError, out_of_time
 from ._trainings import FitResult, Member, Part
 
 _LOOK = 0.5  # share of the epochs after which kinds are compared
 _GOING_ON = 2  # kinds beside the recipe's own that are trained to the end
+_FEWEST = 6  # networks of a pack, for its trial to be worth its time
+_DEARER = 1.3  # times the recipe's own, the other kinds take
 _BLOCKS = 16  # of held-out rows, by which the standard error of a difference is told
 _HIDDEN = ((128, 128), (192, 192), (128, 128, 128), (96, 96), (256, 128))
 _DROPOUT = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -81,7 +84,7 @@ class Kind:
     def error(self) -> float:
         """Of held-out rows at the best epochs; infinite where there is none."""
         found = [member.trainer.history.get("val_loss", ()) for member in self.members]
-        return float(np.mean([np.nanmin(column, initial=math.inf) for column in found]))
+        return float(np.mean([min(filter(math.isfinite, losses), default=math.inf) for losses in found]))
 
 
 class Pack:
@@ -97,22 +100,40 @@ class Pack:
         The rows of each network; the trial is on the first one's.
     n : int
         Training rows of one network.
+    n_networks : int
+        How many are kept.
     """
 
-    def __init__(self, solver: Solver, make: NetworkMaker, parts: Sequence[Part], n: int) -> None:
-        self._solver, self._make, self._parts, self._n = solver, make, parts, n
+    def __init__(self, solver: Solver, make: NetworkMaker, parts: Sequence[Part], n: int, n_networks: int) -> None:
+        self._solver, self._make, self._parts, self._n, self._n_networks = solver, make, parts, n, n_networks
         self._kinds: list[Kind] = []
         self._counts: list[int] = []  # of the networks of each kind, once they are decided
 
+    @classmethod
+    def within_time(cls, solver: Solver, make: NetworkMaker, parts: Sequence[Part], n: int) -> Pack | None:
+        """Return a pack of as many networks as there is time for; None where networks all alike use it better."""
+        plan = solver.plan
+        n_networks = plan.n_networks
+        if plan.deadline is not None:
+            possible = solver.epochs_in_time(make(plan, plan.seeds[: get_num_threads()]), parts[0], n)
+            if possible is None:
+                return None
+            trial = _LOOK * (plan.recipe.kinds + 1) + (1 - _LOOK) * (_GOING_ON + 2)
+            whole = possible / (_DEARER * plan.epochs_and_batch(n)[0])  # trainings
+            n_networks = min(n_networks, int(whole - trial) + 2)
+        return None if n_networks < min(_FEWEST, plan.n_networks) else cls(solver, make, parts, n, n_networks)
+
     def run(self) -> FitResult:
-        """Train them, to their ends or until the user interrupts; return what has come of it."""
+        """Train them, to their ends, until the deadline or until the user interrupts; return what has come of it."""
         interrupt = None
         try:
             self._try_kinds()
             self._train_more()
+        except OutOfTimeError:
+            pass
         except KeyboardInterrupt as found:
             interrupt = found
-        counts = self._counts or [len(kind.members) for kind in self._kinds]
+        counts = self._counts or self._counts_so_far()
         members = [member for kind, count in zip(self._kinds, counts, strict=True) for member in kind.members[:count]]
         most = max((member.n_epochs for member in members), default=0)
         done = [member for member in members if 2 * member.n_epochs >= max(most, 2)]
@@ -130,7 +151,13 @@ class Pack:
     def _fits(self, members: Sequence[Member]) -> Fits:
         solver = self._solver
         fits = [member.fit for member in members]
-        return Fits(fits, get_num_threads(), at_once=solver.at_once, by_hand=solver.by_hand)
+        look = None if solver.plan.deadline is None else out_of_time(solver.plan.deadline)
+        return Fits(fits, get_num_threads(), at_once=solver.at_once, by_hand=solver.by_hand, progress=look)
+
+    def _counts_so_far(self) -> list[int]:
+        """Return how many networks of each kind there are to be where the trial has ended early: those of the best."""
+        best = sorted(self._kinds, key=lambda kind: kind.error)[: _GOING_ON + 1]
+        return [len(kind.members) if kind in best else 0 for kind in self._kinds]
 
     def _try_kinds(self) -> None:
         """Train a network of each kind, the better ones to the end, and decide how many of each there are to be."""
@@ -147,7 +174,8 @@ class Pack:
         which = [i for i, member in enumerate(members) if member in better]
         running.end([i for i in range(len(members)) if i not in which])
         running.advance([members[i].fit.epochs for i in which], which)
-        self._refuse(running.end(which)[:1])
+        for error in filter(None, running.end(which)[: len(self._kinds[0].members)]):
+            raise error
         going_on = [k for k in going_on if math.isfinite(self._kinds[k].error)]
         chosen = self._choose([self._kinds[k] for k in going_on])
         self._counts = [0] * len(self._kinds)
@@ -156,19 +184,20 @@ class Pack:
 
     def _train_more(self) -> None:
         """Train the networks that are still to be made."""
-        more: list[Member] = []
+        more: list[tuple[Kind, Member]] = []
         for kind, count in zip(self._kinds, self._counts, strict=True):
             new = [self._new(kind.plan, len(more) + 1 + i) for i in range(count - len(kind.members))]
             kind.members += new
-            more += new
-        if more:
-            running = self._fits(more)
-            running.advance()
-            self._refuse(running.end())
-
-    def _refuse(self, diverged: Sequence[DivergedError | None]) -> None:
-        for error in filter(None, diverged):
-            raise error
+            more += [(kind, member) for member in new]
+        if not more:
+            return
+        running = self._fits([member for _, member in more])
+        running.advance()
+        for (kind, member), error in zip(more, running.end(), strict=True):
+            if error is not None and kind is self._kinds[0]:
+                raise error
+            if error is not None:  # the others do without it
+                kind.members.remove(member)
 
     def _choose(self, kinds: Sequence[Kind]) -> list[int]:
         """Draw up the list of kinds whose mean is best on the rows that the trial has held out."""
@@ -195,7 +224,7 @@ class Pack:
             return np.array([measure(judge, source, [])["loss"] for source in sources])
 
         chosen: list[int] = []
-        for _ in range(solver.plan.n_networks):
+        for _ in range(self._n_networks):
             usual = losses([*chosen, 0])
             gains = [usual - losses([*chosen, kind]) for kind in range(1, len(kinds))]
             sure = [0.0, *(gain.mean() - gain.std() / math.sqrt(max(len(gain) - 1, 1)) for gain in gains)]

@@ -114,7 +114,7 @@ class FitPlan:
         """Whether networks of several kinds of settings are tried."""
         settings, recipe = self.settings, self.recipe
         asked = settings.ensemble is not None or settings.warm_start or settings.lr is not None
-        return recipe.kinds > 1 and recipe.networks > 1 and self.deadline is None and not (asked or self.goes_on)
+        return recipe.kinds > 1 and recipe.networks > 1 and not (asked or self.goes_on)
 
     @property
     def seeds(self) -> range:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from .._core import DivergedError
+from .._core import DivergedError, get_num_threads
 from ..calibration import divide_logits, temperature
 from ..callbacks import PrintEpochs
 from ..network import Network
@@ -29,7 +29,7 @@ from ._plan import FitPlan
 from ._preprocess import Preprocessor
 from ._sklearn_preset import StopLikeSklearn, loss_like_sklearn
 from ._task import Task, loss_name
-from ._time import Deadline, within_time
+from ._time import Deadline, epochs_in_time, within_time
 from ._trainings import FitResult, Member, Part, Progress, Trainings
 from ._watch import Watch, stopping_rules
 
@@ -71,11 +71,8 @@ class Solver:
         return self._begin_epochs(networks, parts, n)
 
     def _begin_epochs(self, networks: list[Network], parts: Sequence[Part], n: int) -> Trainings:
-        if self.plan.deadline is not None:
-            self.plan = within_time(
-                self.plan, networks, self._training(parts[0]), n, self.task.loss,
-                one_by_one=bool(self.plan.settings.callbacks),
-            )  # fmt: skip
+        if (possible := self.epochs_in_time(networks, parts[0], n)) is not None:
+            self.plan = within_time(self.plan, possible, n)
             networks, parts = networks[: self.plan.n_networks], parts[: self.plan.n_networks]
         plan, settings = self.plan, self.plan.settings
         if settings.like_sklearn and settings.batch_size is not None and settings.batch_size > n:
@@ -98,6 +95,14 @@ class Solver:
             return replace(self.result(done, n), interrupt=interrupt)
 
         return Trainings([member.fit for member in members], finish, self.at_once, self.by_hand, plan.deadline)
+
+    def epochs_in_time(self, networks: Sequence[Network], part: Part, n: int) -> float | None:
+        """Return for how many epochs there is time, of all networks together; None for any number of them."""
+        if self.plan.deadline is None:
+            return None
+        one_by_one = bool(self.plan.settings.callbacks)
+        some = networks[: get_num_threads()]
+        return epochs_in_time(self.plan, some, self._training(part), n, self.task.loss, one_by_one=one_by_one)
 
     def trainers_of(self, plan: FitPlan, networks: Sequence[Network], n: int, seeds: Sequence[int]) -> list[Trainer]:
         """Return trainers of new networks by a plan of their own."""

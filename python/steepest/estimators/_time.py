@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..training._fits import Fit, run_fits
 from ..training._rows import ArrayRows, RowSource
 from ._plan import FitPlan
 
-_SHARE = 0.9  # of the time that is left is planned for: the machine may be slower later
+_SHARE = 0.95  # of the time that is left is planned for: the machine may be slower later
 _STEPS = 30  # that are measured
 _FEWEST_EPOCHS = 40  # before another network is better than more epochs for one
 _ONE_BY_ONE = 0.7  # of the speed of networks side by side, those that need Python have, one after the other
@@ -26,6 +26,16 @@ _MEASURING = 1.15  # times the steps, an epoch takes with its held-out rows
 
 class OutOfTimeError(Exception):
     """Ends the trainings where they are."""
+
+
+def out_of_time(deadline: float) -> Callable[[int], None]:
+    """Return what ends trainings at a time by `time.monotonic`, called with their epochs, once they have had one."""
+
+    def look(n_epochs: int) -> None:
+        if n_epochs and time.monotonic() > deadline:
+            raise OutOfTimeError
+
+    return look
 
 
 class Deadline(Callback):
@@ -40,19 +50,19 @@ class Deadline(Callback):
             fit.stop()
 
 
-def within_time(
-    plan: FitPlan, networks: Sequence[Network], rows: RowSource | None, n: int, loss: object, *, one_by_one: bool
-) -> FitPlan:
-    """Return the plan with as many networks and epochs as there is time for; at least one of each.
+def epochs_in_time(
+    plan: FitPlan, networks: Sequence[Network], rows: RowSource, n: int, loss: object, *, one_by_one: bool
+) -> float | None:
+    """Return for how many epochs there is time, of all networks together; None where that cannot be told.
 
     Parameters
     ----------
     plan : FitPlan
-        With a deadline.
+        Perhaps with a deadline.
     networks : sequence of Network
-        Those of the plan; copies of some train a little.
-    rows : RowSource or None
-        What the first of them trains on; None where that is no array in memory.
+        As many as train at a time, at most; copies of them train a little.
+    rows : RowSource
+        What the first of them trains on.
     n : int
         Training rows.
     loss : str or callable
@@ -60,17 +70,31 @@ def within_time(
     one_by_one : bool
         Whether networks train one after the other.
     """
-    epochs, batch = plan.epochs_and_batch(n)
     if plan.deadline is None or not isinstance(rows, ArrayRows) or rows.is_mapped or not isinstance(loss, str):
-        return plan
-    threads = get_num_threads()
-    each = _seconds_of_step(networks[:threads], rows, batch, loss) * math.ceil(n / batch) * _MEASURING
+        return None
+    batch = plan.epochs_and_batch(n)[1]
+    each = _seconds_of_step(networks, rows, batch, loss) * math.ceil(n / batch) * _MEASURING
     left = max(plan.deadline - time.monotonic(), 0.0) * _SHARE * (_ONE_BY_ONE if one_by_one else 1.0)
-    epochs_of_all = left * min(threads, len(networks)) / max(each, 1e-9)
-    n_networks = min(len(networks), max(1, int(epochs_of_all / min(epochs, _FEWEST_EPOCHS))))
-    if n_networks < len(networks):  # whole rounds of all threads, and fewer networks for longer
-        n_networks = max(1, min(n_networks, math.ceil(epochs_of_all / epochs / threads) * threads))
-    return replace(plan, n_networks=n_networks, most_epochs=max(1, min(epochs, int(epochs_of_all / n_networks))))
+    return left * len(networks) / max(each, 1e-9)
+
+
+def within_time(plan: FitPlan, possible: float, n: int) -> FitPlan:
+    """Return the plan with as many networks and epochs as there is time for; at least one of each.
+
+    Parameters
+    ----------
+    plan : FitPlan
+        With a deadline.
+    possible : float
+        For how many epochs there is time, of all networks together.
+    n : int
+        Training rows.
+    """
+    epochs, threads, most = plan.epochs_and_batch(n)[0], get_num_threads(), plan.n_networks
+    n_networks = min(most, max(1, int(possible / min(epochs, _FEWEST_EPOCHS))))
+    if n_networks < most:  # whole rounds of all threads, and fewer networks for longer
+        n_networks = max(1, min(n_networks, math.ceil(possible / epochs / threads) * threads))
+    return replace(plan, n_networks=n_networks, most_epochs=max(1, min(epochs, int(possible / n_networks))))
 
 
 def _seconds_of_step(networks: Sequence[Network], rows: ArrayRows, batch: int, loss: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from ..training._rows import RowSource
 from ._input import Rows
 from ._online import Seen
 from ._plan import FitPlan, Places
-from ._time import OutOfTimeError
+from ._time import OutOfTimeError, out_of_time
 
 
 class Part(NamedTuple):
@@ -159,7 +158,7 @@ class Trainings:
         """Run them to their ends, or until the deadline."""
         diverged: list[DivergedError | None] = []
         interrupt = None
-        look = None if self.deadline is None else self._look
+        look = None if self.deadline is None else out_of_time(self.deadline)
         try:
             diverged = run_fits(self.fits, get_num_threads(), at_once=self.at_once, by_hand=self.by_hand, progress=look)
         except OutOfTimeError:
@@ -167,8 +166,3 @@ class Trainings:
         except KeyboardInterrupt as found:
             interrupt = found
         return self.finish(diverged, interrupt)
-
-    def _look(self, n_epochs: int) -> None:
-        """End all once the time is over, unless there has been no epoch yet."""
-        if n_epochs and self.deadline is not None and time.monotonic() > self.deadline:
-            raise OutOfTimeError
