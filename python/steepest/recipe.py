@@ -38,6 +38,7 @@ LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse
 
 _MOST_EPOCHS = 500
 _FEW_ROWS = 2000  # up to which an ensemble is trained
+_MANY_ROWS = 20_000  # beyond which a first look takes fewer networks and epochs
 _ROWS_OF_ALL = 250_000  # that all networks of an ensemble may train on in an epoch
 _KINDS = 8  # of settings that "best" tries
 _DECAY_TIMES_STEPS = 600.0
@@ -162,12 +163,14 @@ class Recipe(Spec):
         Recipe
             Up to 2,000 rows five networks without embeddings and dropout; up to 62,500 four with embeddings, and fewer
             the more rows there are; "best" has three times as many, trained for longer and of several kinds, and
-            "fast" two.
+            "fast" two or three.
         """
         many = n_rows > _FEW_ROWS
         if preset == "fast":
             quick = cls((128, 128), least_epochs=20, least_steps=1500, lr=0.02, networks=2)
-            return quick if many else replace(quick, least_steps=600, frequencies=0)
+            if not many:
+                return replace(quick, least_steps=600, frequencies=0)
+            return quick if n_rows > _MANY_ROWS else replace(quick, least_epochs=30, least_steps=2500, networks=3)
         if not many:
             small = cls((128, 128), None, 20, 600, dropout=0.0, label_smoothing=0.1, frequencies=0, networks=5)
             return small if preset is None else replace(small, networks=15)

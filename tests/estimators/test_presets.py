@@ -101,7 +101,7 @@ def test_presets_train_more_or_less() -> None:
     x, y = table()
     fast = st.MLPRegressor(preset="fast", random_state=0).fit(x, y)
     usual = st.MLPRegressor(random_state=0, n_jobs=2).fit(x, y)
-    assert (len(fast.networks_), len(usual.networks_)) == (2, 4)
+    assert (len(fast.networks_), len(usual.networks_)) == (3, 4)
     assert fast.recipe_["preset"] == "fast" and fast.recipe_["max_iter"] < usual.recipe_["max_iter"]
     assert usual.score(x, y) > 0.8
 
@@ -169,6 +169,17 @@ def test_a_pack_is_chosen_by_the_seed_alone(short_pack: Recipe) -> None:
     assert sum(kind["networks"] for kind in pack) == len(first.networks_) == 4
     assert pack[0]["hidden"] == short_pack.hidden
     assert first.score(x, y) > 0.8
+    assert 0 < first.recipe_["standard_error"] < first.recipe_["held_out_loss"]
+
+
+def test_the_recipe_is_told_in_words(short_pack: Recipe) -> None:
+    words = st.MLPRegressor(preset="best", random_state=0).fit(*many_rows()).recipe_["in_words"]
+    assert words.startswith("4 networks with 128-128 hidden units, the mean of whose predictions is taken")
+    assert "were best together" in words and "give or take" in words
+    alone = st.MLPClassifier((7,), max_iter=1, random_state=0).fit(np.eye(4), [0, 0, 1, 1])
+    assert alone.recipe_["in_words"] == (
+        "1 network with 7 hidden units, trained on 4 rows for up to 1 epoch, 4 rows a step."
+    )
 
 
 def test_a_kind_that_diverges_is_left_out(short_pack: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ from ._solver import Solver
 from ._split import Split
 from ._streaming import solve_stream
 from ._trainings import FitResult, Progress, Trainings
+from ._words import in_words
 
 E = TypeVar("E", bound="BaseMLP[Any]")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -334,7 +335,8 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         self._model, self._progress, self.target_name_ = model, progress, target_name
         for network in model.networks:
             network._owner = type(self).__name__
-        self.recipe_, self.history_, self.histories_ = result.recipe, result.history, result.histories
+        self.recipe_ = result.recipe | {"in_words": in_words(result.recipe)}
+        self.history_, self.histories_ = result.history, result.histories
         self.n_iter_, self.t_ = progress.n_iter, progress.t
         self.loss_, self.best_loss_, self.validation_scores_ = result.loss, result.best_loss, result.scores
         optional = {"loss_curve_": progress.loss_curve or None, "best_validation_score_": result.best_score}

@@ -158,7 +158,7 @@ LOSS_FUNCTION = (
 ATTRIBUTES: dict[str, Entry] = {
     "network_": Entry("Network", "The first network."),
     "networks_": Entry("list of Network", "All of an ensemble."),
-    "recipe_": Entry("dict", "Everything that was decided."),
+    "recipe_": Entry("dict", 'Everything that was decided, and "in_words" in sentences.'),
     "history_": Entry("History", "The course of the first network's training."),
     "histories_": Entry("list of History", "That of each network's."),
     "coefs_": Entry("list of array of shape (n_in, n_out)", "Weights of each dense layer, for features as scaled."),

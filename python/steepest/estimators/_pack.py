@@ -108,6 +108,7 @@ class Pack:
         self._solver, self._make, self._parts, self._n, self._n_networks = solver, make, parts, n, n_networks
         self._kinds: list[Kind] = []
         self._counts: list[int] = []  # of the networks of each kind, once they are decided
+        self._loss: dict[str, float] = {}  # of those of the trial together, weighted like that
 
     @classmethod
     def within_time(cls, solver: Solver, make: NetworkMaker, parts: Sequence[Part], n: int) -> Pack | None:
@@ -140,7 +141,7 @@ class Pack:
         if not done and interrupt is not None:
             raise interrupt
         result = self._solver.result(done, self._n)
-        return replace(result, recipe=result.recipe | {"pack": self._in_words(done)}, interrupt=interrupt)
+        return replace(result, recipe=result.recipe | {"pack": self._described(done)} | self._loss, interrupt=interrupt)
 
     def _new(self, plan: FitPlan, place: int, again: int = 0) -> Member:
         """Return the training of a new network, on the rows of this part."""
@@ -229,9 +230,14 @@ class Pack:
             gains = [usual - losses([*chosen, kind]) for kind in range(1, len(kinds))]
             sure = [0.0, *(gain.mean() - gain.std() / math.sqrt(max(len(gain) - 1, 1)) for gain in gains)]
             chosen.append(int(np.argmax(sure)))
+        found = losses(chosen)
+        self._loss = {
+            "held_out_loss": float(found.mean()),
+            "standard_error": float(found.std() / math.sqrt(max(len(found) - 1, 1))),
+        }
         return chosen
 
-    def _in_words(self, members: Sequence[Member]) -> list[dict[str, Any]]:
+    def _described(self, members: Sequence[Member]) -> list[dict[str, Any]]:
         """Return the settings of the kinds that have networks, and how many."""
         return [
             {
