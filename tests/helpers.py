@@ -154,12 +154,13 @@ def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwo
                     yield ref.BatchNorm(path, n, layer.momentum, layer.eps, np.float64)
                 elif isinstance(layer, st.LayerNorm):
                     yield ref.LayerNorm(path, n, layer.eps, np.float64)
+                elif isinstance(layer, st.FeatureScale):
+                    yield ref.FeatureScale(path, n, layer.lr_multiplier, np.float64)
                 elif isinstance(layer, st.PeriodicEmbedding):
                     columns, shape = layer.embedded(n), (layer.n_frequencies, layer.size)
                     yield ref.PeriodicEmbedding(path, columns, *shape, layer.activation, np.float64)
                 elif isinstance(layer, st.PiecewiseLinear):
-                    columns = range(n) if layer.columns is None else layer.columns
-                    yield ref.PiecewiseLinear(path, columns, layer.n_points, np.float64)
+                    yield ref.PiecewiseLinear(path, layer.embedded(n), layer.n_points, np.float64)
             if activation != "identity":
                 next(numbers)
                 yield ref.Activation(activation, getattr(layer, "alpha", None))

@@ -174,6 +174,7 @@ class Layer:
 
     def __init__(self, path: str = "") -> None:
         self.path = path
+        self.own_rate = 1.0  # factor of the learning rate
         self.parameters: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
         self.buffers: dict[str, Array] = {}  # what is remembered but not learned
@@ -305,6 +306,23 @@ class LayerNorm(Layer):
         return d_hat * self.inverse_std
 
 
+class FeatureScale(Layer):
+    """Multiplies each column by a learned factor."""
+
+    def __init__(self, path: str, n: int, own_rate: float, dtype: Any) -> None:
+        super().__init__(path)
+        self.parameters["scale"] = np.ones((1, n), dtype)
+        self.own_rate = own_rate
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x = x
+        return x * self.parameters["scale"]
+
+    def backward(self, dy: Array) -> Array:
+        self.gradients["scale"] = (dy * self.x).sum(axis=0, keepdims=True)
+        return dy * self.parameters["scale"]
+
+
 class PeriodicEmbedding(Layer):
     """Puts activation([cos(2 pi f x), sin(2 pi f x), 1] W) of some columns, each with its own f and W, beside all."""
 
@@ -431,6 +449,11 @@ class ReferenceNetwork:
         """The gradient of each parameter, from the last backward pass."""
         return self._collect("gradients")
 
+    @property
+    def own_rates(self) -> dict[str, float]:
+        """The factor of its learning rate that each layer brings along, by path."""
+        return {layer.path: layer.own_rate for layer in self.chain.leaves()}
+
     def set_parameters(self, values: dict[str, Array]) -> None:
         """Copy parameters and buffers in, by path."""
         mine = self.parameters | self.buffers
@@ -461,6 +484,7 @@ class ReferenceNetwork:
         """One step of gradient descent on one batch; returns the loss before it."""
         value, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
         self.backward(dy)
+        optimizer.own_rates = self.own_rates
         optimizer.step(self.parameters, self.gradients)
         return value
 
@@ -478,6 +502,7 @@ class ReferenceNetwork:
         cost, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
         costs, statistics = [cost], {name: value.copy() for name, value in self.buffers.items()}
         leaves = [leaf for leaf in self.chain.leaves() if leaf.parameters]
+        optimizer.own_rates = self.own_rates
         optimizer.t += 1
         for leaf in reversed(leaves) if order == "output_to_input" else leaves:
             self.backward(dy)
@@ -513,7 +538,7 @@ def equal_effect(net: ReferenceNetwork, x: Array, y: Array, loss: str, optimizer
         tried.backward(mean_loss(loss, output, y)[1])
         own = {name: values for name, values in tried.parameters.items() if name.rpartition(".")[0] == path}
         old = {name: values.copy() for name, values in own.items()}
-        mover.lr, mover.t = 1.0, mover.t + 1
+        mover.lr, mover.t, mover.own_rates = 1.0, mover.t + 1, net.own_rates
         mover.move(own, {name: tried.gradients[name] for name in own})
         way = math.sqrt(sum(float(((own[name] - old[name]) ** 2).sum()) for name in own))
         if way == 0:
@@ -529,10 +554,10 @@ def equal_effect(net: ReferenceNetwork, x: Array, y: Array, loss: str, optimizer
 class Optimizer:
     """Clips the gradient, decays the weights, and goes against the `direction` that each rule makes of the gradient.
 
-    Decay acts on the matrices of weights alone, not on vectors and frequencies. It is either part of the gradient (L2)
-    or, decoupled, a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share that moves, of
-    each layer or of the network; `rates` are factors of the learning rate by layer, where 0 leaves the layer out of
-    everything.
+    Decay acts on the matrices of weights alone, not on vectors, scales and frequencies. It is either part of the
+    gradient (L2) or, decoupled, a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share
+    that moves, of each layer or of the network; `rates` are factors of the learning rate by layer, where 0 leaves the
+    layer out of everything, and `own_rates` those that layers bring along.
     """
 
     def __init__(
@@ -549,6 +574,7 @@ class Optimizer:
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.fraction, self.fraction_of = fraction, fraction_of
         self.rates: dict[str, float] = {}
+        self.own_rates: dict[str, float] = {}
         self.t = 0  # steps taken
         self.memory: dict[tuple[str, str], Array] = {}
 
@@ -567,7 +593,8 @@ class Optimizer:
 
     def move(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
         """Change these parameters as a part of step t."""
-        rates = {name: self.rates.get(name.rpartition(".")[0], 1.0) for name in parameters}
+        layers = {name: name.rpartition(".")[0] for name in parameters}
+        rates = {name: self.rates.get(at, 1.0) * self.own_rates.get(at, 1.0) for name, at in layers.items()}
         gradients = {name: gradients[name] for name, rate in rates.items() if rate}
         if not gradients:
             return
@@ -583,7 +610,7 @@ class Optimizer:
             g = scale * gradients[name]
             if self.clip_value > 0:
                 g = np.clip(g, -self.clip_value, self.clip_value)
-            decay = self.weight_decay if w.ndim == 2 and not name.endswith("frequency") else 0.0
+            decay = self.weight_decay if w.ndim == 2 and not name.endswith(("frequency", "scale")) else 0.0
             if self.decoupled:
                 w *= 1 - lr * decay
             else:

@@ -28,6 +28,8 @@ py::dict addresses(const Kernels<T>& k) {
     add("layer_norm", k.layer_norm);
     add("layer_norm_gradient", k.layer_norm_gradient);
     add("layer_norm_sums", k.layer_norm_sums);
+    add("scale", k.scale);
+    add("scale_gradient", k.scale_gradient);
     add("periodic", k.periodic);
     add("periodic_gradient", k.periodic_gradient);
     add("periodic_input_gradient", k.periodic_input_gradient);

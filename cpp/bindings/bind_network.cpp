@@ -53,6 +53,10 @@ void bind_network(py::module_& m) {
             },
             py::arg("name"), py::arg("eps"))
         .def(
+            "add_feature_scale",
+            [](PyNetwork& self, const std::string& name) { self.core([&](auto& n) { n.add_feature_scale(name); }); },
+            py::arg("name"))
+        .def(
             "add_periodic_embedding",
             [](PyNetwork& self, const std::string& name, const std::vector<std::size_t>& columns, std::size_t n_frequencies,
                std::size_t size, bool relu, double sigma) {

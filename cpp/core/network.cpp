@@ -37,6 +37,7 @@ std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows,
     }
     parameters_.push_back(std::move(parameter));
     places_.emplace(name, parameters_.size() - 1);
+    firsts_.emplace(parameters_.back()->layer(), parameters_.size() - 1);
     state_size_ += rows * columns;
     return parameters_.size() - 1;
 }
@@ -94,6 +95,13 @@ void Network<T>::add_layer_norm(const std::string& name, double eps) {
     layer.eps = eps;
     layer.weight = add_parameter(name + ".weight", 1, n_out_, true, T(1));
     layer.bias = add_parameter(name + ".bias", 1, n_out_, true, T(0));
+    layers_.push_back(layer);
+}
+
+template <class T>
+void Network<T>::add_feature_scale(const std::string& name) {
+    Layer layer{LayerKind::feature_scale, n_out_, n_out_};
+    layer.weight = add_parameter(name + ".scale", 1, n_out_, false, T(1));
     layers_.push_back(layer);
 }
 
@@ -215,8 +223,8 @@ T Network<T>::largest() const {
 
 template <class T>
 void Network<T>::set_lr_multiplier(const std::string& layer, double multiplier) {
-    const auto first = places_.find(layer + ".weight");  // which every layer with parameters has, before the others
-    if (first == places_.end()) return;
+    const auto first = firsts_.find(layer);
+    if (first == firsts_.end()) return;
     for (std::size_t i = first->second; i < parameters_.size() && parameters_[i]->layer() == layer; ++i) {
         if (parameters_[i]->trained) parameters_[i]->lr_multiplier = multiplier;
     }

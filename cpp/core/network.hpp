@@ -39,6 +39,7 @@ enum class LayerKind {
     dropout,
     batch_norm,
     layer_norm,
+    feature_scale,
     periodic_embedding,
     piecewise_linear,
     residual_begin,
@@ -72,6 +73,7 @@ public:
     void add_dropout(double p);
     void add_batch_norm(const std::string& name, double momentum, double eps);
     void add_layer_norm(const std::string& name, double eps);
+    void add_feature_scale(const std::string& name);
     // `activation` is identity or relu; the first frequencies are normal with deviation `sigma`.
     void add_periodic_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_frequencies,
                                 std::size_t size, Activation activation, double sigma);
@@ -109,7 +111,7 @@ public:
 private:
     Network(const Network& shape, bool)
         : n_in_(shape.n_in_), n_out_(shape.n_out_), seed_(shape.seed_), isa_(shape.isa_), layers_(shape.layers_),
-          places_(shape.places_), state_size_(shape.state_size_) {}
+          places_(shape.places_), firsts_(shape.firsts_), state_size_(shape.state_size_) {}
     void check_columns(const std::string& name, const std::vector<std::size_t>& columns) const;
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
     void initialize(Parameter<T>& weight, Init init);
@@ -122,6 +124,7 @@ private:
     std::vector<Layer> layers_;
     std::vector<std::unique_ptr<Parameter<T>>> parameters_;
     std::unordered_map<std::string, std::size_t> places_;  // of the parameters, by name
+    std::unordered_map<std::string, std::size_t> firsts_;  // the first parameter of each layer, by the layer's name
     std::size_t state_size_ = 0;
     mutable Access access_;
     std::vector<std::size_t> open_;  // sizes at the open residual branches

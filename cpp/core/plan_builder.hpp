@@ -71,6 +71,7 @@ private:
     void add_dropout(const Layer& layer, std::uint32_t number);
     void add_batch_norm(const Layer& layer);
     void add_layer_norm(const Layer& layer);
+    void add_feature_scale(const Layer& layer);
     void add_periodic_embedding(const Layer& layer);
     void add_piecewise_linear(const Layer& layer);
     void open_residual();

@@ -45,6 +45,7 @@ PlanParts<T> PlanBuilder<T>::build() {
             case LayerKind::dropout: add_dropout(layer, static_cast<std::uint32_t>(i)); break;
             case LayerKind::batch_norm: add_batch_norm(layer); break;
             case LayerKind::layer_norm: add_layer_norm(layer); break;
+            case LayerKind::feature_scale: add_feature_scale(layer); break;
             case LayerKind::periodic_embedding: add_periodic_embedding(layer); break;
             case LayerKind::piecewise_linear: add_piecewise_linear(layer); break;
             case LayerKind::residual_begin: open_residual(); break;
@@ -199,6 +200,35 @@ void PlanBuilder<T>::add_layer_norm(const Layer& layer) {
     BackwardItems items{{sum, Makes::parameter_gradient}};
     if (wants_gradient(x_index)) items.push_back(item(k_.layer_norm_gradient));
     items.push_back({update_vectors(layer, sums.weight_gradient, sums.bias_gradient), Makes::parameter_gradient});
+    if (wants_gradient(x_index)) add_slope(items, x_index);
+    prepend(items, this_turn());
+}
+
+// y = x * scale: members share out rows, but panels for the gradient of the scale, which is a sum over rows.
+template <class T>
+void PlanBuilder<T>::add_feature_scale(const Layer& layer) {
+    const std::size_t x_index = last_value(), n = layer.n_out;
+    const Value x = values_.back();
+    Value& y = add_value(n, true);
+    begin_turn(layer);
+    const auto scaled = [run = k_.scale, scale = vector(layer.weight), n = panels(n)](Matrix<T> from, Matrix<T> to) -> Item {
+        return [=](const Pass& pass, Share share) {
+            const Block block = split_rows(share, pass.rows, n);
+            run(&block, constant(from), scale, to);
+        };
+    };
+    parts_.forward.push_back(scaled(x.data, y.data));
+    if (!trains()) return;
+    T* const gradient = vector_gradient(layer.weight);
+    const auto sum = [=, run = k_.scale_gradient, n = panels(n), dy = y.gradient](const Pass& pass, Share share) {
+        const Range part = share.split(n);
+        const Block block{0, pass.rows, part.begin, part.end};
+        run(&block, constant(x.data), constant(dy), gradient);
+    };
+    // The sum reads dy before dx takes its place; dx reads the scale before it is updated.
+    BackwardItems items{{sum, Makes::parameter_gradient}};
+    if (wants_gradient(x_index)) items.push_back(scaled(y.gradient, y.gradient));
+    items.push_back({update_vectors(layer, gradient, nullptr), Makes::parameter_gradient});
     if (wants_gradient(x_index)) add_slope(items, x_index);
     prepend(items, this_turn());
 }

@@ -1,4 +1,4 @@
-// Embeddings of single columns: their features, and columns from one matrix into another.
+// Functions of single columns: their scale, features of embeddings, and columns from one matrix into another.
 #pragma once
 
 #include "kernels.hpp"
@@ -35,6 +35,26 @@ inline void store_columns(Matrix<T> m, std::size_t row, std::size_t c, std::size
     store<T>(both + (at - first), select<T>(first_lanes<T>(count), v, load(both + (at - first))));
     store<T>(p + first, load(both));
     if (straddles) store<T>(p + m.stride, load(both + L));
+}
+
+template <class T>
+void scale(const Block* block, Matrix<const T> x, const T* scale, Matrix<T> y) {
+    each_vector_of_columns<T>(block->panel0, block->panel1, [&](std::size_t p, std::size_t c) {
+        const Vec<T> factor = load(scale + c);
+        for (std::size_t at = block->row0 * kPanel<T> + c % kPanel<T>; at < block->row1 * kPanel<T>; at += kPanel<T>) {
+            store<T>(y.data + p * y.stride + at, load(x.data + p * x.stride + at) * factor);
+        }
+    });
+}
+
+template <class T>
+void scale_gradient(const Block* block, Matrix<const T> x, Matrix<const T> dy, T* gradient) {
+    each_vector_of_columns<T>(block->panel0, block->panel1, [&](std::size_t p, std::size_t c) {
+        const T *from = panel_row(x, p, 0) + c % kPanel<T>, *d = panel_row(dy, p, 0) + c % kPanel<T>;
+        store<T>(gradient + c, sum_over_rows<T>(block->row1, [=](std::size_t r) {
+                     return load(d + r * kPanel<T>) * load(from + r * kPanel<T>);
+                 }));
+    });
 }
 
 template <class T>

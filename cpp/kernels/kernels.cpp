@@ -38,6 +38,8 @@ constexpr Kernels<T> make_table() {
             layer_norm<T>,
             layer_norm_gradient<T>,
             layer_norm_sums<T>,
+            scale<T>,
+            scale_gradient<T>,
             periodic<T>,
             periodic_gradient<T>,
             periodic_input_gradient<T>,

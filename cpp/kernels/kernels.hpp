@@ -257,6 +257,10 @@ struct Kernels {
     void (*layer_norm_gradient)(const LayerNormArgs<T>*);
     void (*layer_norm_sums)(const LayerNormSumsArgs<T>*);
 
+    void (*scale)(const Block*, Matrix<const T> x, const T* scale, Matrix<T> y);  // y = x * scale by columns; y may be x
+    // The gradient of the scale: sums over rows [0, row1) for the block's panels.
+    void (*scale_gradient)(const Block*, Matrix<const T> x, Matrix<const T> dy, T* gradient);
+
     void (*periodic)(const PeriodicArgs<T>*);
     void (*periodic_gradient)(const PeriodicArgs<T>*);
     void (*periodic_input_gradient)(const PeriodicArgs<T>*);

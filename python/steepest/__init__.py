@@ -25,7 +25,17 @@ from .callbacks import (
     TimeLimit,
     Until,
 )
-from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, PeriodicEmbedding, PiecewiseLinear, Residual
+from .layers import (
+    Activation,
+    BatchNorm,
+    Dense,
+    Dropout,
+    FeatureScale,
+    LayerNorm,
+    PeriodicEmbedding,
+    PiecewiseLinear,
+    Residual,
+)
 from .network import Network
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .stream import Stream
@@ -52,6 +62,7 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "FeatureScale",
     "GroupModels",
     "History",
     "LambdaCallback",

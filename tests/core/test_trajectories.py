@@ -105,7 +105,7 @@ WHOLE = (
 )  # fmt: skip
 
 EMBEDDED = (
-    st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
+    st.FeatureScale(1.5), st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
     st.PeriodicEmbedding(3, 2, "identity", 0.2, columns=[11, 0, 6]), st.Dense(3),
 )  # fmt: skip
 
@@ -167,9 +167,10 @@ def test_every_activation(activation: str, dtype: str) -> None:
         (st.LayerNorm(eps=0.1), st.Dense(40, "elu", alpha=0.5), st.LayerNorm(), st.Dense(3)),
         (st.Dropout(0.1), st.Dense(40, "leaky_relu", alpha=0.2), st.Dropout(0.5), st.Dense(3, "softplus")),
         (st.Residual([st.Residual([st.Dense(6, "tanh")]), st.BatchNorm(), st.Dropout(0.3), st.Dense(6)]), st.Dense(3)),
+        (st.FeatureScale(), st.Dense(40, "tanh"), st.FeatureScale(0.1), st.Dense(3)),
         (st.PeriodicEmbedding(sigma=0.1), st.Dense(40, "tanh"), st.PeriodicEmbedding(columns=[39]), st.Dense(3)),
     ],
-    ids=["linear", "batch norm", "layer norm", "dropout", "residual", "embedding"],
+    ids=["linear", "batch norm", "layer norm", "dropout", "residual", "scale", "embedding"],
 )
 def test_every_layer(layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "huber", st.SGD(0.05, momentum=0.9)), dtype)
@@ -186,7 +187,8 @@ def test_steps_use_the_gradients_of_backward(rows: int, layers: tuple[Layer, ...
         trainer = st.Trainer(net.copy(), "mse", optimizer, seed=net.seed)
         trainer.step(x, y)
         for name, gradient in tried.gradients.items():
-            moved = net.parameters[name] - trainer.network.parameters[name]
+            rate = net._own_rates()[name.rpartition(".")[0]]
+            moved = (net.parameters[name] - trainer.network.parameters[name]) / rate
             assert_within(moved, gradient, 1e-14 * (1 + np.abs(gradient).max()), f"{name}, {optimizer}")
         for name, buffer in tried.buffers.items():
             assert np.array_equal(trainer.network.buffers[name], buffer), name

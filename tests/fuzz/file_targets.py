@@ -175,7 +175,15 @@ def models(folder: Path) -> list[bytes]:
     """One file of each kind of model, small."""
     block = [st.Dense(3, "elu", alpha=0.5), st.BatchNorm()]
     embedding = st.PeriodicEmbedding(2, 1, columns=[2])
-    layers = [embedding, st.Dense(3, "relu"), st.Residual(block), st.Dropout(0.5), st.LayerNorm(), st.Dense(2)]
+    layers = [
+        st.FeatureScale(2.0),
+        embedding,
+        st.Dense(3, "relu"),
+        st.Residual(block),
+        st.Dropout(0.5),
+        st.LayerNorm(),
+        st.Dense(2),
+    ]
     net = st.Network(3, layers)
     net.set_lr_multipliers({"0": 0.5})
     net.save(folder / "network")

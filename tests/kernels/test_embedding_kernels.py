@@ -11,7 +11,7 @@ from test_kernels import awkward, every_float32, unset, wide
 
 import reference as ref
 from helpers import assert_within, eps
-from kernel_calls import KernelTable, Panels, numbers
+from kernel_calls import KernelTable, Panels, numbers, vector
 
 Array = ref.Array
 
@@ -168,6 +168,38 @@ def test_periodic_input_gradient(k: KernelTable) -> None:
             assert (dx.padding() == 7).all()
             dx.check(r, (0, 1))
             features.check()
+
+
+# --- Scales ---
+
+
+def test_scale(k: KernelTable) -> None:
+    for rows, n in itertools.product(awkward(k), awkward(k)[1:]):
+        draw = numbers(k, (rows, n))
+        x, factors, panels = draw(rows, n), draw(n), -(-n // k.panel)
+        for r, p in itertools.product(some_rows(rows), {(0, panels), (panels // 3, panels - panels // 3)}):
+            apart, in_place = unset(k, rows, n, extra=1), Panels(x, k.panel, extra=2)
+            part = slice(*r), slice(p[0] * k.panel, p[1] * k.panel)
+            for source, y in ((Panels(x, k.panel, padding=7), apart), (in_place, in_place)):
+                k.scale(k.block(r, p), source, vector(factors, k.panel), y)
+                assert np.array_equal(y.read()[part], (x * factors)[part]), f"{rows} x {n}, rows {r}, panels {p}"
+                y.check(r, p)
+
+
+def test_scale_gradient(k: KernelTable) -> None:
+    for rows, n in itertools.product([*awkward(k), 131], awkward(k)[1:]):  # more rows than a sum has in one piece
+        draw = numbers(k, (rows, n))
+        x, dy, panels = draw(rows, n), draw(rows, n), -(-n // k.panel)
+        products = np.multiply(*wide(x, dy))
+        bound = (rows + 1) * eps(k.dtype) * np.abs(products).sum(axis=0)
+        for p in {(0, panels), (panels // 3, panels - panels // 3)}:
+            gradient = unset(k, 1, n)
+            given = Panels(x, k.panel, extra=1, padding=7), Panels(dy, k.panel)
+            k.scale_gradient(k.block((0, rows), p), *given, gradient)
+            columns = slice(p[0] * k.panel, p[1] * k.panel)
+            truth = products.sum(axis=0)[columns]
+            assert_within(gradient.read()[0, columns], truth, bound[columns], f"{rows} x {n}, panels {p}")
+            gradient.check((0, 1), p)
 
 
 # --- Columns ---

@@ -30,7 +30,7 @@ FLOORS = (
         "metrics",
         "losses",
     ),
-    ("_threadpool", "_model_file", "layers", "files", "history", "schedules", "optimizers"),
+    ("_threadpool", "_model_file", "_layer", "embeddings", "layers", "files", "history", "schedules", "optimizers"),
     ("network", "callbacks", "tables"),
     ("training", "stream"),
     ("recipe", "calibration"),

@@ -27,7 +27,7 @@ WHOLE = [
     st.Residual([st.LayerNorm(), st.Dense(24, "gelu"), st.Dropout(0.1), st.Dense(16)]), st.LayerNorm(), st.Dense(3),
 ]  # fmt: skip
 EMBEDDED = [
-    st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
+    st.FeatureScale(0.7), st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
     st.PeriodicEmbedding(3, 2, "identity", 0.2, columns=[11, 0, 6]), st.Dense(3),
 ]  # fmt: skip
 LAYERS: dict[str, list[Layer]] = {"small": SMALL, "whole": WHOLE, "embedded": EMBEDDED}
@@ -193,7 +193,7 @@ def test_same_bits_at_any_number_of_threads(optimizer: Any, options: dict[str, A
             st.set_num_threads(threads)
             embedding = st.PeriodicEmbedding(9, 5, columns=[3, 77])
             block = st.Residual([embedding, st.Dense(200, "tanh")])
-            layers = [embedding, st.Dense(200, "relu"), st.BatchNorm(), block, st.Dense(5)]
+            layers = [st.FeatureScale(2.0), embedding, st.Dense(200, "relu"), st.BatchNorm(), block, st.Dense(5)]
             trainer = st.Trainer(st.Network(90, layers, dtype=dtype), "mse", optimizer, **options)
             history = trainer.fit(x, y, epochs=2, batch_size=128)
             costs = {name: history[name].tolist() for name in history if name != "seconds"}

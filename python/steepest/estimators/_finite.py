@@ -11,6 +11,7 @@ from ..layers import (
     BatchNorm,
     Dense,
     Dropout,
+    FeatureScale,
     LayerNorm,
     PeriodicEmbedding,
     PiecewiseLinear,
@@ -68,6 +69,8 @@ def _bound(network: Network, furthest: float) -> float:
             bound *= 2
         elif isinstance(layer, BatchNorm):
             bound = (bound + largest) * largest / math.sqrt(layer.eps) + largest
+        elif isinstance(layer, FeatureScale):
+            bound *= largest
         elif isinstance(layer, PiecewiseLinear):  # whose points are buffers, among the largest
             bound = max(bound, largest)
         elif isinstance(layer, PeriodicEmbedding):

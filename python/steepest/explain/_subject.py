@@ -125,8 +125,8 @@ class Subject:
     def weight_title(self, name: str, index: tuple[int, ...]) -> str:
         """Return a weight's name in words: from where to where it leads."""
         layer, titles = name.rpartition(".")[0], self.layer_titles()
-        if len(index) == 1:
-            return f"scale of unit\u00a0{index[0] + 1} in {with_article(titles[layer])}"
+        if len(index) == 1 or name.endswith(".scale"):
+            return f"scale of unit\u00a0{index[-1] + 1} in {with_article(titles[layer])}"
         start, end = index
         nodes = [node for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in titles]
         place = next(i for i, node in enumerate(nodes) if node.name == layer)
