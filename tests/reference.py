@@ -382,6 +382,88 @@ class PiecewiseLinear(Layer):
         return dy * self.slopes
 
 
+class PiecewiseLinearEmbedding(Layer):
+    """Puts the piecewise linear encoding of some columns, or a learned map of it for each column, beside all."""
+
+    def __init__(
+        self, path: str, columns: Sequence[int], n_bins: int, size: int | None, activation: str, dtype: Any
+    ) -> None:
+        super().__init__(path)
+        self.columns, self.size = list(columns), size
+        self.function, self.derivative = ACTIVATIONS[activation]
+        if size is not None:
+            self.parameters["weight"] = np.zeros((len(self.columns) * (n_bins + 1), size), dtype)
+        self.buffers["edges"] = np.zeros((n_bins + 1, len(self.columns)), dtype)
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """The encoding of each column, (rows, columns, bins), and its slope: equations 1 and 2 of the paper."""
+        low, high = self.buffers["edges"][:-1].T, self.buffers["edges"][1:].T  # (columns, bins)
+        number, n = x[:, self.columns, None], low.shape[1]
+        below = (number < low) & (np.arange(n) > 0)
+        above = (number >= high) & (np.arange(n) < n - 1)
+        within = (number - low) / (high - low)
+        slope = np.where(below | above, 0, 1 / (high - low))
+        return np.where(below, 0, np.where(above, 1, within)), slope
+
+    @property
+    def maps(self) -> Array:
+        """The linear map of each column, (columns, bins and a bias, size)."""
+        assert self.size is not None
+        return self.parameters["weight"].reshape(len(self.columns), -1, self.size)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x, made = x, self.encode(x)[0]
+        if self.size is not None:
+            self.features = np.concatenate([made, np.ones_like(made[:, :, :1])], axis=2)
+            self.z = np.einsum("rcf,cfs->rcs", self.features, self.maps)
+            made = self.function(self.z, 0.0)
+        return np.hstack([x, made.reshape(len(x), -1)])
+
+    def backward(self, dy: Array) -> Array:
+        dx, slope = dy[:, : self.x.shape[1]].copy(), self.encode(self.x)[1]
+        d = dy[:, self.x.shape[1] :].reshape(len(dy), len(self.columns), -1)
+        if self.size is not None:
+            d = d * self.derivative(self.z, 0.0)
+            self.gradients["weight"] = np.einsum("rcf,rcs->cfs", self.features, d).reshape(-1, self.size)
+            d = np.einsum("rcs,cfs->rcf", d, self.maps)[:, :, :-1]
+        dx[:, self.columns] += (d * slope).sum(axis=2)
+        return dx
+
+
+class CategoryEmbedding(Layer):
+    """Takes columns of labels out, and puts the row that each label has in its column's table behind the others."""
+
+    def __init__(self, path: str, n_labels: Sequence[int], size: int, columns: Sequence[int], dtype: Any) -> None:
+        super().__init__(path)
+        self.n_labels, self.columns = list(n_labels), list(columns)
+        self.first = np.cumsum([0, *(n + 2 for n in self.n_labels[:-1])])  # row of each table
+        self.parameters["weight"] = np.zeros((sum(n + 2 for n in self.n_labels), size), dtype)
+
+    def rows(self, x: Array) -> Array:
+        """The rows of the weight that labels pick, (rows, columns): -1 the last but one, what is none the last."""
+        picked = np.empty((len(x), len(self.columns)), np.int64)
+        for j, (column, n) in enumerate(zip(self.columns, self.n_labels, strict=True)):
+            for i, number in enumerate(x[:, column].tolist()):
+                picked[i, j] = number if number in range(n) else n if number == -1 else n + 1
+        return picked + self.first
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x, self.picked = x, self.rows(x)
+        made = self.parameters["weight"][self.picked]  # (rows, columns, size)
+        return np.hstack([np.delete(x, self.columns, axis=1), *made.transpose(1, 0, 2)])
+
+    def backward(self, dy: Array) -> Array:
+        weight = self.parameters["weight"]
+        stay = np.setdiff1d(np.arange(self.x.shape[1]), self.columns)
+        self.gradients["weight"] = np.zeros_like(weight)
+        np.add.at(
+            self.gradients["weight"], self.picked, dy[:, len(stay) :].reshape(*self.picked.shape, weight.shape[1])
+        )
+        dx = np.zeros_like(self.x)
+        dx[:, stay] = dy[:, : len(stay)]
+        return dx
+
+
 class Chain(Layer):
     """Layers one after another."""
 

@@ -35,6 +35,10 @@ py::dict addresses(const Kernels<T>& k) {
     add("periodic_input_gradient", k.periodic_input_gradient);
     add("interpolate", k.interpolate);
     add("interpolate_gradient", k.interpolate_gradient);
+    add("bins", k.bins);
+    add("bins_input_gradient", k.bins_input_gradient);
+    add("pick", k.pick);
+    add("pick_gradient", k.pick_gradient);
     add("copy_columns", k.copy_columns);
     add("update", k.update);
     add("sum_squares", k.sum_squares);

@@ -42,6 +42,8 @@ enum class LayerKind {
     feature_scale,
     periodic_embedding,
     piecewise_linear,
+    piecewise_linear_embedding,
+    category_embedding,
     residual_begin,
     residual_end
 };
@@ -54,9 +56,10 @@ struct Layer {
     double p = 0;                  // dropout
     double momentum = 0, eps = 0;  // normalization
     std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone, frequency = kNone, points = kNone,
-                values = kNone;               // indices of parameters
-    std::vector<std::size_t> columns = {};    // that are embedded
-    std::size_t n_frequencies = 0, size = 0;  // of each of them
+                values = kNone;              // indices of parameters
+    std::vector<std::size_t> columns = {};   // that are embedded
+    std::size_t n_features = 0, size = 0;    // of each of them; without a weight the features are what is put beside
+    std::vector<std::size_t> n_labels = {};  // of each of them, where they are labels
 };
 
 enum class Init { zeros, he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal };
@@ -79,6 +82,13 @@ public:
                                 std::size_t size, Activation activation, double sigma);
     // These columns go through lines between so many points, of which the first are those of y = x within -1 and 1.
     void add_piecewise_linear(const std::string& name, std::vector<std::size_t> columns, std::size_t n_points);
+    // So many bins of these columns, at first evenly within -2 and 2. `size` is 0 where there is no linear map of them.
+    void add_piecewise_linear_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_bins,
+                                        std::size_t size, Activation activation);
+    // These columns are labels, so many of each; they become the rows of tables, whose last two, for missing and unknown
+    // ones, begin at zero.
+    void add_category_embedding(const std::string& name, std::vector<std::size_t> columns, std::vector<std::size_t> n_labels,
+                                std::size_t size);
     void begin_residual();
     void end_residual();
 
@@ -114,6 +124,9 @@ private:
           places_(shape.places_), firsts_(shape.firsts_), state_size_(shape.state_size_) {}
     void check_columns(const std::string& name, const std::vector<std::size_t>& columns) const;
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
+    // A buffer (n_points, columns) whose rows are evenly spaced numbers.
+    std::size_t add_points(const std::string& name, std::size_t n_points, std::size_t columns, double first, double last);
+    std::size_t add_maps(const std::string& name, std::size_t columns, std::size_t n_features, std::size_t size);
     void initialize(Parameter<T>& weight, Init init);
     template <class F>
     void fill(Parameter<T>& weight, F draw);

@@ -17,9 +17,10 @@ void PlanBuilder<T>::check_size() const {
     std::size_t columns = panels(network_.n_in());
     for (const Layer& layer : network_.layers()) {
         if (layer.kind == LayerKind::dense) columns += panels(layer.n_out) * (trains() ? 2 : 1);
-        if (layer.kind != LayerKind::periodic_embedding) continue;
-        const std::size_t features = panels(2 * layer.n_frequencies + 1) + panels(layer.size);
-        columns += panels(layer.n_out) * (trains() ? 2 : 1) + features * (trains() ? layer.columns.size() : 1);
+        if (layer.columns.empty() || layer.kind == LayerKind::piecewise_linear) continue;
+        columns += panels(layer.n_out) * (trains() ? 2 : 1);
+        if (layer.n_features == 0 || layer.weight == kNone) continue;
+        columns += (panels(layer.n_features + 1) + panels(layer.size)) * (trains() ? layer.columns.size() : 1);
     }
     const std::size_t bytes = capped_product(panel_stride(parts_.capacity, k_.panel), sizeof(T));
     check_memory(capped_product(columns, bytes), "the arrays for " + std::to_string(parts_.capacity) + " rows at once");
@@ -48,6 +49,8 @@ PlanParts<T> PlanBuilder<T>::build() {
             case LayerKind::feature_scale: add_feature_scale(layer); break;
             case LayerKind::periodic_embedding: add_periodic_embedding(layer); break;
             case LayerKind::piecewise_linear: add_piecewise_linear(layer); break;
+            case LayerKind::piecewise_linear_embedding: add_piecewise_linear_embedding(layer); break;
+            case LayerKind::category_embedding: add_category_embedding(layer); break;
             case LayerKind::residual_begin: open_residual(); break;
             case LayerKind::residual_end: close_residual(); break;
         }

@@ -28,12 +28,14 @@ from .callbacks import (
 from .layers import (
     Activation,
     BatchNorm,
+    CategoryEmbedding,
     Dense,
     Dropout,
     FeatureScale,
     LayerNorm,
     PeriodicEmbedding,
     PiecewiseLinear,
+    PiecewiseLinearEmbedding,
     Residual,
 )
 from .network import Network
@@ -57,6 +59,7 @@ __all__ = [
     "BatchNorm",
     "CSVLogger",
     "Callback",
+    "CategoryEmbedding",
     "Checkpoint",
     "Dense",
     "DivergedError",
@@ -72,6 +75,7 @@ __all__ = [
     "Network",
     "PeriodicEmbedding",
     "PiecewiseLinear",
+    "PiecewiseLinearEmbedding",
     "Progress",
     "RMSprop",
     "Residual",

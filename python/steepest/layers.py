@@ -14,8 +14,10 @@ from ._core import Network as CoreNetwork
 from ._layer import Layer as Layer  # so that every layer comes from here
 from ._layer import Shapes as Shapes
 from ._validation import choice, flag, from_dict, integer, number
+from .embeddings import CategoryEmbedding as CategoryEmbedding
 from .embeddings import PeriodicEmbedding as PeriodicEmbedding
 from .embeddings import PiecewiseLinear as PiecewiseLinear
+from .embeddings import PiecewiseLinearEmbedding as PiecewiseLinearEmbedding
 
 ACTIVATIONS = (
     "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "sigmoid", "tanh", "softplus", "mish",
@@ -378,6 +380,8 @@ _KINDS: dict[str, type[Layer]] = {
         FeatureScale,
         PeriodicEmbedding,
         PiecewiseLinear,
+        PiecewiseLinearEmbedding,
+        CategoryEmbedding,
         Residual,
     )
 }

@@ -22,6 +22,7 @@ from .layers import (
     Layer,
     Node,
     PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
     Shapes,
     add_layers,
     check_layers,
@@ -54,8 +55,8 @@ class Network:
         Numbers in an input row, >= 1.
     layers : sequence of layers
         `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm`, `FeatureScale`, `PeriodicEmbedding`,
-        `PiecewiseLinear` and `Residual`, in order: at most 10,000, those in residual blocks included, and at most 64
-        blocks within one another.
+        `PiecewiseLinear`, `PiecewiseLinearEmbedding`, `CategoryEmbedding` and `Residual`, in order: at most 10,000,
+        those in residual blocks included, and at most 64 blocks within one another.
     seed : int, default=0
         Seed of the first weights and of `forward`'s dropout, >= 0: the same seed gives the same bits.
     dtype : {"float32", "float64"}, default="float32"
@@ -533,6 +534,8 @@ def _flops(node: Node) -> int:
     if isinstance(node.layer, PeriodicEmbedding):
         shapes = node.layer.parameter_shapes(node.n_in)
         return 2 * math.prod(shapes["weight"]) + 20 * math.prod(shapes["frequency"])
+    if isinstance(node.layer, PiecewiseLinearEmbedding):
+        return 2 * math.prod(node.layer.parameter_shapes(node.n_in).get("weight", (0,)))
     return 0
 
 

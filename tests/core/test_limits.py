@@ -99,7 +99,17 @@ def memory_ends(threads: int, kind: str) -> None:
     st.set_num_threads(threads)
     embedding = st.PeriodicEmbedding(6, 5, columns=[0, 60])
     block = st.Residual([st.Dense(96, "relu"), embedding, st.Dense(96)])
-    layers = [st.FeatureScale(), embedding, st.Dense(96, "relu"), st.BatchNorm(), block, st.Dense(3)]
+    bins = st.PiecewiseLinearEmbedding(3, 2, columns=[5])
+    layers = [
+        st.CategoryEmbedding(3, 2, [7]),
+        bins,
+        st.FeatureScale(),
+        embedding,
+        st.Dense(96, "relu"),
+        st.BatchNorm(),
+        block,
+        st.Dense(3),
+    ]
     x, y = normal(0, (3000, 64)), normal(1, (3000, 3))
     net = st.Network(64, layers)
     optimizer = st.SGD(1e-3, momentum=0.9, clip_norm=1.0) if kind == "clip" else st.Adam(1e-3)

@@ -163,6 +163,16 @@ CASES = {
         ],
         lambda: st.AdamW(clip_norm=1.0),
     ),
+    "bins and labels": Case(
+        [
+            st.CategoryEmbedding([3, 20], 5, [1, 60]),
+            st.PiecewiseLinearEmbedding(5, 4, columns=[0, 60]),
+            st.Dense(128, "relu"),
+            st.PiecewiseLinearEmbedding(3),
+            st.Dense(3),
+        ],
+        lambda: st.AdamW(clip_norm=1.0),
+    ),
     "fraction": Case(
         [st.Dense(128, "relu"), st.BatchNorm(), st.Dense(128), st.Dense(3)],
         lambda: st.SGD(0.01, momentum=0.9, fraction=0.1, fraction_of="network"),

@@ -26,6 +26,8 @@ LAYERS = {
     "scale": [st.FeatureScale(3.0), st.Dense(5, "tanh"), st.FeatureScale(), st.Dense(2)],
     "residual": [st.Dense(4), st.Residual([st.LayerNorm(), st.Residual([st.Dense(4, "silu")]), st.Dense(4)])],
     "piecewise linear": [st.PiecewiseLinear(4, [2]), st.Dense(5, "tanh"), st.BatchNorm(), st.Dense(2)],
+    "bins": [st.PiecewiseLinearEmbedding(3, 2), st.Dense(4, "tanh"), st.PiecewiseLinearEmbedding(2), st.Dense(2)],
+    "labels": [st.CategoryEmbedding(2, 3, [1]), st.Dense(4, "tanh"), st.Dense(2)],
     "embedding": [st.PeriodicEmbedding(3, 2), st.Dense(4), st.PeriodicEmbedding(2, 2, columns=[1]), st.Dense(2)],
 }
 

@@ -33,7 +33,8 @@ def network_of_every_layer(dtype: str) -> st.Network:
         st.FeatureScale(2.0),
         st.Dense(8, bias=False, init="he_normal"), st.BatchNorm(momentum=0.2, eps=1e-4), st.Activation("gelu"),
         st.Dropout(0.25), st.Residual(block), st.LayerNorm(eps=1e-4), st.PeriodicEmbedding(3, 2, columns=[7, 0]),
-        st.PiecewiseLinear(4, [1, 0]),
+        st.PiecewiseLinear(4, [1, 0]), st.PiecewiseLinearEmbedding(3, 2, columns=[5]),
+        st.CategoryEmbedding(3, 2, [2, 4]),
         st.Dense(9, "leaky_relu", alpha=0.2), st.Dense(7, "mish"), st.Dense(6, "selu"), st.Dense(6, "softplus"),
         st.Dense(6, "sigmoid"), st.Dense(6, "relu"), st.Dense(6, "tanh", init="glorot_normal"), st.Dense(3),
     ]  # fmt: skip

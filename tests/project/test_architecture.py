@@ -59,7 +59,7 @@ CORE_FLOORS = (
         "tasks",
     ),
     ("adaptive_team", "network", "targets"),
-    ("plan", "plan_builder", "plan_dense", "plan_embeddings", "plan_layers", "stored_update"),
+    ("plan", "plan_builder", "plan_categories", "plan_dense", "plan_embeddings", "plan_layers", "stored_update"),
     ("passes", "layerwise", "batch"),
     ("parameter_state", "train_step", "measurement"),
     ("trainer",),

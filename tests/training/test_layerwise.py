@@ -13,7 +13,7 @@ import pytest
 
 import reference as ref
 import steepest as st
-from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for, twin_of
+from helpers import assert_within, labeled, normal, reference_of, relative_error, state_of, targets_for, twin_of
 from steepest.layers import Layer
 from steepest.training._layerwise import RULES, UPDATE_ORDERS
 
@@ -30,7 +30,11 @@ EMBEDDED = [
     st.FeatureScale(0.7), st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
     st.PeriodicEmbedding(3, 2, "identity", 0.2, columns=[11, 0, 6]), st.Dense(3),
 ]  # fmt: skip
-LAYERS: dict[str, list[Layer]] = {"small": SMALL, "whole": WHOLE, "embedded": EMBEDDED}
+BINNED = [
+    st.CategoryEmbedding([2, 4], 3, [3, 1]), st.PiecewiseLinearEmbedding(4, 3, columns=[9, 0]), st.Dense(12, "tanh"),
+    st.PiecewiseLinearEmbedding(2, columns=[11]), st.Dense(3),
+]  # fmt: skip
+LAYERS: dict[str, list[Layer]] = {"small": SMALL, "whole": WHOLE, "embedded": EMBEDDED, "binned": BINNED}
 
 
 def network(layers: Sequence[Layer], dtype: str = "float64") -> st.Network:
@@ -56,6 +60,7 @@ def follow(layers: Sequence[Layer], optimizer: Any, loss: str = "mse", rates: An
     net, mover = reference(trainer.network, optimizer)
     for step in range(STEPS):
         x, y = batch(step, loss)
+        x = labeled(layers, x)
         mover.lr = optimizer.lr(step) if callable(optimizer.lr) else optimizer.lr
         if rates == "equal_effect" and step == 0:
             mover.rates = ref.equal_effect(net, x, y, loss, mover)

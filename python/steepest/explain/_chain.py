@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..descent._parts import assemble, number_layers
+from ..embeddings import ColumnLayer
 from ..layers import (
     Activation,
     BatchNorm,
+    CategoryEmbedding,
     Dense,
     Dropout,
     FeatureScale,
@@ -20,6 +22,7 @@ from ..layers import (
     LayerNorm,
     PeriodicEmbedding,
     PiecewiseLinear,
+    PiecewiseLinearEmbedding,
     Residual,
 )
 from ..network import Network
@@ -124,7 +127,7 @@ def dense_chain(network: Network) -> Chain | str:
     front of it all.
     """
     links, tensors = _Links(), {k: v.astype(np.float64) for k, v in (network.parameters | network.buffers).items()}
-    kinds = [isinstance(layer, (PeriodicEmbedding, PiecewiseLinear)) for layer in network.layers]
+    kinds = [isinstance(layer, ColumnLayer) for layer in network.layers]
     n_front = kinds.index(False) if False in kinds else len(kinds)
     front = assemble(number_layers(network.layers[:n_front]), tensors, network.n_in)
     for i, layer in list(enumerate(network.layers))[n_front:]:
@@ -151,6 +154,8 @@ def dense_chain(network: Network) -> Chain | str:
 _NO_CHAIN: dict[type[Layer], str] = {
     LayerNorm: "a LayerNorm, whose scale is another one for every row",
     PeriodicEmbedding: "a PeriodicEmbedding between other layers, whose sines and cosines no dense layer makes",
+    PiecewiseLinearEmbedding: "a PiecewiseLinearEmbedding between other layers, whose bins no dense layer makes",
+    CategoryEmbedding: "a CategoryEmbedding between other layers, whose tables no dense layer has",
     PiecewiseLinear: "a PiecewiseLinear between other layers, whose lines bend",
     Residual: "a Residual block, past which a second way leads",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...layers import BatchNorm, PiecewiseLinear
+from ...layers import BatchNorm, CategoryEmbedding, PiecewiseLinear
 from .._cost import rms
 from .._recorder import activation_of
 from .evidence import PER_OUTPUT, Evidence, Finding
@@ -173,9 +173,12 @@ def _output_range(evidence: Evidence) -> Finding | None:
 
 
 def _unscaled_inputs(evidence: Evidence) -> Finding | None:
-    if isinstance(evidence.network.layers[0], (BatchNorm, PiecewiseLinear)):
+    first = evidence.network.layers[0]
+    if isinstance(first, (BatchNorm, PiecewiseLinear)):
         return None
     sizes = np.sqrt(np.mean(np.square(evidence.x), axis=0))
+    if isinstance(first, CategoryEmbedding):  # labels have no size
+        sizes[list(first.columns)] = 0
     column = int(np.argmax(sizes))
     largest = float(sizes[column])
     if SMALL <= largest <= LARGE or not largest:
