@@ -429,6 +429,8 @@ NETWORKS: dict[str, list[st.layers.Layer]] = {
     "dropout": [st.Dense(16, "relu"), st.Dropout(0.5), st.Dense(3)],
     "batch norm": [st.Dense(16), st.BatchNorm(), st.Activation("relu"), st.Dropout(0.3), st.Dense(3)],
     "residual": [st.BatchNorm(), st.Dense(8, "tanh"), st.Residual([st.Dense(8, "relu"), st.Dense(8)]), st.Dense(3)],
+    "bins": [st.PiecewiseLinearEmbedding(4, 3), st.Dense(8, "relu"), st.PiecewiseLinearEmbedding(2), st.Dense(3)],
+    "labels": [st.CategoryEmbedding(2, 3, [0, 1]), st.Dense(8, "relu"), st.Dense(3)],
     "scale": [st.FeatureScale(6.0), st.Dense(8, "relu"), st.FeatureScale(), st.Dense(3)],
     "layer norm": [st.Dense(8), st.LayerNorm(), st.Activation("tanh"), st.Dense(3)],
     "embedding": [st.PeriodicEmbedding(6, 3, sigma=0.3), st.Dense(8, "relu"), st.PeriodicEmbedding(2, 1), st.Dense(3)],
@@ -580,6 +582,30 @@ def test_weights_of_embeddings_have_titles(name: str, index: tuple[int, int], ti
     assert "A PeriodicEmbedding puts sines and cosines of single numbers" in words(page)
 
 
+@pytest.mark.parametrize(
+    ("name", "index", "title"),
+    [
+        ("0.weight", (1, 2), "from label\u00a01 of c3 to unit\u00a03 of layer\u00a01 (CategoryEmbedding)"),
+        ("0.weight", (2, 0), "from missing labels of c3 to unit\u00a01 of layer\u00a01 (CategoryEmbedding)"),
+        ("0.weight", (7, 0), "from labels never seen of c0 to unit\u00a01 of layer\u00a01 (CategoryEmbedding)"),
+        ("1.weight", (2, 1), "from bin\u00a03 of c1 to unit\u00a02 of layer\u00a02 (PiecewiseLinearEmbedding)"),
+        ("1.weight", (3, 0), "from the bias of c1 to unit\u00a01 of layer\u00a02 (PiecewiseLinearEmbedding)"),
+        ("1.weight", (5, 0), "from bin\u00a02 of number\u00a02 of c0 to unit\u00a01 of layer\u00a02 (Piecewise"),
+        ("3.weight", (7, 4), "from c1 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (31, 4), "from number\u00a02 of c3 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (37, 4), "from binned number\u00a02 of c1 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (39, 4), "from binned number\u00a02 of number\u00a02 of c0 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (41, 4), "from binned number\u00a02 of c1 to unit\u00a05 of layer\u00a03"),
+    ],
+)
+def test_weights_of_bins_and_labels_have_titles(name: str, index: tuple[int, int], title: str) -> None:
+    front = [st.CategoryEmbedding([2, 2], 3, [24, 0]), st.PiecewiseLinearEmbedding(3, 2, columns=[7, 34])]
+    layers = [*front, st.PiecewiseLinearEmbedding(2, columns=[7]), st.Dense(8, "relu"), st.Dense(3)]
+    subject, page = own_page(layers, epochs=2)
+    assert subject.weight_title(name, index).startswith(title)
+    assert "in which of a number's bins it lies" in words(page) and "in the place of each label" in words(page)
+
+
 def test_factors_of_columns_have_titles() -> None:
     subject, page = own_page([st.FeatureScale(6.0), st.Dense(8, "relu"), st.Dense(3)], epochs=2)
     assert subject.weight_title("0.scale", (0, 2)) == "scale of unit\u00a03 in layer 1 (FeatureScale)"
@@ -629,6 +655,8 @@ def test_r24_chains_are_what_the_network_computes(layers: list[st.layers.Layer],
     [
         ([st.Dense(4), st.LayerNorm(), st.Dense(2)], "a LayerNorm, whose scale is another one for every row"),
         ([st.Dense(2), st.PeriodicEmbedding(), st.Dense(2)], "a PeriodicEmbedding between other layers, whose sines"),
+        ([st.Dense(2), st.PiecewiseLinearEmbedding(3), st.Dense(2)], "a PiecewiseLinearEmbedding between other layers"),
+        ([st.Dense(2), st.CategoryEmbedding(3, 2, [0]), st.Dense(2)], "a CategoryEmbedding between other layers"),
         ([st.BatchNorm(), st.PiecewiseLinear(3), st.Dense(2)], "a PiecewiseLinear between other layers, whose lines"),
         ([st.Dense(4), st.Residual([st.Dense(4)]), st.Dense(2)], "a Residual block, past which a second way leads"),
         ([st.Activation("relu"), st.Dense(2)], "an activation that belongs to no dense layer"),

@@ -137,7 +137,11 @@ class Subject:
         if len(index) == 1 or name.endswith(".scale"):
             return f"scale of unit\u00a0{index[-1] + 1} in {with_article(titles[layer])}"
         start, end = index
-        nodes = [node for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in titles]
+        nodes = [
+            node
+            for node in iter_nodes(self.network.layers, self.network.n_in)
+            if node.name in titles or isinstance(node.layer, ColumnLayer)
+        ]
         place = next(i for i, node in enumerate(nodes) if node.name == layer)
         unit = f"unit\u00a0{end + 1} of {with_article(titles[layer])}"
         branches = any(isinstance(inner, Residual) for inner in self.network.layers)
@@ -165,10 +169,8 @@ class Subject:
             layer = node.layer
             if isinstance(layer, Dense):
                 return f"unit\u00a0{column + 1} of {titles[node.name]}"
-            if (
-                not isinstance(layer, ColumnLayer)
-                or (node.n_out == node.n_in
-                and not isinstance(layer, CategoryEmbedding))
+            if not isinstance(layer, ColumnLayer) or (
+                node.n_out == node.n_in and not isinstance(layer, CategoryEmbedding)
             ):
                 continue
             columns, stay = layer.embedded(node.n_in), node.n_in
