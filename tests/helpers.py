@@ -73,6 +73,14 @@ def shaken(network: st.Network, seed: int) -> st.Network:
     return network
 
 
+def labeled(layers: Sequence[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """The rows, with whole numbers from about -4 to 4 in those columns that the first layer takes for labels."""
+    if isinstance(layers[0], st.CategoryEmbedding):
+        x = x.copy()
+        x[:, list(layers[0].columns)] = np.rint(1.5 * x[:, list(layers[0].columns)])
+    return x
+
+
 def state_of(trainer: st.Trainer) -> dict[str, Any]:
     """Everything that training changes, as lists: two are equal only if all bits are."""
     tensors = trainer.network.parameters | trainer.network.buffers | trainer._core.state()
@@ -154,12 +162,18 @@ def reference_of(net: st.Network, seed: int | None = None) -> ref.ReferenceNetwo
                     yield ref.BatchNorm(path, n, layer.momentum, layer.eps, np.float64)
                 elif isinstance(layer, st.LayerNorm):
                     yield ref.LayerNorm(path, n, layer.eps, np.float64)
+                elif isinstance(layer, st.FeatureScale):
+                    yield ref.FeatureScale(path, n, layer.lr_multiplier, np.float64)
                 elif isinstance(layer, st.PeriodicEmbedding):
                     columns, shape = layer.embedded(n), (layer.n_frequencies, layer.size)
                     yield ref.PeriodicEmbedding(path, columns, *shape, layer.activation, np.float64)
                 elif isinstance(layer, st.PiecewiseLinear):
-                    columns = range(n) if layer.columns is None else layer.columns
-                    yield ref.PiecewiseLinear(path, columns, layer.n_points, np.float64)
+                    yield ref.PiecewiseLinear(path, layer.embedded(n), layer.n_points, np.float64)
+                elif isinstance(layer, st.PiecewiseLinearEmbedding):
+                    how = layer.n_bins, layer.size, layer.activation
+                    yield ref.PiecewiseLinearEmbedding(path, layer.embedded(n), *how, np.float64)
+                elif isinstance(layer, st.CategoryEmbedding):
+                    yield ref.CategoryEmbedding(path, layer.labels_of(), layer.size, layer.columns, np.float64)
             if activation != "identity":
                 next(numbers)
                 yield ref.Activation(activation, getattr(layer, "alpha", None))

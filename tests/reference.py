@@ -174,6 +174,7 @@ class Layer:
 
     def __init__(self, path: str = "") -> None:
         self.path = path
+        self.own_rate = 1.0  # factor of the learning rate
         self.parameters: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
         self.buffers: dict[str, Array] = {}  # what is remembered but not learned
@@ -305,6 +306,23 @@ class LayerNorm(Layer):
         return d_hat * self.inverse_std
 
 
+class FeatureScale(Layer):
+    """Multiplies each column by a learned factor."""
+
+    def __init__(self, path: str, n: int, own_rate: float, dtype: Any) -> None:
+        super().__init__(path)
+        self.parameters["scale"] = np.ones((1, n), dtype)
+        self.own_rate = own_rate
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x = x
+        return x * self.parameters["scale"]
+
+    def backward(self, dy: Array) -> Array:
+        self.gradients["scale"] = (dy * self.x).sum(axis=0, keepdims=True)
+        return dy * self.parameters["scale"]
+
+
 class PeriodicEmbedding(Layer):
     """Puts activation([cos(2 pi f x), sin(2 pi f x), 1] W) of some columns, each with its own f and W, beside all."""
 
@@ -362,6 +380,88 @@ class PiecewiseLinear(Layer):
 
     def backward(self, dy: Array) -> Array:
         return dy * self.slopes
+
+
+class PiecewiseLinearEmbedding(Layer):
+    """Puts the piecewise linear encoding of some columns, or a learned map of it for each column, beside all."""
+
+    def __init__(
+        self, path: str, columns: Sequence[int], n_bins: int, size: int | None, activation: str, dtype: Any
+    ) -> None:
+        super().__init__(path)
+        self.columns, self.size = list(columns), size
+        self.function, self.derivative = ACTIVATIONS[activation]
+        if size is not None:
+            self.parameters["weight"] = np.zeros((len(self.columns) * (n_bins + 1), size), dtype)
+        self.buffers["edges"] = np.zeros((n_bins + 1, len(self.columns)), dtype)
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """The encoding of each column, (rows, columns, bins), and its slope: equations 1 and 2 of the paper."""
+        low, high = self.buffers["edges"][:-1].T, self.buffers["edges"][1:].T  # (columns, bins)
+        number, n = x[:, self.columns, None], low.shape[1]
+        below = (number < low) & (np.arange(n) > 0)
+        above = (number >= high) & (np.arange(n) < n - 1)
+        within = (number - low) / (high - low)
+        slope = np.where(below | above, 0, 1 / (high - low))
+        return np.where(below, 0, np.where(above, 1, within)), slope
+
+    @property
+    def maps(self) -> Array:
+        """The linear map of each column, (columns, bins and a bias, size)."""
+        assert self.size is not None
+        return self.parameters["weight"].reshape(len(self.columns), -1, self.size)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x, made = x, self.encode(x)[0]
+        if self.size is not None:
+            self.features = np.concatenate([made, np.ones_like(made[:, :, :1])], axis=2)
+            self.z = np.einsum("rcf,cfs->rcs", self.features, self.maps)
+            made = self.function(self.z, 0.0)
+        return np.hstack([x, made.reshape(len(x), -1)])
+
+    def backward(self, dy: Array) -> Array:
+        dx, slope = dy[:, : self.x.shape[1]].copy(), self.encode(self.x)[1]
+        d = dy[:, self.x.shape[1] :].reshape(len(dy), len(self.columns), -1)
+        if self.size is not None:
+            d = d * self.derivative(self.z, 0.0)
+            self.gradients["weight"] = np.einsum("rcf,rcs->cfs", self.features, d).reshape(-1, self.size)
+            d = np.einsum("rcs,cfs->rcf", d, self.maps)[:, :, :-1]
+        dx[:, self.columns] += (d * slope).sum(axis=2)
+        return dx
+
+
+class CategoryEmbedding(Layer):
+    """Takes columns of labels out, and puts the row that each label has in its column's table behind the others."""
+
+    def __init__(self, path: str, n_labels: Sequence[int], size: int, columns: Sequence[int], dtype: Any) -> None:
+        super().__init__(path)
+        self.n_labels, self.columns = list(n_labels), list(columns)
+        self.first = np.cumsum([0, *(n + 2 for n in self.n_labels[:-1])])  # row of each table
+        self.parameters["weight"] = np.zeros((sum(n + 2 for n in self.n_labels), size), dtype)
+
+    def rows(self, x: Array) -> Array:
+        """The rows of the weight that labels pick, (rows, columns): -1 the last but one, what is none the last."""
+        picked = np.empty((len(x), len(self.columns)), np.int64)
+        for j, (column, n) in enumerate(zip(self.columns, self.n_labels, strict=True)):
+            for i, number in enumerate(x[:, column].tolist()):
+                picked[i, j] = number if number in range(n) else n if number == -1 else n + 1
+        return picked + self.first
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x, self.picked = x, self.rows(x)
+        made = self.parameters["weight"][self.picked]  # (rows, columns, size)
+        return np.hstack([np.delete(x, self.columns, axis=1), *made.transpose(1, 0, 2)])
+
+    def backward(self, dy: Array) -> Array:
+        weight = self.parameters["weight"]
+        stay = np.setdiff1d(np.arange(self.x.shape[1]), self.columns)
+        self.gradients["weight"] = np.zeros_like(weight)
+        np.add.at(
+            self.gradients["weight"], self.picked, dy[:, len(stay) :].reshape(*self.picked.shape, weight.shape[1])
+        )
+        dx = np.zeros_like(self.x)
+        dx[:, stay] = dy[:, : len(stay)]
+        return dx
 
 
 class Chain(Layer):
@@ -431,6 +531,11 @@ class ReferenceNetwork:
         """The gradient of each parameter, from the last backward pass."""
         return self._collect("gradients")
 
+    @property
+    def own_rates(self) -> dict[str, float]:
+        """The factor of its learning rate that each layer brings along, by path."""
+        return {layer.path: layer.own_rate for layer in self.chain.leaves()}
+
     def set_parameters(self, values: dict[str, Array]) -> None:
         """Copy parameters and buffers in, by path."""
         mine = self.parameters | self.buffers
@@ -461,6 +566,7 @@ class ReferenceNetwork:
         """One step of gradient descent on one batch; returns the loss before it."""
         value, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
         self.backward(dy)
+        optimizer.own_rates = self.own_rates
         optimizer.step(self.parameters, self.gradients)
         return value
 
@@ -478,6 +584,7 @@ class ReferenceNetwork:
         cost, dy = mean_loss(loss, self.forward(x), y, sample_weight, parameter)
         costs, statistics = [cost], {name: value.copy() for name, value in self.buffers.items()}
         leaves = [leaf for leaf in self.chain.leaves() if leaf.parameters]
+        optimizer.own_rates = self.own_rates
         optimizer.t += 1
         for leaf in reversed(leaves) if order == "output_to_input" else leaves:
             self.backward(dy)
@@ -513,7 +620,7 @@ def equal_effect(net: ReferenceNetwork, x: Array, y: Array, loss: str, optimizer
         tried.backward(mean_loss(loss, output, y)[1])
         own = {name: values for name, values in tried.parameters.items() if name.rpartition(".")[0] == path}
         old = {name: values.copy() for name, values in own.items()}
-        mover.lr, mover.t = 1.0, mover.t + 1
+        mover.lr, mover.t, mover.own_rates = 1.0, mover.t + 1, net.own_rates
         mover.move(own, {name: tried.gradients[name] for name in own})
         way = math.sqrt(sum(float(((own[name] - old[name]) ** 2).sum()) for name in own))
         if way == 0:
@@ -529,10 +636,10 @@ def equal_effect(net: ReferenceNetwork, x: Array, y: Array, loss: str, optimizer
 class Optimizer:
     """Clips the gradient, decays the weights, and goes against the `direction` that each rule makes of the gradient.
 
-    Decay acts on the matrices of weights alone, not on vectors and frequencies. It is either part of the gradient (L2)
-    or, decoupled, a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share that moves, of
-    each layer or of the network; `rates` are factors of the learning rate by layer, where 0 leaves the layer out of
-    everything.
+    Decay acts on the matrices of weights alone, not on vectors, scales and frequencies. It is either part of the
+    gradient (L2) or, decoupled, a shrinking of its own. A zero switches decay or clipping off. `fraction` is the share
+    that moves, of each layer or of the network; `rates` are factors of the learning rate by layer, where 0 leaves the
+    layer out of everything, and `own_rates` those that layers bring along.
     """
 
     def __init__(
@@ -549,6 +656,7 @@ class Optimizer:
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.fraction, self.fraction_of = fraction, fraction_of
         self.rates: dict[str, float] = {}
+        self.own_rates: dict[str, float] = {}
         self.t = 0  # steps taken
         self.memory: dict[tuple[str, str], Array] = {}
 
@@ -567,7 +675,8 @@ class Optimizer:
 
     def move(self, parameters: dict[str, Array], gradients: dict[str, Array]) -> None:
         """Change these parameters as a part of step t."""
-        rates = {name: self.rates.get(name.rpartition(".")[0], 1.0) for name in parameters}
+        layers = {name: name.rpartition(".")[0] for name in parameters}
+        rates = {name: self.rates.get(at, 1.0) * self.own_rates.get(at, 1.0) for name, at in layers.items()}
         gradients = {name: gradients[name] for name, rate in rates.items() if rate}
         if not gradients:
             return
@@ -583,7 +692,7 @@ class Optimizer:
             g = scale * gradients[name]
             if self.clip_value > 0:
                 g = np.clip(g, -self.clip_value, self.clip_value)
-            decay = self.weight_decay if w.ndim == 2 and not name.endswith("frequency") else 0.0
+            decay = self.weight_decay if w.ndim == 2 and not name.endswith(("frequency", "scale")) else 0.0
             if self.decoupled:
                 w *= 1 - lr * decay
             else:

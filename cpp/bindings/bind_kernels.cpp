@@ -28,11 +28,17 @@ py::dict addresses(const Kernels<T>& k) {
     add("layer_norm", k.layer_norm);
     add("layer_norm_gradient", k.layer_norm_gradient);
     add("layer_norm_sums", k.layer_norm_sums);
+    add("scale", k.scale);
+    add("scale_gradient", k.scale_gradient);
     add("periodic", k.periodic);
     add("periodic_gradient", k.periodic_gradient);
     add("periodic_input_gradient", k.periodic_input_gradient);
     add("interpolate", k.interpolate);
     add("interpolate_gradient", k.interpolate_gradient);
+    add("bins", k.bins);
+    add("bins_input_gradient", k.bins_input_gradient);
+    add("pick", k.pick);
+    add("pick_gradient", k.pick_gradient);
     add("copy_columns", k.copy_columns);
     add("update", k.update);
     add("sum_squares", k.sum_squares);

@@ -53,6 +53,10 @@ void bind_network(py::module_& m) {
             },
             py::arg("name"), py::arg("eps"))
         .def(
+            "add_feature_scale",
+            [](PyNetwork& self, const std::string& name) { self.core([&](auto& n) { n.add_feature_scale(name); }); },
+            py::arg("name"))
+        .def(
             "add_periodic_embedding",
             [](PyNetwork& self, const std::string& name, const std::vector<std::size_t>& columns, std::size_t n_frequencies,
                std::size_t size, bool relu, double sigma) {
@@ -66,6 +70,20 @@ void bind_network(py::module_& m) {
                 self.core([&](auto& n) { n.add_piecewise_linear(name, columns, n_points); });
             },
             py::arg("name"), py::arg("columns"), py::arg("n_points"))
+        .def(
+            "add_piecewise_linear_embedding",
+            [](PyNetwork& self, const std::string& name, const std::vector<std::size_t>& columns, std::size_t n_bins,
+               std::size_t size, bool relu) {
+                const Activation activation = relu ? Activation::relu : Activation::identity;
+                self.core([&](auto& n) { n.add_piecewise_linear_embedding(name, columns, n_bins, size, activation); });
+            },
+            py::arg("name"), py::arg("columns"), py::arg("n_bins"), py::arg("size"), py::arg("relu"))
+        .def(
+            "add_category_embedding",
+            [](PyNetwork& self, const std::string& name, const std::vector<std::size_t>& columns,
+               const std::vector<std::size_t>& n_labels,
+               std::size_t size) { self.core([&](auto& n) { n.add_category_embedding(name, columns, n_labels, size); }); },
+            py::arg("name"), py::arg("columns"), py::arg("n_labels"), py::arg("size"))
         .def("begin_residual", [](PyNetwork& self) { self.core([](auto& n) { n.begin_residual(); }); })
         .def("end_residual", [](PyNetwork& self) { self.core([](auto& n) { n.end_residual(); }); })
         .def_property_readonly("n_in", [](PyNetwork& self) { return self.core([](auto& n) { return n.n_in(); }); })

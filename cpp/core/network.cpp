@@ -37,6 +37,7 @@ std::size_t Network<T>::add_parameter(const std::string& name, std::size_t rows,
     }
     parameters_.push_back(std::move(parameter));
     places_.emplace(name, parameters_.size() - 1);
+    firsts_.emplace(parameters_.back()->layer(), parameters_.size() - 1);
     state_size_ += rows * columns;
     return parameters_.size() - 1;
 }
@@ -98,6 +99,13 @@ void Network<T>::add_layer_norm(const std::string& name, double eps) {
 }
 
 template <class T>
+void Network<T>::add_feature_scale(const std::string& name) {
+    Layer layer{LayerKind::feature_scale, n_out_, n_out_};
+    layer.weight = add_parameter(name + ".scale", 1, n_out_, false, T(1));
+    layers_.push_back(layer);
+}
+
+template <class T>
 void Network<T>::check_columns(const std::string& name, const std::vector<std::size_t>& columns) const {
     if (columns.empty()) throw std::invalid_argument("layer " + name + ": expected at least one column");
     for (const std::size_t c : columns) {
@@ -106,27 +114,42 @@ void Network<T>::check_columns(const std::string& name, const std::vector<std::s
 }
 
 template <class T>
+std::size_t Network<T>::add_points(const std::string& name, std::size_t n_points, std::size_t columns, double first,
+                                   double last) {
+    const std::size_t index = add_parameter(name, n_points, columns, false, T(0));
+    parameters_[index]->trained = false;
+    const double step = (last - first) / static_cast<double>(n_points - 1);
+    std::vector<T> row(columns);
+    for (std::size_t r = 0; r < n_points; ++r) {
+        std::fill(row.begin(), row.end(), static_cast<T>(step * static_cast<double>(r) + first));
+        gather_row<T>(kernels(), row.data(), row.size(), r, parameters_[index]->value.matrix());
+    }
+    return index;
+}
+
+template <class T>
 void Network<T>::add_piecewise_linear(const std::string& name, std::vector<std::size_t> columns, std::size_t n_points) {
     check_columns(name, columns);
     if (n_points < 2) throw std::invalid_argument("layer " + name + ": expected at least 2 points");
     Layer layer{LayerKind::piecewise_linear, n_out_, n_out_};
-    layer.points = add_parameter(name + ".points", n_points, columns.size(), false, T(0));
-    layer.values = add_parameter(name + ".values", n_points, columns.size(), false, T(0));
-    std::vector<T> row(columns.size());
-    for (const std::size_t i : {layer.points, layer.values}) {
-        parameters_[i]->trained = false;
-        for (std::size_t r = 0; r < n_points; ++r) {
-            std::fill(row.begin(), row.end(),
-                      static_cast<T>(2.0 * static_cast<double>(r) / static_cast<double>(n_points - 1) - 1));
-            gather_row<T>(kernels(), row.data(), row.size(), r, parameters_[i]->value.matrix());
-        }
-    }
+    layer.points = add_points(name + ".points", n_points, columns.size(), -1, 1);
+    layer.values = add_points(name + ".values", n_points, columns.size(), -1, 1);
     parameters_[layer.points]->increases = true;
     layer.columns = std::move(columns);
     layers_.push_back(std::move(layer));
 }
 
-// The linear maps begin as PyTorch's do; the last row of a column's map is its bias.
+// Linear maps of the features of columns, which begin as PyTorch's do; the last row of a column's map is its bias.
+template <class T>
+std::size_t Network<T>::add_maps(const std::string& name, std::size_t columns, std::size_t n_features, std::size_t size) {
+    const std::size_t rows = capped_product(columns, n_features + 1);
+    const std::size_t index = add_parameter(name + ".weight", rows, size, false, T(0));
+    const double bound = 1 / std::sqrt(static_cast<double>(n_features));
+    fill(*parameters_.back(), [=](Random& random) { return bound * (2 * random.uniform() - 1); });
+    parameters_.back()->decays = true;
+    return index;
+}
+
 template <class T>
 void Network<T>::add_periodic_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_frequencies,
                                         std::size_t size, Activation activation, double sigma) {
@@ -134,17 +157,59 @@ void Network<T>::add_periodic_embedding(const std::string& name, std::vector<std
     if (n_frequencies == 0 || size == 0) throw std::invalid_argument("layer " + name + ": expected a frequency and an output");
     const std::size_t n_made = capped_product(columns.size(), size);
     Layer layer{LayerKind::periodic_embedding, n_out_, n_out_ + n_made};
-    layer.n_frequencies = n_frequencies;
+    layer.n_features = 2 * n_frequencies;
     layer.size = size;
     layer.activation = activation;
-    const std::size_t rows = capped_product(columns.size(), 2 * n_frequencies + 1);
-    layer.weight = add_parameter(name + ".weight", rows, size, false, T(0));
-    const double bound = 1 / std::sqrt(2 * static_cast<double>(n_frequencies));
-    fill(*parameters_.back(), [=](Random& random) { return bound * (2 * random.uniform() - 1); });
-    parameters_.back()->decays = true;
+    layer.weight = add_maps(name, columns.size(), layer.n_features, size);
     layer.frequency = add_parameter(name + ".frequency", columns.size(), n_frequencies, false, T(0));
     fill(*parameters_.back(), [=](Random& random) { return sigma * random.normal(); });
     layer.columns = std::move(columns);
+    n_out_ = layer.n_out;
+    layers_.push_back(std::move(layer));
+}
+
+template <class T>
+void Network<T>::add_piecewise_linear_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_bins,
+                                                std::size_t size, Activation activation) {
+    check_columns(name, columns);
+    if (n_bins == 0) throw std::invalid_argument("layer " + name + ": expected a bin");
+    const std::size_t n_made = capped_product(columns.size(), size ? size : n_bins);
+    Layer layer{LayerKind::piecewise_linear_embedding, n_out_, n_out_ + n_made};
+    layer.n_features = n_bins;
+    layer.size = size ? size : n_bins;
+    layer.activation = activation;
+    if (size) layer.weight = add_maps(name, columns.size(), n_bins, size);
+    layer.points = add_points(name + ".edges", n_bins + 1, columns.size(), -2, 2);
+    parameters_[layer.points]->increases = true;
+    layer.columns = std::move(columns);
+    n_out_ = layer.n_out;
+    layers_.push_back(std::move(layer));
+}
+
+template <class T>
+void Network<T>::add_category_embedding(const std::string& name, std::vector<std::size_t> columns,
+                                        std::vector<std::size_t> n_labels, std::size_t size) {
+    check_columns(name, columns);
+    if (n_labels.size() != columns.size()) throw std::invalid_argument("layer " + name + ": expected labels of each column");
+    if (size == 0) throw std::invalid_argument("layer " + name + ": expected an output");
+    Layer layer{LayerKind::category_embedding, n_out_, n_out_ - columns.size() + capped_product(columns.size(), size)};
+    layer.size = size;
+    std::size_t rows = 0;
+    for (const std::size_t n : n_labels) rows += n + 2;
+    layer.weight = add_parameter(name + ".weight", rows, size, false, T(0));
+    Parameter<T>& weight = *parameters_.back();
+    weight.decays = true;
+    const double bound = 1 / std::sqrt(static_cast<double>(size));
+    fill(weight, [=](Random& random) { return bound * (2 * random.uniform() - 1); });
+    const std::vector<T> zeros(size);
+    std::size_t end = 0;  // of a column's table
+    for (const std::size_t n : n_labels) {
+        end += n + 2;
+        for (const std::size_t row : {end - 2, end - 1})
+            gather_row<T>(kernels(), zeros.data(), size, row, weight.value.matrix());
+    }
+    layer.columns = std::move(columns);
+    layer.n_labels = std::move(n_labels);
     n_out_ = layer.n_out;
     layers_.push_back(std::move(layer));
 }
@@ -215,8 +280,8 @@ T Network<T>::largest() const {
 
 template <class T>
 void Network<T>::set_lr_multiplier(const std::string& layer, double multiplier) {
-    const auto first = places_.find(layer + ".weight");  // which every layer with parameters has, before the others
-    if (first == places_.end()) return;
+    const auto first = firsts_.find(layer);
+    if (first == firsts_.end()) return;
     for (std::size_t i = first->second; i < parameters_.size() && parameters_[i]->layer() == layer; ++i) {
         if (parameters_[i]->trained) parameters_[i]->lr_multiplier = multiplier;
     }

@@ -39,8 +39,11 @@ enum class LayerKind {
     dropout,
     batch_norm,
     layer_norm,
+    feature_scale,
     periodic_embedding,
     piecewise_linear,
+    piecewise_linear_embedding,
+    category_embedding,
     residual_begin,
     residual_end
 };
@@ -53,9 +56,10 @@ struct Layer {
     double p = 0;                  // dropout
     double momentum = 0, eps = 0;  // normalization
     std::size_t weight = kNone, bias = kNone, mean = kNone, variance = kNone, frequency = kNone, points = kNone,
-                values = kNone;               // indices of parameters
-    std::vector<std::size_t> columns = {};    // that are embedded
-    std::size_t n_frequencies = 0, size = 0;  // of each of them
+                values = kNone;              // indices of parameters
+    std::vector<std::size_t> columns = {};   // that are embedded
+    std::size_t n_features = 0, size = 0;    // of each of them; without a weight the features are what is put beside
+    std::vector<std::size_t> n_labels = {};  // of each of them, where they are labels
 };
 
 enum class Init { zeros, he_uniform, he_normal, glorot_uniform, glorot_normal, lecun_uniform, lecun_normal };
@@ -72,11 +76,19 @@ public:
     void add_dropout(double p);
     void add_batch_norm(const std::string& name, double momentum, double eps);
     void add_layer_norm(const std::string& name, double eps);
+    void add_feature_scale(const std::string& name);
     // `activation` is identity or relu; the first frequencies are normal with deviation `sigma`.
     void add_periodic_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_frequencies,
                                 std::size_t size, Activation activation, double sigma);
     // These columns go through lines between so many points, of which the first are those of y = x within -1 and 1.
     void add_piecewise_linear(const std::string& name, std::vector<std::size_t> columns, std::size_t n_points);
+    // So many bins of these columns, at first evenly within -2 and 2. `size` is 0 where there is no linear map of them.
+    void add_piecewise_linear_embedding(const std::string& name, std::vector<std::size_t> columns, std::size_t n_bins,
+                                        std::size_t size, Activation activation);
+    // These columns are labels, so many of each; they become the rows of tables, whose last two, for missing and unknown
+    // ones, begin at zero.
+    void add_category_embedding(const std::string& name, std::vector<std::size_t> columns, std::vector<std::size_t> n_labels,
+                                std::size_t size);
     void begin_residual();
     void end_residual();
 
@@ -109,9 +121,12 @@ public:
 private:
     Network(const Network& shape, bool)
         : n_in_(shape.n_in_), n_out_(shape.n_out_), seed_(shape.seed_), isa_(shape.isa_), layers_(shape.layers_),
-          places_(shape.places_), state_size_(shape.state_size_) {}
+          places_(shape.places_), firsts_(shape.firsts_), state_size_(shape.state_size_) {}
     void check_columns(const std::string& name, const std::vector<std::size_t>& columns) const;
     std::size_t add_parameter(const std::string& name, std::size_t rows, std::size_t columns, bool is_vector, T fill);
+    // A buffer (n_points, columns) whose rows are evenly spaced numbers.
+    std::size_t add_points(const std::string& name, std::size_t n_points, std::size_t columns, double first, double last);
+    std::size_t add_maps(const std::string& name, std::size_t columns, std::size_t n_features, std::size_t size);
     void initialize(Parameter<T>& weight, Init init);
     template <class F>
     void fill(Parameter<T>& weight, F draw);
@@ -122,6 +137,7 @@ private:
     std::vector<Layer> layers_;
     std::vector<std::unique_ptr<Parameter<T>>> parameters_;
     std::unordered_map<std::string, std::size_t> places_;  // of the parameters, by name
+    std::unordered_map<std::string, std::size_t> firsts_;  // the first parameter of each layer, by the layer's name
     std::size_t state_size_ = 0;
     mutable Access access_;
     std::vector<std::size_t> open_;  // sizes at the open residual branches

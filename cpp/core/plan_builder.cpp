@@ -73,18 +73,18 @@ void PlanBuilder<T>::add_slope(BackwardItems& items, std::size_t index) const {
     });
 }
 
-// Where the gradient of a norm layer's vector goes, (columns): into the network, or into memory of the plan's own.
+// Where the gradient of a layer's vector goes, (columns): into the network, or into memory of the plan's own.
 template <class T>
 T* PlanBuilder<T>::vector_gradient(std::size_t parameter) {
     const Parameter<T>& p = *network_.parameters()[parameter];
     return stores() ? p.gradient.matrix().data : allocate_vector(p.columns);
 }
 
-// Updates a norm layer's weight and bias, (n_out) both, where the pass has updates.
+// Updates a layer's weight and bias, (n_out) both, where the pass has updates; bias_gradient is null where there is no bias.
 template <class T>
 PlanItem<T> PlanBuilder<T>::update_vectors(const Layer& layer, const T* weight_gradient, const T* bias_gradient) const {
-    T *const weight = vector(layer.weight), *const bias = vector(layer.bias);
-    const Slots<T> weight_slots = slots_[layer.weight], bias_slots = slots_[layer.bias];
+    T *const weight = vector(layer.weight), *const bias = bias_gradient ? vector(layer.bias) : nullptr;
+    const Slots<T> weight_slots = slots_[layer.weight], bias_slots = bias ? slots_[layer.bias] : Slots<T>{};
     return [=, run = k_.update, panel = k_.panel, n = panels(layer.n_out), parameter = layer.weight,
             multiplier = &network_.parameters()[layer.weight]->lr_multiplier](const Pass& pass, Share share) {
         Updates<T> own;
@@ -93,7 +93,7 @@ PlanItem<T> PlanBuilder<T>::update_vectors(const Layer& layer, const T* weight_g
         const Range part = share.split(n);
         const std::size_t at = part.begin * panel, size = (part.end - part.begin) * panel;
         run(size, weight + at, weight_gradient + at, slots_from(weight_slots, at), &updates->other);
-        run(size, bias + at, bias_gradient + at, slots_from(bias_slots, at), &updates->other);
+        if (bias) run(size, bias + at, bias_gradient + at, slots_from(bias_slots, at), &updates->other);
     };
 }
 

@@ -22,6 +22,18 @@ Slots<T> slots_from(Slots<T> s, std::size_t at) {
     return {s.slot1 ? s.slot1 + at : nullptr, s.slot2 ? s.slot2 + at : nullptr};
 }
 
+// The numbers of column c, each `panel` behind the one before.
+template <class T>
+T* column_of(Matrix<T> m, std::size_t c, std::size_t panel) {
+    return m.data ? m.data + c / panel * m.stride + c % panel : nullptr;
+}
+
+// The matrix from row `row` on.
+template <class T>
+Matrix<T> below(Matrix<T> m, std::size_t row, std::size_t panel) {
+    return {m.data ? m.data + row * panel : nullptr, m.stride};
+}
+
 inline Block split_rows(Share share, std::size_t rows, std::size_t panels) {
     const Range part = share.split(rows);
     return {part.begin, part.end, 0, panels};
@@ -71,8 +83,13 @@ private:
     void add_dropout(const Layer& layer, std::uint32_t number);
     void add_batch_norm(const Layer& layer);
     void add_layer_norm(const Layer& layer);
+    void add_feature_scale(const Layer& layer);
     void add_periodic_embedding(const Layer& layer);
     void add_piecewise_linear(const Layer& layer);
+    void add_piecewise_linear_embedding(const Layer& layer);
+    template <class F>
+    void add_embedding(const Layer& layer, F features);
+    void add_category_embedding(const Layer& layer);
     void open_residual();
     void close_residual();
 

@@ -17,9 +17,10 @@ void PlanBuilder<T>::check_size() const {
     std::size_t columns = panels(network_.n_in());
     for (const Layer& layer : network_.layers()) {
         if (layer.kind == LayerKind::dense) columns += panels(layer.n_out) * (trains() ? 2 : 1);
-        if (layer.kind != LayerKind::periodic_embedding) continue;
-        const std::size_t features = panels(2 * layer.n_frequencies + 1) + panels(layer.size);
-        columns += panels(layer.n_out) * (trains() ? 2 : 1) + features * (trains() ? layer.columns.size() : 1);
+        if (layer.columns.empty() || layer.kind == LayerKind::piecewise_linear) continue;
+        columns += panels(layer.n_out) * (trains() ? 2 : 1);
+        if (layer.n_features == 0 || layer.weight == kNone) continue;
+        columns += (panels(layer.n_features + 1) + panels(layer.size)) * (trains() ? layer.columns.size() : 1);
     }
     const std::size_t bytes = capped_product(panel_stride(parts_.capacity, k_.panel), sizeof(T));
     check_memory(capped_product(columns, bytes), "the arrays for " + std::to_string(parts_.capacity) + " rows at once");
@@ -45,8 +46,11 @@ PlanParts<T> PlanBuilder<T>::build() {
             case LayerKind::dropout: add_dropout(layer, static_cast<std::uint32_t>(i)); break;
             case LayerKind::batch_norm: add_batch_norm(layer); break;
             case LayerKind::layer_norm: add_layer_norm(layer); break;
+            case LayerKind::feature_scale: add_feature_scale(layer); break;
             case LayerKind::periodic_embedding: add_periodic_embedding(layer); break;
             case LayerKind::piecewise_linear: add_piecewise_linear(layer); break;
+            case LayerKind::piecewise_linear_embedding: add_piecewise_linear_embedding(layer); break;
+            case LayerKind::category_embedding: add_category_embedding(layer); break;
             case LayerKind::residual_begin: open_residual(); break;
             case LayerKind::residual_end: close_residual(); break;
         }
@@ -199,6 +203,35 @@ void PlanBuilder<T>::add_layer_norm(const Layer& layer) {
     BackwardItems items{{sum, Makes::parameter_gradient}};
     if (wants_gradient(x_index)) items.push_back(item(k_.layer_norm_gradient));
     items.push_back({update_vectors(layer, sums.weight_gradient, sums.bias_gradient), Makes::parameter_gradient});
+    if (wants_gradient(x_index)) add_slope(items, x_index);
+    prepend(items, this_turn());
+}
+
+// y = x * scale: members share out rows, but panels for the gradient of the scale, which is a sum over rows.
+template <class T>
+void PlanBuilder<T>::add_feature_scale(const Layer& layer) {
+    const std::size_t x_index = last_value(), n = layer.n_out;
+    const Value x = values_.back();
+    Value& y = add_value(n, true);
+    begin_turn(layer);
+    const auto scaled = [run = k_.scale, scale = vector(layer.weight), n = panels(n)](Matrix<T> from, Matrix<T> to) -> Item {
+        return [=](const Pass& pass, Share share) {
+            const Block block = split_rows(share, pass.rows, n);
+            run(&block, constant(from), scale, to);
+        };
+    };
+    parts_.forward.push_back(scaled(x.data, y.data));
+    if (!trains()) return;
+    T* const gradient = vector_gradient(layer.weight);
+    const auto sum = [=, run = k_.scale_gradient, n = panels(n), dy = y.gradient](const Pass& pass, Share share) {
+        const Range part = share.split(n);
+        const Block block{0, pass.rows, part.begin, part.end};
+        run(&block, constant(x.data), constant(dy), gradient);
+    };
+    // The sum reads dy before dx takes its place; dx reads the scale before it is updated.
+    BackwardItems items{{sum, Makes::parameter_gradient}};
+    if (wants_gradient(x_index)) items.push_back(scaled(y.gradient, y.gradient));
+    items.push_back({update_vectors(layer, gradient, nullptr), Makes::parameter_gradient});
     if (wants_gradient(x_index)) add_slope(items, x_index);
     prepend(items, this_turn());
 }

@@ -202,6 +202,33 @@ struct InterpolateArgs {
     T* dy;  // backward: is multiplied by the slope
 };
 
+// The piecewise linear encoding of one column (Gorishniy et al., as above) for rows [row0, row1), by n bins between n + 1
+// edges, which increase: 1 in the columns of bins below the number, the place within its own bin, 0 above. The first bin has no
+// end below, and the last none above. Behind them stands a 1, if `n_ones` is 1.
+template <class T>
+struct BinsArgs {
+    std::size_t row0, row1, n, n_ones;
+    const T* x;          // row r's number at x[r * panel]
+    const T* edges;      // number i at edges[i * panel]
+    Matrix<T> y;         // (rows, n + n_ones)
+    Matrix<const T> dy;  // backward: (rows, n)
+    T* dx;               // backward, as x: takes in the gradient
+};
+
+// The rows of a table that one column of labels picks, for rows [row0, row1): the labels 0 ... n_labels - 1 have a row each,
+// then come that of a missing one, -1, and that of any other number.
+template <class T>
+struct PickArgs {
+    std::size_t row0, row1, n_labels, n;
+    const T* x;             // row r's label at x[r * panel]
+    Matrix<const T> table;  // (n_labels + 2, n)
+    Matrix<T> y;            // gets n columns from `column` on
+    std::size_t column;
+    Matrix<const T> dy;  // backward, laid out as y; row0 is 0
+    std::size_t gradient_panel;
+    Matrix<T> gradient;  // backward: (n_labels + 2, n), of which that panel is made
+};
+
 // Copies n columns, from from_column on, of rows [row0, row1) to those from to_column on of another matrix.
 template <class T>
 struct CopyArgs {
@@ -257,11 +284,19 @@ struct Kernels {
     void (*layer_norm_gradient)(const LayerNormArgs<T>*);
     void (*layer_norm_sums)(const LayerNormSumsArgs<T>*);
 
+    void (*scale)(const Block*, Matrix<const T> x, const T* scale, Matrix<T> y);  // y = x * scale by columns; y may be x
+    // The gradient of the scale: sums over rows [0, row1) for the block's panels.
+    void (*scale_gradient)(const Block*, Matrix<const T> x, Matrix<const T> dy, T* gradient);
+
     void (*periodic)(const PeriodicArgs<T>*);
     void (*periodic_gradient)(const PeriodicArgs<T>*);
     void (*periodic_input_gradient)(const PeriodicArgs<T>*);
     void (*interpolate)(const InterpolateArgs<T>*);
     void (*interpolate_gradient)(const InterpolateArgs<T>*);
+    void (*bins)(const BinsArgs<T>*);
+    void (*bins_input_gradient)(const BinsArgs<T>*);
+    void (*pick)(const PickArgs<T>*);
+    void (*pick_gradient)(const PickArgs<T>*);
     void (*copy_columns)(const CopyArgs<T>*);
 
     // n is a multiple of lanes.

@@ -25,7 +25,19 @@ from .callbacks import (
     TimeLimit,
     Until,
 )
-from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, PeriodicEmbedding, PiecewiseLinear, Residual
+from .layers import (
+    Activation,
+    BatchNorm,
+    CategoryEmbedding,
+    Dense,
+    Dropout,
+    FeatureScale,
+    LayerNorm,
+    PeriodicEmbedding,
+    PiecewiseLinear,
+    PiecewiseLinearEmbedding,
+    Residual,
+)
 from .network import Network
 from .optimizers import SGD, Adam, AdamW, RMSprop
 from .stream import Stream
@@ -47,11 +59,13 @@ __all__ = [
     "BatchNorm",
     "CSVLogger",
     "Callback",
+    "CategoryEmbedding",
     "Checkpoint",
     "Dense",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "FeatureScale",
     "GroupModels",
     "History",
     "LambdaCallback",
@@ -61,6 +75,7 @@ __all__ = [
     "Network",
     "PeriodicEmbedding",
     "PiecewiseLinear",
+    "PiecewiseLinearEmbedding",
     "Progress",
     "RMSprop",
     "Residual",

@@ -22,6 +22,7 @@ from .layers import (
     Layer,
     Node,
     PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
     Shapes,
     add_layers,
     check_layers,
@@ -53,9 +54,9 @@ class Network:
     n_in : int
         Numbers in an input row, >= 1.
     layers : sequence of layers
-        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm`, `PeriodicEmbedding`, `PiecewiseLinear` and
-        `Residual`, in order: at most 10,000, those in residual blocks included, and at most 64 blocks within one
-        another.
+        `Dense`, `Activation`, `Dropout`, `BatchNorm`, `LayerNorm`, `FeatureScale`, `PeriodicEmbedding`,
+        `PiecewiseLinear`, `PiecewiseLinearEmbedding`, `CategoryEmbedding` and `Residual`, in order: at most 10,000,
+        those in residual blocks included, and at most 64 blocks within one another.
     seed : int, default=0
         Seed of the first weights and of `forward`'s dropout, >= 0: the same seed gives the same bits.
     dtype : {"float32", "float64"}, default="float32"
@@ -283,14 +284,14 @@ class Network:
             If a name in `multipliers` is not of a layer with parameters, or a multiplier is below 0 or not finite;
             nothing has changed then.
         """
-        names = {*self._trained_layers()}
+        own_rates = self._own_rates()
         checked = {}
         for name, multiplier in multipliers.items():
-            if name not in names:
-                raise ValueError(f"no layer {name!r} with parameters: expected one of {', '.join(sorted(names))}")
+            if name not in own_rates:
+                raise ValueError(f"no layer {name!r} with parameters: expected one of {', '.join(sorted(own_rates))}")
             checked[name] = number(f"multiplier of layer {name}", multiplier, ge=0)
         for name, multiplier in checked.items():
-            self._core.set_lr_multiplier(name, multiplier)
+            self._core.set_lr_multiplier(name, own_rates[name] * multiplier)
         everything = self._lr_multipliers | checked
         self._lr_multipliers = {name: multiplier for name, multiplier in everything.items() if multiplier != 1}
 
@@ -430,7 +431,12 @@ class Network:
 
     def _trained_layers(self) -> list[str]:
         """Return the names of the layers with parameters, in order."""
-        return list(dict.fromkeys(name.rpartition(".")[0] for name in _shapes(self._layers, self.n_in, buffers=False)))
+        return list(self._own_rates())
+
+    def _own_rates(self) -> dict[str, float]:
+        """Return the factor of its learning rate that each layer with parameters brings along, by its name."""
+        nodes = iter_nodes(self._layers, self.n_in)
+        return {node.name: node.layer.own_rate for node in nodes if node.layer.parameter_shapes(node.n_in)}
 
     def _architecture(self) -> dict[str, Any]:
         layers = [layer.to_dict() for layer in self._layers]
@@ -528,6 +534,8 @@ def _flops(node: Node) -> int:
     if isinstance(node.layer, PeriodicEmbedding):
         shapes = node.layer.parameter_shapes(node.n_in)
         return 2 * math.prod(shapes["weight"]) + 20 * math.prod(shapes["frequency"])
+    if isinstance(node.layer, PiecewiseLinearEmbedding):
+        return 2 * math.prod(node.layer.parameter_shapes(node.n_in).get("weight", (0,)))
     return 0
 
 

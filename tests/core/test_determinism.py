@@ -97,6 +97,7 @@ CASES = {
     "embeddings of few columns, clipped norm": Case(
         40,
         [
+            st.FeatureScale(3.0),
             st.Dense(70, "tanh"),
             st.PeriodicEmbedding(19, 5, columns=[68, 3, 31, 16, 0]),
             st.Dense(50, "relu"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import reference as ref
 import steepest as st
-from helpers import normal, relative_error, shaken, targets_for
+from helpers import labeled, normal, relative_error, shaken, targets_for
 
 # Central differences at H and 2 H, so combined that the error is about H^4, and eps / H from rounding.
 H = 1e-3
@@ -37,9 +37,12 @@ def differences(f: Callable[[Arrays], float], values: Arrays) -> Arrays:
 
 
 def check_layers(layers: list[Any], n_in: int, rows: int) -> None:
-    """Compare forward and backward of a training pass with the differences of a random sum of the outputs."""
+    """Compare forward and backward of a training pass with the differences of a random sum of the outputs.
+
+    Labels that the first layer takes have no slope: where they move they are others.
+    """
     network = shaken(st.Network(n_in, layers, seed=3, dtype="float64"), seed=10)
-    x, dy = normal(1, (rows, n_in)), normal(2, (rows, network.n_out))
+    x, dy = labeled(layers, normal(1, (rows, n_in))), normal(2, (rows, network.n_out))
 
     def total(values: Arrays) -> float:
         # A fresh copy's first pass: dropout draws the same mask each time.
@@ -48,6 +51,8 @@ def check_layers(layers: list[Any], n_in: int, rows: int) -> None:
         return float(np.sum(dy * other.forward(values["x"])))
 
     truth = differences(total, network.parameters | {"x": x})
+    if isinstance(layers[0], st.CategoryEmbedding):
+        truth["x"][:, list(layers[0].columns)] = 0
     other = network.copy()
     other.forward(x)
     found = {"x": other.backward(dy)} | other.gradients
@@ -86,6 +91,19 @@ def test_activations_with_a_constant(activation: str, alpha: float) -> None:
         [st.Activation("tanh")],
         [st.Dropout(0.5)],
         [st.Residual([st.BatchNorm()]), st.Dense(2)],
+        [st.FeatureScale()],
+        [st.FeatureScale(6.0), st.Dense(19, "gelu"), st.FeatureScale(), st.Dense(2)],
+        [st.Residual([st.FeatureScale()]), st.Dropout(0.3), st.FeatureScale(0.5)],
+        [st.PiecewiseLinearEmbedding(3)],
+        [st.PiecewiseLinearEmbedding(5, 3)],
+        [st.PiecewiseLinearEmbedding(1, 2, "identity", [2]), st.Dense(6, "tanh"), st.Dense(2)],
+        [st.Dense(5, "silu"), st.PiecewiseLinearEmbedding(17, 9, columns=[4, 0]), st.LayerNorm(), st.Dense(2)],
+        [st.Dense(5, "tanh"), st.PiecewiseLinearEmbedding(2, columns=[1]), st.PiecewiseLinearEmbedding(8, 1)],
+        [st.Residual([st.PiecewiseLinearEmbedding(3, 2, columns=[1, 3]), st.Dense(4)]), st.Dense(2)],
+        [st.CategoryEmbedding(2, 1, [0])],
+        [st.CategoryEmbedding([3, 1], 17, [3, 1]), st.Dense(6, "tanh"), st.Dense(2)],
+        [st.CategoryEmbedding(2, 3, range(4)), st.FeatureScale(), st.Dense(2)],
+        [st.Dense(5, "tanh"), st.CategoryEmbedding(1, 2, [1, 2]), st.Dense(2)],
         [st.PeriodicEmbedding(5, 3)],
         [st.PeriodicEmbedding(3, 2, "identity", columns=[2]), st.Dense(6, "tanh"), st.Dense(2)],
         [st.Dense(5, "silu"), st.PeriodicEmbedding(2, 7, sigma=0.3, columns=[4, 0]), st.LayerNorm(), st.Dense(2)],

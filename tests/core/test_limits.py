@@ -23,7 +23,7 @@ HUGE = [2**40, 2**53, 2**60, 2**61, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "layer",
-    [st.BatchNorm(), st.LayerNorm(), st.Dense(3), st.Dense(2**31), st.PeriodicEmbedding()],
+    [st.BatchNorm(), st.LayerNorm(), st.FeatureScale(), st.Dense(3), st.Dense(2**31), st.PeriodicEmbedding()],
     ids=lambda layer: type(layer).__name__,
 )
 def test_r09_inputs_that_overflow_are_refused_by_name(layer: Any, dtype: str, n_in: int) -> None:
@@ -99,7 +99,17 @@ def memory_ends(threads: int, kind: str) -> None:
     st.set_num_threads(threads)
     embedding = st.PeriodicEmbedding(6, 5, columns=[0, 60])
     block = st.Residual([st.Dense(96, "relu"), embedding, st.Dense(96)])
-    layers = [embedding, st.Dense(96, "relu"), st.BatchNorm(), block, st.Dense(3)]
+    bins = st.PiecewiseLinearEmbedding(3, 2, columns=[5])
+    layers = [
+        st.CategoryEmbedding(3, 2, [7]),
+        bins,
+        st.FeatureScale(),
+        embedding,
+        st.Dense(96, "relu"),
+        st.BatchNorm(),
+        block,
+        st.Dense(3),
+    ]
     x, y = normal(0, (3000, 64)), normal(1, (3000, 3))
     net = st.Network(64, layers)
     optimizer = st.SGD(1e-3, momentum=0.9, clip_norm=1.0) if kind == "clip" else st.Adam(1e-3)

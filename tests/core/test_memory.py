@@ -154,7 +154,23 @@ CASES = {
         [st.Dense(128), st.BatchNorm(), st.Residual([st.Dense(128, "mish"), st.LayerNorm()]), st.Dense(3)], st.RMSprop
     ),
     "embeddings": Case(
-        [st.PeriodicEmbedding(5, 4, columns=[0, 63]), st.Dense(128, "relu"), st.PeriodicEmbedding(3, 1), st.Dense(3)],
+        [
+            st.FeatureScale(),
+            st.PeriodicEmbedding(5, 4, columns=[0, 63]),
+            st.Dense(128, "relu"),
+            st.PeriodicEmbedding(3, 1),
+            st.Dense(3),
+        ],
+        lambda: st.AdamW(clip_norm=1.0),
+    ),
+    "bins and labels": Case(
+        [
+            st.CategoryEmbedding([3, 20], 5, [1, 60]),
+            st.PiecewiseLinearEmbedding(5, 4, columns=[0, 60]),
+            st.Dense(128, "relu"),
+            st.PiecewiseLinearEmbedding(3),
+            st.Dense(3),
+        ],
         lambda: st.AdamW(clip_norm=1.0),
     ),
     "fraction": Case(

@@ -25,7 +25,14 @@ LAYERS = [
     st.BatchNorm(momentum=0.3),
     st.Activation("elu", alpha=0.5),
     st.Residual([st.Dense(6), st.LayerNorm(eps=1e-4), st.Activation("gelu"), st.Residual([st.Dense(6, "tanh")])]),
-    st.Residual([st.PeriodicEmbedding(3, 2, "identity", 0.5, columns=[5, 0]), st.Dropout(0.25), st.Dense(6)]),
+    st.Residual(
+        [
+            st.PeriodicEmbedding(3, 2, "identity", 0.5, columns=[5, 0]),
+            st.Dropout(0.25),
+            st.FeatureScale(2.0),
+            st.Dense(6),
+        ]
+    ),
     st.Dense(2),
 ]
 
@@ -66,6 +73,9 @@ def same_state(a: st.Network, b: st.Network) -> bool:
         (lambda: st.BatchNorm(momentum=1.5), ValueError, "momentum is 1.5: expected a finite number >= 0 and <= 1"),
         (lambda: st.BatchNorm(eps=0), ValueError, "eps is 0: expected a finite number > 0"),
         (lambda: st.LayerNorm(eps=-1e-5), ValueError, "eps is -1e-05"),
+        (lambda: st.FeatureScale(0), ValueError, r"lr_multiplier is 0: expected a finite number > 0 and <= 1e\+06"),
+        (lambda: st.FeatureScale(1e7), ValueError, r"lr_multiplier is 10000000.0: expected a finite number > 0 and"),
+        (lambda: st.FeatureScale("6"), TypeError, "lr_multiplier is '6': expected a finite number"),
         (lambda: st.PeriodicEmbedding(0), ValueError, "n_frequencies is 0: expected a whole number >= 1"),
         (lambda: st.PeriodicEmbedding(2.0), TypeError, "n_frequencies is 2.0: expected a whole number >= 1"),
         (lambda: st.PeriodicEmbedding(size=0), ValueError, "size is 0: expected a whole number >= 1"),
@@ -336,8 +346,9 @@ def test_names_and_shapes() -> None:
         "3.3.0.bias": (6,),
         "4.0.weight": (2 * 7, 2),
         "4.0.frequency": (2, 3),
-        "4.2.weight": (10, 6),
-        "4.2.bias": (6,),
+        "4.2.scale": (1, 10),
+        "4.3.weight": (10, 6),
+        "4.3.bias": (6,),
         "5.weight": (6, 2),
         "5.bias": (2,),
     }

@@ -15,7 +15,7 @@ import pytest
 
 import reference as ref
 import steepest as st
-from helpers import assert_within, normal, reference_of, relative_error, twin_of
+from helpers import assert_within, labeled, normal, reference_of, relative_error, twin_of
 from steepest.layers import ACTIVATIONS, Layer
 from steepest.optimizers import Optimizer
 
@@ -53,7 +53,7 @@ class Case:
     def batches(self) -> list[tuple[Array, Array, Array | None]]:
         """Rows, targets and weights of each step."""
         n = sum(BATCHES)
-        x, noise = single(normal(0, (n, N_IN))), normal(1, (n, 3))
+        x, noise = single(labeled(self.layers, normal(0, (n, N_IN)))), normal(1, (n, 3))
         z = np.tanh(x @ normal(2, (N_IN, 3))) + 0.3 * noise
         y = single(z)
         if self.loss == "cross_entropy":
@@ -105,8 +105,13 @@ WHOLE = (
 )  # fmt: skip
 
 EMBEDDED = (
-    st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
+    st.FeatureScale(1.5), st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
     st.PeriodicEmbedding(3, 2, "identity", 0.2, columns=[11, 0, 6]), st.Dense(3),
+)  # fmt: skip
+
+BINNED = (
+    st.CategoryEmbedding([2, 4], 3, [3, 1]), st.PiecewiseLinearEmbedding(4, 3, columns=[9, 0]), st.Dense(12, "tanh"),
+    st.PiecewiseLinearEmbedding(2, columns=[11]), st.Dense(3),
 )  # fmt: skip
 
 OPTIMIZERS: list[Optimizer] = [
@@ -132,7 +137,7 @@ OPTIMIZERS: list[Optimizer] = [
 ]
 
 
-@pytest.mark.parametrize("layers", [SMALL, WHOLE, EMBEDDED], ids=["small", "whole", "embedded"])
+@pytest.mark.parametrize("layers", [SMALL, WHOLE, EMBEDDED, BINNED], ids=["small", "whole", "embedded", "binned"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_every_optimizer(optimizer: Optimizer, layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "mse", optimizer), dtype)
@@ -167,26 +172,30 @@ def test_every_activation(activation: str, dtype: str) -> None:
         (st.LayerNorm(eps=0.1), st.Dense(40, "elu", alpha=0.5), st.LayerNorm(), st.Dense(3)),
         (st.Dropout(0.1), st.Dense(40, "leaky_relu", alpha=0.2), st.Dropout(0.5), st.Dense(3, "softplus")),
         (st.Residual([st.Residual([st.Dense(6, "tanh")]), st.BatchNorm(), st.Dropout(0.3), st.Dense(6)]), st.Dense(3)),
+        (st.PiecewiseLinearEmbedding(4, 3), st.Dense(40, "tanh"), st.PiecewiseLinearEmbedding(2), st.Dense(3)),
+        (st.CategoryEmbedding([2, 4], 5, [3, 1]), st.Dense(40, "tanh"), st.Dense(3)),
+        (st.FeatureScale(), st.Dense(40, "tanh"), st.FeatureScale(0.1), st.Dense(3)),
         (st.PeriodicEmbedding(sigma=0.1), st.Dense(40, "tanh"), st.PeriodicEmbedding(columns=[39]), st.Dense(3)),
     ],
-    ids=["linear", "batch norm", "layer norm", "dropout", "residual", "embedding"],
+    ids=["linear", "batch norm", "layer norm", "dropout", "residual", "bins", "labels", "scale", "embedding"],
 )
 def test_every_layer(layers: tuple[Layer, ...], dtype: str) -> None:
     follow(Case(layers, "huber", st.SGD(0.05, momentum=0.9)), dtype)
 
 
-@pytest.mark.parametrize("layers", [WHOLE, EMBEDDED], ids=["whole", "embedded"])
+@pytest.mark.parametrize("layers", [WHOLE, EMBEDDED, BINNED], ids=["whole", "embedded", "binned"])
 @pytest.mark.parametrize("rows", [1, 7])
 def test_steps_use_the_gradients_of_backward(rows: int, layers: tuple[Layer, ...]) -> None:
     net = Case(layers, "mse", st.SGD()).network("float64")
-    x, y = normal(4, (rows, N_IN)), normal(5, (rows, 3))
+    x, y = labeled(layers, normal(4, (rows, N_IN))), normal(5, (rows, 3))
     tried = net.copy()
     tried.backward(ref.mean_loss("mse", tried.forward(x), y)[1])
     for optimizer in (st.SGD(1.0), st.SGD(1.0, clip_norm=1e9)):  # applied on the spot, and stored before
         trainer = st.Trainer(net.copy(), "mse", optimizer, seed=net.seed)
         trainer.step(x, y)
         for name, gradient in tried.gradients.items():
-            moved = net.parameters[name] - trainer.network.parameters[name]
+            rate = net._own_rates()[name.rpartition(".")[0]]
+            moved = (net.parameters[name] - trainer.network.parameters[name]) / rate
             assert_within(moved, gradient, 1e-14 * (1 + np.abs(gradient).max()), f"{name}, {optimizer}")
         for name, buffer in tried.buffers.items():
             assert np.array_equal(trainer.network.buffers[name], buffer), name

@@ -275,16 +275,17 @@ def test_slope(name: str, index: Any, chunk: int, monkeypatch: pytest.MonkeyPatc
 
 
 EMBEDDED = [
-    st.PeriodicEmbedding(3, 2, columns=[2, 0]), st.Dense(5, "tanh"),
-    st.Residual([st.PeriodicEmbedding(2, 3, "identity"), st.Dense(5)]), st.Dense(4),
+    st.FeatureScale(2.0), st.PeriodicEmbedding(3, 2, columns=[2, 0]), st.Dense(5, "tanh"),
+    st.Residual([st.PeriodicEmbedding(2, 3, "identity"), st.FeatureScale(), st.Dense(5)]), st.Dense(4),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("0.weight", (8, 1)), ("0.weight", (13, 0)), ("0.frequency", (1, 2)), ("1.weight", (6, 3)), ("1.bias", 0),
-        ("2.0.weight", (24, 2)), ("2.0.frequency", (4, 0)), ("2.1.weight", (19, 4)), ("3.bias", 3),
+        ("0.scale", (0, 2)), ("1.weight", (8, 1)), ("1.weight", (13, 0)), ("1.frequency", (1, 2)),
+        ("2.weight", (6, 3)), ("2.bias", 0), ("3.0.weight", (24, 2)), ("3.0.frequency", (4, 0)), ("3.1.scale", (0, 7)),
+        ("3.2.weight", (19, 4)), ("4.bias", 3),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("chunk", [1 << 16, 700, 1])

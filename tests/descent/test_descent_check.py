@@ -23,8 +23,11 @@ LAYERS = {
     "dropout": [st.Dropout(0.3), st.Dense(6, "tanh"), st.Dropout(0.5), st.Dense(2)],
     "batch norm": [st.BatchNorm(), st.Dense(5), st.BatchNorm(), st.Activation("tanh"), st.Dense(2)],
     "layer norm": [st.LayerNorm(), st.Dense(5, "tanh"), st.LayerNorm(), st.Dense(2)],
+    "scale": [st.FeatureScale(3.0), st.Dense(5, "tanh"), st.FeatureScale(), st.Dense(2)],
     "residual": [st.Dense(4), st.Residual([st.LayerNorm(), st.Residual([st.Dense(4, "silu")]), st.Dense(4)])],
     "piecewise linear": [st.PiecewiseLinear(4, [2]), st.Dense(5, "tanh"), st.BatchNorm(), st.Dense(2)],
+    "bins": [st.PiecewiseLinearEmbedding(3, 2), st.Dense(4, "tanh"), st.PiecewiseLinearEmbedding(2), st.Dense(2)],
+    "labels": [st.CategoryEmbedding(2, 3, [1]), st.Dense(4, "tanh"), st.Dense(2)],
     "embedding": [st.PeriodicEmbedding(3, 2), st.Dense(4), st.PeriodicEmbedding(2, 2, columns=[1]), st.Dense(2)],
 }
 

@@ -413,6 +413,16 @@ def test_an_embedding_does_not_explode(size: float) -> None:
     assert "exploding_gradients" not in codes and "unscaled_inputs" in codes
 
 
+def test_labels_are_not_unscaled() -> None:
+    x, y = np.column_stack([1000.0 * (np.arange(len(X)) % 7), X[:, 1:]]), (X[:, 0] > 0).astype(int)
+    net = st.Network(3, [st.CategoryEmbedding(6001, 2, [0]), *relu(16, 2)])
+    assert "unscaled_inputs" not in [finding.code for finding in diagnose(net, x, y, "cross_entropy")]
+    wide = st.Network(3, [st.CategoryEmbedding(6001, 2, [1]), *relu(16, 2)])
+    assert "unscaled_inputs" in [finding.code for finding in diagnose(wide, x, y, "cross_entropy")]
+    alone = st.Network(1, [st.CategoryEmbedding(6001, 2, [0]), *relu(16, 2)])
+    assert "unscaled_inputs" not in [finding.code for finding in diagnose(alone, x[:, :1], y, "cross_entropy")]
+
+
 @pytest.mark.parametrize("size", [1e15, 1e30])
 def test_a_signal_beyond_all_numbers(size: float) -> None:
     net = st.Network(3, [st.Dense(8, init=size * np.ones((i, 8))) for i in (3, 8, 8)] + [st.Dense(2)])

@@ -429,6 +429,9 @@ NETWORKS: dict[str, list[st.layers.Layer]] = {
     "dropout": [st.Dense(16, "relu"), st.Dropout(0.5), st.Dense(3)],
     "batch norm": [st.Dense(16), st.BatchNorm(), st.Activation("relu"), st.Dropout(0.3), st.Dense(3)],
     "residual": [st.BatchNorm(), st.Dense(8, "tanh"), st.Residual([st.Dense(8, "relu"), st.Dense(8)]), st.Dense(3)],
+    "bins": [st.PiecewiseLinearEmbedding(4, 3), st.Dense(8, "relu"), st.PiecewiseLinearEmbedding(2), st.Dense(3)],
+    "labels": [st.CategoryEmbedding(2, 3, [0, 1]), st.Dense(8, "relu"), st.Dense(3)],
+    "scale": [st.FeatureScale(6.0), st.Dense(8, "relu"), st.FeatureScale(), st.Dense(3)],
     "layer norm": [st.Dense(8), st.LayerNorm(), st.Activation("tanh"), st.Dense(3)],
     "embedding": [st.PeriodicEmbedding(6, 3, sigma=0.3), st.Dense(8, "relu"), st.PeriodicEmbedding(2, 1), st.Dense(3)],
 }
@@ -579,6 +582,37 @@ def test_weights_of_embeddings_have_titles(name: str, index: tuple[int, int], ti
     assert "A PeriodicEmbedding puts sines and cosines of single numbers" in words(page)
 
 
+@pytest.mark.parametrize(
+    ("name", "index", "title"),
+    [
+        ("0.weight", (1, 2), "from label\u00a01 of c3 to unit\u00a03 of layer\u00a01 (CategoryEmbedding)"),
+        ("0.weight", (2, 0), "from missing labels of c3 to unit\u00a01 of layer\u00a01 (CategoryEmbedding)"),
+        ("0.weight", (7, 0), "from labels never seen of c0 to unit\u00a01 of layer\u00a01 (CategoryEmbedding)"),
+        ("1.weight", (2, 1), "from bin\u00a03 of c1 to unit\u00a02 of layer\u00a02 (PiecewiseLinearEmbedding)"),
+        ("1.weight", (3, 0), "from the bias of c1 to unit\u00a01 of layer\u00a02 (PiecewiseLinearEmbedding)"),
+        ("1.weight", (5, 0), "from bin\u00a02 of number\u00a02 of c0 to unit\u00a01 of layer\u00a02 (Piecewise"),
+        ("3.weight", (7, 4), "from c1 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (31, 4), "from number\u00a02 of c3 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (37, 4), "from binned number\u00a02 of c1 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (39, 4), "from binned number\u00a02 of number\u00a02 of c0 to unit\u00a05 of layer\u00a03"),
+        ("3.weight", (41, 4), "from binned number\u00a02 of c1 to unit\u00a05 of layer\u00a03"),
+    ],
+)
+def test_weights_of_bins_and_labels_have_titles(name: str, index: tuple[int, int], title: str) -> None:
+    front = [st.CategoryEmbedding([2, 2], 3, [24, 0]), st.PiecewiseLinearEmbedding(3, 2, columns=[7, 34])]
+    layers = [*front, st.PiecewiseLinearEmbedding(2, columns=[7]), st.Dense(8, "relu"), st.Dense(3)]
+    subject, page = own_page(layers, epochs=2)
+    assert subject.weight_title(name, index).startswith(title)
+    assert "in which of a number's bins it lies" in words(page) and "in the place of each label" in words(page)
+
+
+def test_factors_of_columns_have_titles() -> None:
+    subject, page = own_page([st.FeatureScale(6.0), st.Dense(8, "relu"), st.Dense(3)], epochs=2)
+    assert subject.weight_title("0.scale", (0, 2)) == "scale of unit\u00a03 in layer 1 (FeatureScale)"
+    assert subject.weight_title("1.weight", (24, 4)) == "from c3 to unit\u00a05 of layer\u00a02"
+    assert "A FeatureScale multiplies each number by a learned factor" in words(page)
+
+
 def test_a_weight_of_an_embedding_in_a_network_with_branches_has_a_title() -> None:
     layers = [st.PeriodicEmbedding(2, 3), st.Residual([st.Dense(128)]), st.Dense(3)]
     subject, _ = own_page(layers, epochs=2)
@@ -595,6 +629,8 @@ def test_a_weight_of_an_embedding_in_a_network_with_branches_has_a_title() -> No
     [
         ([st.Dense(5, "relu"), st.Dropout(0.4), st.Dense(2)], False),
         ([st.BatchNorm(), st.Dense(5), st.BatchNorm(), st.Activation("tanh"), st.Dense(2)], True),
+        ([st.FeatureScale(), st.Dense(5), st.FeatureScale(), st.Activation("tanh"), st.Dense(2)], True),
+        ([st.BatchNorm(), st.FeatureScale(), st.Dense(5, "tanh"), st.FeatureScale(), st.Dense(2, bias=False)], True),
         ([st.Dense(5, "tanh"), st.BatchNorm(), st.Dropout(0.1), st.BatchNorm(), st.Dense(2, bias=False)], True),
         (
             [st.Dropout(0.2), st.Dense(4), st.Activation("leaky_relu", 0.2), st.Activation("identity"), st.Dense(2)],
@@ -602,7 +638,7 @@ def test_a_weight_of_an_embedding_in_a_network_with_branches_has_a_title() -> No
         ),
         ([st.Dense(3, "relu")] * 9 + [st.Dense(2)], False),
     ],
-    ids=["dropout", "norms", "after tanh", "activation", "deep"],
+    ids=["dropout", "norms", "scales", "scales after", "after tanh", "activation", "deep"],
 )
 def test_r24_chains_are_what_the_network_computes(layers: list[st.layers.Layer], folded: bool) -> None:
     net = shaken(st.Network(4, layers, seed=1), seed=2)
@@ -619,10 +655,13 @@ def test_r24_chains_are_what_the_network_computes(layers: list[st.layers.Layer],
     [
         ([st.Dense(4), st.LayerNorm(), st.Dense(2)], "a LayerNorm, whose scale is another one for every row"),
         ([st.Dense(2), st.PeriodicEmbedding(), st.Dense(2)], "a PeriodicEmbedding between other layers, whose sines"),
+        ([st.Dense(2), st.PiecewiseLinearEmbedding(3), st.Dense(2)], "a PiecewiseLinearEmbedding between other layers"),
+        ([st.Dense(2), st.CategoryEmbedding(3, 2, [0]), st.Dense(2)], "a CategoryEmbedding between other layers"),
         ([st.BatchNorm(), st.PiecewiseLinear(3), st.Dense(2)], "a PiecewiseLinear between other layers, whose lines"),
         ([st.Dense(4), st.Residual([st.Dense(4)]), st.Dense(2)], "a Residual block, past which a second way leads"),
         ([st.Activation("relu"), st.Dense(2)], "an activation that belongs to no dense layer"),
-        ([st.Dense(2, "tanh"), st.BatchNorm()], "a normalization that no dense layer follows"),
+        ([st.Dense(2, "tanh"), st.BatchNorm()], "a normalization or scale that no dense layer follows"),
+        ([st.Dense(2, "tanh"), st.FeatureScale()], "a normalization or scale that no dense layer follows"),
         ([st.BatchNorm()], "no dense layer"),
     ],
 )

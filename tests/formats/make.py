@@ -30,14 +30,16 @@ def network_of_every_layer(dtype: str) -> st.Network:
     """A network of every kind of layer, activation and option, trained a little."""
     block = [st.Dense(8, "silu"), st.Residual([st.Dense(8, "elu", alpha=0.7), st.BatchNorm()]), st.Dense(8)]
     layers = [
+        st.FeatureScale(2.0),
         st.Dense(8, bias=False, init="he_normal"), st.BatchNorm(momentum=0.2, eps=1e-4), st.Activation("gelu"),
         st.Dropout(0.25), st.Residual(block), st.LayerNorm(eps=1e-4), st.PeriodicEmbedding(3, 2, columns=[7, 0]),
-        st.PiecewiseLinear(4, [1, 0]),
+        st.PiecewiseLinear(4, [1, 0]), st.PiecewiseLinearEmbedding(3, 2, columns=[5]),
+        st.CategoryEmbedding(3, 2, [2, 4]),
         st.Dense(9, "leaky_relu", alpha=0.2), st.Dense(7, "mish"), st.Dense(6, "selu"), st.Dense(6, "softplus"),
         st.Dense(6, "sigmoid"), st.Dense(6, "relu"), st.Dense(6, "tanh", init="glorot_normal"), st.Dense(3),
     ]  # fmt: skip
     network = st.Network(5, layers, seed=3, dtype=dtype)
-    network.set_lr_multipliers({"0": 0.5, "4.0": 0.0})
+    network.set_lr_multipliers({"0": 0.5, "5.0": 0.0})
     network.preprocessing = {"note": "anything", "numbers": [1, 2.5]}
     x, y = numbers(60, 5), np.arange(60) % 3
     st.Trainer(network, "cross_entropy", st.Adam(0.01), seed=1).fit(x, y, epochs=3, batch_size=16)

@@ -175,10 +175,20 @@ def models(folder: Path) -> list[bytes]:
     """One file of each kind of model, small."""
     block = [st.Dense(3, "elu", alpha=0.5), st.BatchNorm()]
     embedding = st.PeriodicEmbedding(2, 1, columns=[2])
-    layers = [embedding, st.Dense(3, "relu"), st.Residual(block), st.Dropout(0.5), st.LayerNorm(), st.Dense(2)]
+    layers = [
+        st.FeatureScale(2.0),
+        embedding,
+        st.Dense(3, "relu"),
+        st.Residual(block),
+        st.Dropout(0.5),
+        st.LayerNorm(),
+        st.Dense(2),
+    ]
     net = st.Network(3, layers)
     net.set_lr_multipliers({"0": 0.5})
     net.save(folder / "network")
+    bins = st.PiecewiseLinearEmbedding(3, 2, columns=[0])
+    st.Network(3, [st.CategoryEmbedding([2, 1], 2, [2, 0]), bins, st.Dense(1)]).save(folder / "columns")
     st.Network(2, [st.Activation("gelu"), st.Dense(1, bias=False)], dtype="float64").save(folder / "wide")
     quick: dict[str, Any] = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0}
     label = np.array(["x", "y"])[(ROWS[:, 0] > 0).astype(int)]
@@ -187,7 +197,7 @@ def models(folder: Path) -> list[bytes]:
     table = pandas.DataFrame({name: TABLE[name] for name in ("size", "kind", "own")})
     st.MLPRegressor(**quick, lr=st.schedules.cosine(0.1)).fit(table, ROWS[:, 0]).save(folder / "table")
     st.MLPClassifier(solver="lbfgs", **quick).fit(ROWS, ROWS[:, :2] > 0).save(folder / "labels")
-    found = [folder / name for name in ("network", "wide", "classifier", "regressor", "table", "labels")]
+    found = [folder / name for name in ("network", "columns", "wide", "classifier", "regressor", "table", "labels")]
     found += sorted(FORMATS.glob("*/*.safetensors"))
     return [path.read_bytes() for path in found]
 

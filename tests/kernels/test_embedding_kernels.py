@@ -11,7 +11,7 @@ from test_kernels import awkward, every_float32, unset, wide
 
 import reference as ref
 from helpers import assert_within, eps
-from kernel_calls import KernelTable, Panels, numbers
+from kernel_calls import KernelTable, Panels, numbers, vector
 
 Array = ref.Array
 
@@ -168,6 +168,136 @@ def test_periodic_input_gradient(k: KernelTable) -> None:
             assert (dx.padding() == 7).all()
             dx.check(r, (0, 1))
             features.check()
+
+
+# --- Bins ---
+
+
+def bins_case(k: KernelTable, n: int, rows: int) -> tuple[ref.PiecewiseLinearEmbedding, Array, Array]:
+    """The layer of these bins, its edges and numbers within, beyond and at them."""
+    edges, _, x = lines(k, n + 1, rows)
+    layer = ref.PiecewiseLinearEmbedding("", [0], n, None, "identity", np.float64)
+    layer.buffers["edges"][:, 0] = edges
+    return layer, edges, x
+
+
+def test_bins(k: KernelTable) -> None:
+    for n, rows, n_ones in itertools.product(awkward(k)[1:], awkward(k), (0, 1)):
+        layer, edges, x = bins_case(k, n, rows)
+        truth = np.hstack([layer.encode(x[:, None].astype(np.float64))[0][:, 0], np.ones((rows, n_ones))])
+        for r in some_rows(rows):
+            y = unset(k, rows, n + n_ones, extra=1, padding=7)
+            k.bins(row0=r[0], row1=r[1], n=n, n_ones=n_ones, x=column(x, k), edges=column(edges, k), y=y)
+            part, what = slice(*r), f"{n} bins, {rows} rows, rows {r}"
+            assert_within(y.read()[part], truth[part], 40 * eps(k.dtype) * (1 + np.abs(x[part, None])), what)
+            assert np.isfinite(y.padding()).all()
+            y.check(r, (0, y.panels))
+
+
+def test_bins_of_what_is_no_number(k: KernelTable) -> None:
+    y, edges = unset(k, 1, 4, padding=0), np.array([0, 1, 2, 3], k.dtype)
+    k.bins(row0=0, row1=1, n=3, n_ones=1, x=column(np.array([np.nan], k.dtype), k), edges=column(edges, k), y=y)
+    assert np.isnan(y.read()[0, 0]) and y.read()[0, 1:].tolist() == [0, 0, 1]
+
+
+def test_bins_input_gradient(k: KernelTable) -> None:
+    for n, rows in itertools.product(awkward(k)[1:], awkward(k)):
+        layer, edges, x = bins_case(k, n, rows)
+        draw = numbers(k, (rows, n))
+        dy, before = draw(rows, n), draw(rows)
+        slope = layer.encode(x[:, None].astype(np.float64))[1][:, 0]
+        truth = before + (dy * slope).sum(axis=1)
+        for r in some_rows(rows):
+            dx = Panels(before[:, None], k.panel, extra=1, padding=7)
+            given = Panels(dy, k.panel, extra=2, padding=np.nan)
+            k.bins_input_gradient(row0=r[0], row1=r[1], n=n, x=column(x, k), edges=column(edges, k), dy=given, dx=dx)
+            part = slice(*r)
+            bound = 200 * eps(k.dtype) * (1 + np.abs(truth[part]))
+            assert_within(dx.read()[part, 0], truth[part], bound, f"{n} bins, {rows} rows, rows {r}")
+            assert (dx.padding() == 7).all()
+            dx.check(r, (0, 1))
+
+
+# --- Rows of tables ---
+
+
+def labels_case(k: KernelTable, n_labels: int, n: int, rows: int) -> tuple[ref.CategoryEmbedding, Array, Array]:
+    """The layer, its table, and labels: known ones, missing ones, and what is none."""
+    draw = np.random.default_rng(n)
+    odd = [-1, -2, n_labels, 0.5, -0.5, -0.0, 1e30, -1e30, np.inf, -np.inf, np.nan]
+    x = np.where(draw.random(rows) < 0.3, draw.choice(odd, rows), draw.integers(0, n_labels, rows)).astype(k.dtype)
+    layer = ref.CategoryEmbedding("", [n_labels], n, [0], np.float64)
+    table = numbers(k, n)(n_labels + 2, n)
+    layer.parameters["weight"][:] = table
+    return layer, table, x
+
+
+def test_pick(k: KernelTable) -> None:
+    for n, rows, n_labels in itertools.product(awkward(k)[1:], awkward(k), (1, 5)):
+        layer, table, x = labels_case(k, n_labels, n, rows)
+        picked = table[layer.rows(x[:, None])[:, 0]]
+        for r, start in itertools.product(some_rows(rows), (0, 1, k.lanes - 1, k.panel)):
+            before = numbers(k, start)(rows, start + n + 2)
+            y = Panels(before, k.panel, extra=1, padding=7)
+            given = Panels(table, k.panel, extra=1, padding=np.nan)
+            k.pick(row0=r[0], row1=r[1], n_labels=n_labels, n=n, x=column(x, k), table=given, y=y, column=start)
+            part = slice(*r)
+            before[part, start : start + n] = picked[part]
+            assert np.array_equal(y.read(), before), f"{n_labels} labels, {n} from {start}, {rows} rows, rows {r}"
+            assert (y.padding() == 7).all()
+            y.check(r, (start // k.panel, -(-(start + n) // k.panel)))
+
+
+def test_pick_gradient(k: KernelTable) -> None:
+    for n, rows, start in itertools.product(awkward(k)[1:], [*awkward(k), 131], (0, k.lanes + 1)):
+        layer, table, x = labels_case(k, 4, n, rows)
+        dy = numbers(k, (rows, n))(rows, start + n + 1)
+        layer.forward(x[:, None].astype(np.float64), True)
+        layer.backward(dy[:, start : start + n].astype(np.float64))
+        gradient = unset(k, *table.shape, extra=1, padding=7)
+        panels = range(gradient.panels)
+        for panel in panels:
+            given = Panels(dy, k.panel, extra=1, padding=np.nan)
+            k.pick_gradient(
+                row0=0, row1=rows, n_labels=4, n=n, x=column(x, k), dy=given, column=start, gradient_panel=panel,
+                gradient=gradient,
+            )  # fmt: skip
+            gradient.check((0, len(table)), (panel, panel + 1))
+        bound = (rows + 1) * eps(k.dtype) * max(1.0, np.abs(dy).max(initial=0)) * 4
+        assert_within(gradient.read(), layer.gradients["weight"], bound, f"{n} from {start}, {rows} rows")
+        assert (gradient.padding() == 0).all()
+
+
+# --- Scales ---
+
+
+def test_scale(k: KernelTable) -> None:
+    for rows, n in itertools.product(awkward(k), awkward(k)[1:]):
+        draw = numbers(k, (rows, n))
+        x, factors, panels = draw(rows, n), draw(n), -(-n // k.panel)
+        for r, p in itertools.product(some_rows(rows), {(0, panels), (panels // 3, panels - panels // 3)}):
+            apart, in_place = unset(k, rows, n, extra=1), Panels(x, k.panel, extra=2)
+            part = slice(*r), slice(p[0] * k.panel, p[1] * k.panel)
+            for source, y in ((Panels(x, k.panel, padding=7), apart), (in_place, in_place)):
+                k.scale(k.block(r, p), source, vector(factors, k.panel), y)
+                assert np.array_equal(y.read()[part], (x * factors)[part]), f"{rows} x {n}, rows {r}, panels {p}"
+                y.check(r, p)
+
+
+def test_scale_gradient(k: KernelTable) -> None:
+    for rows, n in itertools.product([*awkward(k), 131], awkward(k)[1:]):  # more rows than a sum has in one piece
+        draw = numbers(k, (rows, n))
+        x, dy, panels = draw(rows, n), draw(rows, n), -(-n // k.panel)
+        products = np.multiply(*wide(x, dy))
+        bound = (rows + 1) * eps(k.dtype) * np.abs(products).sum(axis=0)
+        for p in {(0, panels), (panels // 3, panels - panels // 3)}:
+            gradient = unset(k, 1, n)
+            given = Panels(x, k.panel, extra=1, padding=7), Panels(dy, k.panel)
+            k.scale_gradient(k.block((0, rows), p), *given, gradient)
+            columns = slice(p[0] * k.panel, p[1] * k.panel)
+            truth = products.sum(axis=0)[columns]
+            assert_within(gradient.read()[0, columns], truth, bound[columns], f"{rows} x {n}, panels {p}")
+            gradient.check((0, 1), p)
 
 
 # --- Columns ---

@@ -109,6 +109,32 @@ def test_embeddings_freeze_and_slow_down_with_their_frequencies(optimizer: Any, 
         np.testing.assert_allclose(scaled[name], slow[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("clip", [{}, {"clip_norm": 0.05}], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
+def test_the_rate_of_a_feature_scale_is_its_own_times_that_of_its_group(
+    optimizer: Any, clip: dict[str, float], tmp_path: Path
+) -> None:
+    def scales(own: float, group: float) -> st.Network:
+        net = st.Network(5, [st.FeatureScale(own), st.Dense(3)], dtype="float64")
+        net.set_lr_multipliers({"0": group})
+        return net
+
+    nets = [scales(6.0, 1.0), scales(1.0, 6.0), scales(3.0, 2.0), scales(6.0, 0.0)]
+    assert [net.lr_multipliers for net in nets] == [{}, {"0": 6.0}, {"0": 2.0}, {"0": 0.0}]
+    nets[2].save(tmp_path / "net.safetensors")
+    nets += [nets[2].copy(), st.load(tmp_path / "net.safetensors")]
+    made = []
+    for net in nets:
+        trainer = st.Trainer(net, "mse", type(optimizer)(**{**vars(optimizer), **clip}))
+        for _ in range(2):
+            trainer.step(X, Y)
+            own_step(trainer)
+        made.append(net.parameters["0.scale"])
+    assert not np.array_equal(made[0], np.ones((1, 5))) and np.array_equal(made[3], np.ones((1, 5)))
+    for other in (made[1], made[2], *made[4:]):
+        np.testing.assert_array_equal(other, made[0])
+
+
 def test_clipping_by_norm_leaves_frozen_gradients_out() -> None:
     nets = network(), network()
     for net in nets:

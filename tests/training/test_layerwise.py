@@ -13,7 +13,7 @@ import pytest
 
 import reference as ref
 import steepest as st
-from helpers import assert_within, normal, reference_of, relative_error, state_of, targets_for, twin_of
+from helpers import assert_within, labeled, normal, reference_of, relative_error, state_of, targets_for, twin_of
 from steepest.layers import Layer
 from steepest.training._layerwise import RULES, UPDATE_ORDERS
 
@@ -27,10 +27,14 @@ WHOLE = [
     st.Residual([st.LayerNorm(), st.Dense(24, "gelu"), st.Dropout(0.1), st.Dense(16)]), st.LayerNorm(), st.Dense(3),
 ]  # fmt: skip
 EMBEDDED = [
-    st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
+    st.FeatureScale(0.7), st.PeriodicEmbedding(5, 4, sigma=0.3, columns=[4, 1]), st.Dense(12, "tanh"),
     st.PeriodicEmbedding(3, 2, "identity", 0.2, columns=[11, 0, 6]), st.Dense(3),
 ]  # fmt: skip
-LAYERS: dict[str, list[Layer]] = {"small": SMALL, "whole": WHOLE, "embedded": EMBEDDED}
+BINNED = [
+    st.CategoryEmbedding([2, 4], 3, [3, 1]), st.PiecewiseLinearEmbedding(4, 3, columns=[9, 0]), st.Dense(12, "tanh"),
+    st.PiecewiseLinearEmbedding(2, columns=[11]), st.Dense(3),
+]  # fmt: skip
+LAYERS: dict[str, list[Layer]] = {"small": SMALL, "whole": WHOLE, "embedded": EMBEDDED, "binned": BINNED}
 
 
 def network(layers: Sequence[Layer], dtype: str = "float64") -> st.Network:
@@ -56,6 +60,7 @@ def follow(layers: Sequence[Layer], optimizer: Any, loss: str = "mse", rates: An
     net, mover = reference(trainer.network, optimizer)
     for step in range(STEPS):
         x, y = batch(step, loss)
+        x = labeled(layers, x)
         mover.lr = optimizer.lr(step) if callable(optimizer.lr) else optimizer.lr
         if rates == "equal_effect" and step == 0:
             mover.rates = ref.equal_effect(net, x, y, loss, mover)
@@ -193,7 +198,7 @@ def test_same_bits_at_any_number_of_threads(optimizer: Any, options: dict[str, A
             st.set_num_threads(threads)
             embedding = st.PeriodicEmbedding(9, 5, columns=[3, 77])
             block = st.Residual([embedding, st.Dense(200, "tanh")])
-            layers = [embedding, st.Dense(200, "relu"), st.BatchNorm(), block, st.Dense(5)]
+            layers = [st.FeatureScale(2.0), embedding, st.Dense(200, "relu"), st.BatchNorm(), block, st.Dense(5)]
             trainer = st.Trainer(st.Network(90, layers, dtype=dtype), "mse", optimizer, **options)
             history = trainer.fit(x, y, epochs=2, batch_size=128)
             costs = {name: history[name].tolist() for name in history if name != "seconds"}

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from .._arrays import as_array
 from .._extras import axes_or_new
 from .._validation import integer, number
-from ..layers import Activation, Dense, Layer, LayerNorm, PeriodicEmbedding, iter_nodes
+from ..embeddings import ColumnLayer
+from ..layers import Activation, Dense, FeatureScale, Layer, LayerNorm, iter_nodes
 from ..losses import LossFunction
 from ..network import Network
 from ..training import Trainer
@@ -225,8 +226,8 @@ def _build_outputs_along(
     name, layer = named[place]
     before = predict(assemble(named[:place], tensors, x.shape[1]), x)
     own: NamedLayers = []
-    if isinstance(layer, PeriodicEmbedding):
-        moved = _build_moved_embedding(layer, name, tensors, before, key, at)
+    if isinstance(layer, (ColumnLayer, FeatureScale)):
+        moved = _build_moved_layer(layer, name, tensors, before, key, at)
     elif path == name:
         moved, own = _build_shifted_sums(layer, name, tensors, before, key, at)
     else:  # inside a residual block
@@ -246,7 +247,7 @@ def _build_outputs_along(
     return outputs_along
 
 
-def _build_moved_embedding(
+def _build_moved_layer(
     layer: Layer, name: str, tensors: Mapping[str, Array], before: Array, key: str, at: tuple[int, ...]
 ) -> OutputsAlong:
     """Return the function from shifts of one number to the layer's outputs, by the layer itself with that number."""

@@ -9,11 +9,14 @@ import numpy as np
 
 from ..layers import (
     BatchNorm,
+    CategoryEmbedding,
     Dense,
     Dropout,
+    FeatureScale,
     LayerNorm,
     PeriodicEmbedding,
     PiecewiseLinear,
+    PiecewiseLinearEmbedding,
     Residual,
     iter_nodes,
 )
@@ -68,7 +71,15 @@ def _bound(network: Network, furthest: float) -> float:
             bound *= 2
         elif isinstance(layer, BatchNorm):
             bound = (bound + largest) * largest / math.sqrt(layer.eps) + largest
+        elif isinstance(layer, FeatureScale):
+            bound *= largest
         elif isinstance(layer, PiecewiseLinear):  # whose points are buffers, among the largest
+            bound = max(bound, largest)
+        elif isinstance(layer, PiecewiseLinearEmbedding):
+            narrowest = float(np.diff(network.buffers[f"{node.name}.edges"], axis=0).min())
+            features = max(1.0, (bound + largest) / narrowest)
+            bound = max(bound, features * (layer.n_bins + 1) * largest if layer.size else features)
+        elif isinstance(layer, CategoryEmbedding):
             bound = max(bound, largest)
         elif isinstance(layer, PeriodicEmbedding):
             bound = max(bound, (2 * layer.n_frequencies + 1) * largest)

@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..descent._parts import assemble, number_layers
+from ..embeddings import ColumnLayer
 from ..layers import (
     Activation,
     BatchNorm,
+    CategoryEmbedding,
     Dense,
     Dropout,
+    FeatureScale,
     Layer,
     LayerNorm,
     PeriodicEmbedding,
     PiecewiseLinear,
+    PiecewiseLinearEmbedding,
     Residual,
 )
 from ..network import Network
@@ -118,11 +122,12 @@ class _Links:
 def dense_chain(network: Network) -> Chain | str:
     """Return a network as the chain of dense layers that it is at inference, or in a few words why it is none.
 
-    Dropout is off then, an activation of its own belongs to the layer before it, and a batch normalization, a fixed
-    scale and shift, is taken into the weights beside it. Functions of single columns may stand in front of it all.
+    Dropout is off then, an activation of its own belongs to the layer before it, and a batch normalization or a
+    FeatureScale, a fixed scale and shift, is taken into the weights beside it. Functions of single columns may stand in
+    front of it all.
     """
     links, tensors = _Links(), {k: v.astype(np.float64) for k, v in (network.parameters | network.buffers).items()}
-    kinds = [isinstance(layer, (PeriodicEmbedding, PiecewiseLinear)) for layer in network.layers]
+    kinds = [isinstance(layer, ColumnLayer) for layer in network.layers]
     n_front = kinds.index(False) if False in kinds else len(kinds)
     front = assemble(number_layers(network.layers[:n_front]), tensors, network.n_in)
     for i, layer in list(enumerate(network.layers))[n_front:]:
@@ -131,12 +136,15 @@ def dense_chain(network: Network) -> Chain | str:
         elif isinstance(layer, BatchNorm):
             scale = tensors[f"{i}.weight"] / np.sqrt(tensors[f"{i}.running_var"] + layer.eps)
             links.add_scale(scale, tensors[f"{i}.bias"] - tensors[f"{i}.running_mean"] * scale)
+        elif isinstance(layer, FeatureScale):
+            scale = tensors[f"{i}.scale"][0]
+            links.add_scale(scale, np.zeros_like(scale))
         elif isinstance(layer, Activation) and links.is_open:
             links.layers[-1] = replace(links.layers[-1], activation=layer.name, alpha=layer.alpha)
         elif not isinstance(layer, Dropout) and layer != Activation("identity"):
             return _NO_CHAIN.get(type(layer), "an activation that belongs to no dense layer")
     if links.waiting is not None or not links.layers:
-        return "a normalization that no dense layer follows" if links.layers else "no dense layer"
+        return "a normalization or scale that no dense layer follows" if links.layers else "no dense layer"
     chosen: list[Layer] = list(links.layers)
     chain = Network(network.n_in if front is None else front.n_out, chosen, dtype="float64")
     chain.set_parameters({f"{i}.{key}": v for i, own in enumerate(links.tensors) for key, v in own.items()})
@@ -146,6 +154,8 @@ def dense_chain(network: Network) -> Chain | str:
 _NO_CHAIN: dict[type[Layer], str] = {
     LayerNorm: "a LayerNorm, whose scale is another one for every row",
     PeriodicEmbedding: "a PeriodicEmbedding between other layers, whose sines and cosines no dense layer makes",
+    PiecewiseLinearEmbedding: "a PiecewiseLinearEmbedding between other layers, whose bins no dense layer makes",
+    CategoryEmbedding: "a CategoryEmbedding between other layers, whose tables no dense layer has",
     PiecewiseLinear: "a PiecewiseLinear between other layers, whose lines bend",
     Residual: "a Residual block, past which a second way leads",
 }

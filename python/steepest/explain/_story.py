@@ -7,7 +7,15 @@ import re
 
 from ..descent import Diagnosis, Finding
 from ..descent.diagnosis._diagnose import examine
-from ..layers import Dropout, Layer, PeriodicEmbedding, iter_nodes
+from ..layers import (
+    CategoryEmbedding,
+    Dropout,
+    FeatureScale,
+    Layer,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    iter_nodes,
+)
 from ..pages.html import Child, join, tag, to_text
 from ..pages.page import Section, facts, paragraph, stepper
 from ._animation import draw_animation
@@ -61,8 +69,13 @@ def _network_section(subject: Subject) -> Section:
         f", and passes the sum on, bent by an activation. This one has {_count(network.n_in, 'input')}, "
         f"{_count(network.n_out, 'output')} and {between}. Its {network.n_parameters:,} weights and biases are all it "
         "knows: to learn is to find good values for them.",
+        " A FeatureScale multiplies each number by a learned factor of its own." * _has(subject, FeatureScale),
         " A PeriodicEmbedding puts sines and cosines of single numbers, weighted and added up, beside the numbers; "
         "their frequencies are learned too." * _has(subject, PeriodicEmbedding),
+        " A PiecewiseLinearEmbedding puts beside the numbers in which of a number's bins it lies, and where in it."
+        * _has(subject, PiecewiseLinearEmbedding),
+        " A CategoryEmbedding puts a learned row of numbers in the place of each label."
+        * _has(subject, CategoryEmbedding),
     )
     cost = paragraph(
         "How good they are is said by one number, the ",

@@ -14,7 +14,16 @@ from ..descent._parts import float64_copy
 from ..descent._recorder import kept_states, network_at
 from ..descent.diagnosis.course import find_overfitting
 from ..descent.diagnosis.evidence import Evidence
-from ..layers import Dense, Node, PeriodicEmbedding, Residual, iter_nodes
+from ..embeddings import ColumnLayer
+from ..layers import (
+    CategoryEmbedding,
+    Dense,
+    Node,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    Residual,
+    iter_nodes,
+)
 from ..network import Network
 from ._backprop_trace import Example
 from ._chain import Chain, cost_of, dense_chain
@@ -125,16 +134,20 @@ class Subject:
     def weight_title(self, name: str, index: tuple[int, ...]) -> str:
         """Return a weight's name in words: from where to where it leads."""
         layer, titles = name.rpartition(".")[0], self.layer_titles()
-        if len(index) == 1:
-            return f"scale of unit\u00a0{index[0] + 1} in {with_article(titles[layer])}"
+        if len(index) == 1 or name.endswith(".scale"):
+            return f"scale of unit\u00a0{index[-1] + 1} in {with_article(titles[layer])}"
         start, end = index
-        nodes = [node for node in iter_nodes(self.network.layers, self.network.n_in) if node.name in titles]
+        nodes = [
+            node
+            for node in iter_nodes(self.network.layers, self.network.n_in)
+            if node.name in titles or isinstance(node.layer, ColumnLayer)
+        ]
         place = next(i for i, node in enumerate(nodes) if node.name == layer)
         unit = f"unit\u00a0{end + 1} of {with_article(titles[layer])}"
         branches = any(isinstance(inner, Residual) for inner in self.network.layers)
         before: list[Node] | None = None if branches else nodes[:place]
         own = nodes[place].layer
-        if isinstance(own, PeriodicEmbedding):
+        if isinstance(own, ColumnLayer):
             return self._embedding_title(own, nodes[place].n_in, start, unit, before)
         if before is None:
             return f"from input\u00a0{start + 1} to {unit}"
@@ -142,27 +155,32 @@ class Subject:
         target = self.outputs[end] if is_last else unit
         return f"from {self._source(before, start)} to {target}".replace("layer ", "layer\u00a0")
 
-    def _embedding_title(
-        self, layer: PeriodicEmbedding, n_in: int, row: int, unit: str, before: list[Node] | None
-    ) -> str:
+    def _embedding_title(self, layer: ColumnLayer, n_in: int, row: int, unit: str, before: list[Node] | None) -> str:
         """Return in words where a weight of an embedding leads from: which feature of which number it takes."""
-        j, feature = divmod(row, 2 * layer.n_frequencies + 1)
+        j, feature = _feature_of_row(layer, row)
         column = layer.embedded(n_in)[j]
         of = f"input\u00a0{column + 1}" if before is None else self._source(before, column)
-        kind, frequency = divmod(feature, layer.n_frequencies)
-        wave = "the bias" if kind == 2 else f"{('cosine', 'sine')[kind]}\u00a0{frequency + 1}"
-        return f"from {wave} of {of} to {unit}".replace("layer ", "layer\u00a0")
+        return f"from {feature} of {of} to {unit}".replace("layer ", "layer\u00a0")
 
     def _source(self, before: list[Node], column: int) -> str:
-        """Return in words where a column comes from, by the layers that learn before it."""
+        """Return in words where a column comes from, by the layers before it."""
         titles = self.layer_titles()
         for i, node in reversed([*enumerate(before)]):
-            if isinstance(node.layer, Dense):
+            layer = node.layer
+            if isinstance(layer, Dense):
                 return f"unit\u00a0{column + 1} of {titles[node.name]}"
-            if isinstance(node.layer, PeriodicEmbedding) and column >= node.n_in:
-                j, number = divmod(column - node.n_in, node.layer.size)
-                source = self._source(before[:i], node.layer.embedded(node.n_in)[j])
-                return f"periodic number\u00a0{number + 1} of {source}"
+            if not isinstance(layer, ColumnLayer) or (
+                node.n_out == node.n_in and not isinstance(layer, CategoryEmbedding)
+            ):
+                continue
+            columns, stay = layer.embedded(node.n_in), node.n_in
+            if isinstance(layer, CategoryEmbedding):
+                stay -= len(columns)
+            if column >= stay:
+                j, number = divmod(column - stay, (node.n_out - stay) // len(columns))
+                return f"{_MADE[type(layer)]}\u00a0{number + 1} of {self._source(before[:i], columns[j])}"
+            if isinstance(layer, CategoryEmbedding):  # the others have moved up
+                column = [c for c in range(node.n_in) if c not in columns][column]
         return self.inputs[column]
 
     def example(self) -> Example:
@@ -193,6 +211,29 @@ class Subject:
             shares[int(target)] = 1
             return shares
         return np.atleast_1d(target.astype(np.float64))
+
+
+_MADE: dict[type[ColumnLayer], str] = {
+    PeriodicEmbedding: "periodic number",
+    PiecewiseLinearEmbedding: "binned number",
+    CategoryEmbedding: "number",
+}
+
+
+def _feature_of_row(layer: ColumnLayer, row: int) -> tuple[int, str]:
+    """Return which of the embedded columns a row of an embedding's weight belongs to, and its feature in words."""
+    if isinstance(layer, PeriodicEmbedding):
+        j, feature = divmod(row, 2 * layer.n_frequencies + 1)
+        kind, frequency = divmod(feature, layer.n_frequencies)
+        return j, "the bias" if kind == 2 else f"{('cosine', 'sine')[kind]}\u00a0{frequency + 1}"
+    if isinstance(layer, CategoryEmbedding):
+        for j, n in enumerate(layer.labels_of()):
+            if row < n + 2:
+                return j, f"label\u00a0{row}" if row < n else ("missing labels", "labels never seen")[row - n]
+            row -= n + 2
+    assert isinstance(layer, PiecewiseLinearEmbedding)
+    j, feature = divmod(row, layer.n_bins + 1)
+    return j, "the bias" if feature == layer.n_bins else f"bin\u00a0{feature + 1}"
 
 
 def with_article(title: str) -> str:

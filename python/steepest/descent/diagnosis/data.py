@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...layers import BatchNorm, PiecewiseLinear
+from ...layers import BatchNorm, CategoryEmbedding, PiecewiseLinear
 from .._cost import rms
 from .._recorder import activation_of
 from .evidence import PER_OUTPUT, Evidence, Finding
@@ -173,17 +173,21 @@ def _output_range(evidence: Evidence) -> Finding | None:
 
 
 def _unscaled_inputs(evidence: Evidence) -> Finding | None:
-    if isinstance(evidence.network.layers[0], (BatchNorm, PiecewiseLinear)):
+    first = evidence.network.layers[0]
+    if isinstance(first, (BatchNorm, PiecewiseLinear)):
         return None
     sizes = np.sqrt(np.mean(np.square(evidence.x), axis=0))
-    column = int(np.argmax(sizes))
+    if isinstance(first, CategoryEmbedding):  # the size of a label says nothing
+        sizes[list(first.columns)] = np.nan
+        if np.isnan(sizes).all():
+            return None
+    column = int(np.nanargmax(sizes))
     largest = float(sizes[column])
     if SMALL <= largest <= LARGE or not largest:
         return None
     if largest > LARGE:
-        seen = (
-            f"column {column} has the size {largest:.4g} (root mean square), the median column {np.median(sizes):.4g}."
-        )
+        median = np.nanmedian(sizes)
+        seen = f"column {column} has the size {largest:.4g} (root mean square), the median column {median:.4g}."
     else:
         seen = f"even the largest column, {column}, has the size {largest:.2g} (root mean square)."
     return Finding(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...layers import BatchNorm, Dense, LayerNorm, PeriodicEmbedding, PiecewiseLinear
+from ...embeddings import ColumnLayer
+from ...layers import BatchNorm, Dense, LayerNorm
 from .._cost import rms
 from .evidence import Evidence, Finding
 
@@ -49,7 +50,7 @@ def _exploding_gradients(evidence: Evidence) -> Finding | None:
     start, middle = _gradient_ratio(evidence)
     signals = [(moment.first or moment.last).signal for moment in evidence.moments.values()]
     # Small inputs make no small outputs there.
-    normalized = isinstance(evidence.nodes[0].layer, (BatchNorm, LayerNorm, PeriodicEmbedding, PiecewiseLinear))
+    normalized = isinstance(evidence.nodes[0].layer, (BatchNorm, LayerNorm, ColumnLayer))
     size = signals[0] if normalized else rms(evidence.x)
     growth = signals[-1] / size if size else 0.0
     if evidence.recorder is None:  # trained outputs are as large as their targets
