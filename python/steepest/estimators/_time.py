@@ -29,7 +29,7 @@ class OutOfTimeError(Exception):
 
 
 def out_of_time(deadline: float) -> Callable[[int], None]:
-    """Return what ends trainings at a time by `time.monotonic`, called with their epochs, once they have had one."""
+    """Return a function of the epochs so far that ends trainings after a time by `time.monotonic`, not before one."""
 
     def look(n_epochs: int) -> None:
         if n_epochs and time.monotonic() > deadline:
