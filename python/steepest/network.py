@@ -206,7 +206,7 @@ class Network:
 
     @property
     def buffers(self) -> dict[str, NDArray[Any]]:
-        """The running statistics of batch normalization, by name: read-only copies."""
+        """The numbers that are not learned, such as running statistics and edges of bins, by name: read-only copies."""
         return self._core.buffers()
 
     @property
@@ -228,7 +228,8 @@ class Network:
             If `values` is not a mapping.
         ValueError
             If `values` has a name that is in neither `parameters` nor `buffers`, an array of another shape than there,
-            a number that is not finite, or a running variance below 0; nothing has changed then.
+            a number that is not finite, a running variance below 0, or points or edges that do not increase; nothing
+            has changed then.
         """
         if not isinstance(values, Mapping):
             raise TypeError(f"values is a {type(values).__name__}: expected a mapping such as {{'0.weight': array}}")

@@ -110,8 +110,8 @@ EMBEDDED = (
 )  # fmt: skip
 
 BINNED = (
-    st.CategoryEmbedding([2, 4], 3, [3, 1]), st.PiecewiseLinearEmbedding(4, 3, columns=[9, 0]), st.Dense(12, "tanh"),
-    st.PiecewiseLinearEmbedding(2, columns=[11]), st.Dense(3),
+    st.CategoryEmbedding([2, 4], 3, [3, 1]), st.PiecewiseLinearEmbedding(4, 3, "identity", [9, 0]),
+    st.Dense(12, "tanh"), st.PiecewiseLinearEmbedding(2, columns=[11]), st.Dense(3),
 )  # fmt: skip
 
 OPTIMIZERS: list[Optimizer] = [

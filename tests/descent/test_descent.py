@@ -280,18 +280,28 @@ EMBEDDED = [
 ]  # fmt: skip
 
 
+BINNED = [
+    st.CategoryEmbedding(2, 3, [1]), st.PiecewiseLinearEmbedding(3, 2, columns=[0, 4]), st.Dense(5, "tanh"),
+    st.PiecewiseLinearEmbedding(2), st.Dense(4),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("name", "index"),
+    ("layers", "name", "index"),
     [
-        ("0.scale", (0, 2)), ("1.weight", (8, 1)), ("1.weight", (13, 0)), ("1.frequency", (1, 2)),
-        ("2.weight", (6, 3)), ("2.bias", 0), ("3.0.weight", (24, 2)), ("3.0.frequency", (4, 0)), ("3.1.scale", (0, 7)),
-        ("3.2.weight", (19, 4)), ("4.bias", 3),
+        (EMBEDDED, "0.scale", (0, 2)), (EMBEDDED, "1.weight", (8, 1)), (EMBEDDED, "1.weight", (13, 0)),
+        (EMBEDDED, "1.frequency", (1, 2)), (EMBEDDED, "2.weight", (6, 3)), (EMBEDDED, "2.bias", 0),
+        (EMBEDDED, "3.0.weight", (24, 2)), (EMBEDDED, "3.0.frequency", (4, 0)), (EMBEDDED, "3.1.scale", (0, 7)),
+        (EMBEDDED, "3.2.weight", (19, 4)), (EMBEDDED, "4.bias", 3),
+        (BINNED, "0.weight", (3, 1)), (BINNED, "1.weight", (6, 1)), (BINNED, "2.weight", (8, 0)),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("chunk", [1 << 16, 700, 1])
-def test_slope_beside_embeddings(name: str, index: Any, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slope_beside_embeddings(
+    layers: list[Any], name: str, index: Any, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_slope, "CHUNK", chunk)
-    net, x = make(EMBEDDED)
+    net, x = make(layers)
     y = targets_for("cross_entropy", 7, 30, 4)
     found = descent.slope(net, x, y, "cross_entropy", name, index, span=1.5, values=11)
     before, costs = net.parameters[name], []

@@ -118,6 +118,8 @@ def overflows(run: Run) -> None:
             (f"Dense({n})", lambda n=n: st.Network(n, [st.Dense(2), st.Dense(n), st.BatchNorm(), st.Dense(n)])),
             (f"PeriodicEmbedding of {n}", lambda n=n: st.Network(n, [st.PeriodicEmbedding(), st.Dense(n)])),
             (f"PeriodicEmbedding({n})", lambda n=n: st.Network(2, [st.PeriodicEmbedding(n, n, columns=[1])])),
+            (f"PiecewiseLinearEmbedding({n})", lambda n=n: st.Network(2, [st.PiecewiseLinearEmbedding(n, n)])),
+            (f"CategoryEmbedding of {n}", lambda n=n: st.Network(2, [st.CategoryEmbedding(2**24, n, [1])])),
             (f"LayerNorm({n})", lambda n=n: st.Network(n, [st.LayerNorm(), st.Dense(n)], dtype="float64")),
             (f"forward of {n}", lambda n=n: net.forward(rows(n, 2))),
             (f"predict of {n}", lambda n=n: net.predict(rows(n, 2))),

@@ -169,9 +169,7 @@ class Subject:
             layer = node.layer
             if isinstance(layer, Dense):
                 return f"unit\u00a0{column + 1} of {titles[node.name]}"
-            if not isinstance(layer, ColumnLayer) or (
-                node.n_out == node.n_in and not isinstance(layer, CategoryEmbedding)
-            ):
+            if not isinstance(layer, ColumnLayer) or type(layer) not in _MADE:
                 continue
             columns, stay = layer.embedded(node.n_in), node.n_in
             if isinstance(layer, CategoryEmbedding):
