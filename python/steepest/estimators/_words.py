@@ -1,4 +1,4 @@
-"""What a fit decided, in words."""
+"""The decisions of a fit, in words."""
 
 from __future__ import annotations
 
