@@ -67,10 +67,8 @@ def main() -> None:
     options = parser.parse_args()
     st.set_num_threads(1)
     limit = limits.measure(1)
-    lines = [
-        f"{machine()}, one thread, {ROWS} rows a step.", "",
-        "| layer | columns | microseconds a step | what arithmetic and traffic allow | share |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+    heads = "layer", "columns", "microseconds a step", "what arithmetic and traffic allow", "share"
+    lines = [f"{machine()}, one thread, {ROWS} rows a step.", "", f"| {' | '.join(heads)} |", "|---|---|---|---|---|"]
     for case in cases():
         made = case.layer.output_size(case.columns)
         labels = isinstance(case.layer, st.CategoryEmbedding)

@@ -144,6 +144,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
 
     def _become(self, work: E, model: Model[K], result: FitResult, target_name: Any) -> None:
         """Take over what a fit of `work`, a twin, has found; the parameters stay."""
+        result = replace(result, recipe=result.recipe | {"in_words": in_words(result.recipe)})
         work._publish(model, result, target_name if isinstance(target_name, str) else None)
         fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
         kept = {key: vars(self)[key] for key in self._get_param_names()}
@@ -335,8 +336,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         self._model, self._progress, self.target_name_ = model, progress, target_name
         for network in model.networks:
             network._owner = type(self).__name__
-        self.recipe_ = result.recipe | {"in_words": in_words(result.recipe)}
-        self.history_, self.histories_ = result.history, result.histories
+        self.recipe_, self.history_, self.histories_ = result.recipe, result.history, result.histories
         self.n_iter_, self.t_ = progress.n_iter, progress.t
         self.loss_, self.best_loss_, self.validation_scores_ = result.loss, result.best_loss, result.scores
         optional = {"loss_curve_": progress.loss_curve or None, "best_validation_score_": result.best_score}
