@@ -36,6 +36,15 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.set_isa(before)
 
 
+@pytest.fixture(params=[1, 2, 4])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Each number of threads of the core in turn."""
+    before = st.get_num_threads()
+    st.set_num_threads(request.param)
+    yield request.param
+    st.set_num_threads(before)
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest) -> str:
     """Both dtypes in turn."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -256,3 +259,14 @@ def are_refused_in_little_memory(paths: Sequence[Any], needs: str = "") -> None:
     *lines, megabytes = run.stdout.split()
     assert lines == ["refused"] * len(paths)
     assert int(megabytes) < 10
+
+
+@contextmanager
+def interrupted(delay: float) -> Iterator[None]:
+    """Expect the KeyboardInterrupt that comes after so many seconds, at the latest when all is done."""
+    timer = threading.Timer(delay, _thread.interrupt_main)
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        yield
+        time.sleep(30)
+    timer.join()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
 import steepest as st
+from helpers import interrupted
 
 N = 4000
 X = np.random.default_rng(0).normal(size=(N, 20))
@@ -31,17 +29,6 @@ fits = pytest.mark.parametrize(("make", "y", "options"), [fit[1:] for fit in FIT
 
 
 seconds = pytest.mark.parametrize("delay", [0.05, 0.3])
-
-
-@contextmanager
-def interrupted(delay: float) -> Iterator[None]:
-    """Expect the KeyboardInterrupt that comes after so many seconds, at the latest when all is done."""
-    timer = threading.Timer(delay, _thread.interrupt_main)
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        yield
-        time.sleep(30)
-    timer.join()
 
 
 def is_whole(model: Any, x: Any) -> bool:

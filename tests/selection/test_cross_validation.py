@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import pickle
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import joblib
@@ -36,7 +34,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
 import steepest as st
-from helpers import normal
+from helpers import interrupted, normal
+from quick_estimators import classifier, parts_of, regressor, squares
 from steepest import MLPClassifier, MLPRegressor
 
 N = 90
@@ -46,25 +45,10 @@ CLASSES = np.digitize(Y, [-1, 1])
 LABELS = np.array(["north", "east", "ä"])[CLASSES]
 GROUPS = np.random.default_rng(2).integers(0, 7, N)
 WEIGHT = np.abs(normal(3, (N,))) * (np.arange(N) % 5 > 0)
-QUICK: dict[str, Any] = {"max_iter": 4, "hidden_layer_sizes": (5,), "random_state": 0}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
-
-
-@pytest.fixture(params=[1, 2, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Each number of threads of the core in turn."""
-    before = st.get_num_threads()
-    st.set_num_threads(request.param)
-    yield request.param
-    st.set_num_threads(before)
-
-
-def squares(y: NDArray[Any], prediction: NDArray[Any]) -> tuple[Any, Any]:
-    """A loss of one's own."""
-    return (prediction - y) ** 2, 2 * (prediction - y)
 
 
 def margins(y: NDArray[Any], logits: NDArray[Any]) -> tuple[Any, Any]:
@@ -93,19 +77,6 @@ class StopEarly(st.Callback):
         self.losses.append(fit.metrics["loss"])
         if len(self.losses) == 3:
             fit.stop()
-
-
-def classifier(**options: Any) -> MLPClassifier:
-    return MLPClassifier(**QUICK | options)
-
-
-def regressor(**options: Any) -> MLPRegressor:
-    return MLPRegressor(**QUICK | options)
-
-
-def parts_of(value: Any) -> dict[str, Any]:
-    """All attributes of an estimator, to be compared."""
-    return {name: pickle.dumps(part) for name, part in vars(value).items()}
 
 
 def by_hand(est: Any, x: Any, y: Any, folds: Any, weight: Any = None) -> list[Any]:
@@ -547,17 +518,6 @@ def test_folds_that_all_diverge_raise(options: dict[str, Any]) -> None:
 
 
 # --- Ctrl-C ---
-
-
-@contextmanager
-def interrupted(delay: float) -> Iterator[None]:
-    """Expect the KeyboardInterrupt that comes after so many seconds, at the latest when all is done."""
-    timer = threading.Timer(delay, _thread.interrupt_main)
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        yield
-        time.sleep(30)
-    timer.join()
 
 
 LONG: dict[str, dict[str, Any]] = {

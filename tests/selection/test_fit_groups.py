@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import _thread
 import copy
 import functools
 import json
 import pickle
 import struct
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,8 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import accuracy_score, r2_score
 
 import steepest as st
-from helpers import normal
+from helpers import interrupted, normal
+from quick_estimators import classifier, parts_of, regressor
 from steepest import MLPClassifier, MLPRegressor
 from steepest.files import read_model, write_model
 from steepest.selection import GroupModels
@@ -39,29 +37,6 @@ SLOPES = {"north": 2.0, "south": -1.0, "ä": 0.5}
 Y = X[:, 0] * np.array([SLOPES[key] for key in KEYS]) + 0.2 * X[:, 1]
 CLASSES = np.digitize(Y, [-0.5, 0.5])
 LABELS = np.array(["few", "some", "many"])[CLASSES]
-QUICK: dict[str, Any] = {"max_iter": 4, "hidden_layer_sizes": (5,), "random_state": 0}
-
-
-@pytest.fixture(params=[1, 2, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Each number of threads of the core in turn."""
-    before = st.get_num_threads()
-    st.set_num_threads(request.param)
-    yield request.param
-    st.set_num_threads(before)
-
-
-def classifier(**options: Any) -> MLPClassifier:
-    return MLPClassifier(**QUICK | options)
-
-
-def regressor(**options: Any) -> MLPRegressor:
-    return MLPRegressor(**QUICK | options)
-
-
-def parts_of(value: Any) -> dict[str, Any]:
-    """All attributes of an estimator, to be compared."""
-    return {name: pickle.dumps(part) for name, part in vars(value).items()}
 
 
 def frame() -> Any:
@@ -955,17 +930,6 @@ def test_several_threads_predict_at_once() -> None:
     for worker in workers:
         worker.join()
     assert found == [expected] * 60
-
-
-@contextmanager
-def interrupted(delay: float) -> Iterator[None]:
-    """Expect the KeyboardInterrupt that comes after so many seconds, at the latest when all is done."""
-    timer = threading.Timer(delay, _thread.interrupt_main)
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        yield
-        time.sleep(30)
-    timer.join()
 
 
 @pytest.mark.parametrize("options", [{}, {"lr": lambda step: 0.001}, {"ensemble": 3}], ids=["core", "python", "many"])

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import _thread
 import collections
 import math
 import pickle
-import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import loguniform, randint, uniform
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
@@ -32,7 +27,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 
 import steepest as st
-from helpers import normal
+from helpers import interrupted, normal
+from quick_estimators import classifier, parts_of, regressor, squares
 from steepest import MLPClassifier, MLPRegressor
 from steepest.selection import SearchResult
 
@@ -41,39 +37,11 @@ X = normal(0, (N, 3))
 Y = X[:, 0] - 2 * X[:, 1] + 0.3 * normal(1, (N,))
 LABELS = np.array(["north", "east", "ä"])[np.digitize(Y, [-1, 1])]
 WEIGHT = np.abs(normal(3, (N,))) * (np.arange(N) % 5 > 0)
-QUICK: dict[str, Any] = {"max_iter": 4, "hidden_layer_sizes": (5,), "random_state": 0}
 RATES: dict[str, Any] = {"learning_rate_init": loguniform(1e-4, 0.1)}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
-
-
-@pytest.fixture(params=[1, 2, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Each number of threads of the core in turn."""
-    before = st.get_num_threads()
-    st.set_num_threads(request.param)
-    yield request.param
-    st.set_num_threads(before)
-
-
-def squares(y: NDArray[Any], prediction: NDArray[Any]) -> tuple[Any, Any]:
-    """A loss of one's own."""
-    return (prediction - y) ** 2, 2 * (prediction - y)
-
-
-def classifier(**options: Any) -> MLPClassifier:
-    return MLPClassifier(**QUICK | options)
-
-
-def regressor(**options: Any) -> MLPRegressor:
-    return MLPRegressor(**QUICK | options)
-
-
-def parts_of(value: Any) -> dict[str, Any]:
-    """All attributes of an estimator, to be compared."""
-    return {name: pickle.dumps(part) for name, part in vars(value).items()}
 
 
 def frame() -> Any:
@@ -548,17 +516,6 @@ def test_scores_that_are_not_numbers_are_the_worst() -> None:
 
 
 # --- Ctrl-C ---
-
-
-@contextmanager
-def interrupted(delay: float) -> Iterator[None]:
-    """Expect the KeyboardInterrupt that comes after so many seconds, at the latest when all is done."""
-    timer = threading.Timer(delay, _thread.interrupt_main)
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        yield
-        time.sleep(30)
-    timer.join()
 
 
 @pytest.mark.parametrize(

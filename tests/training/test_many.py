@@ -38,13 +38,6 @@ def core_threads(n: int) -> Iterator[int]:
         st.set_num_threads(before)
 
 
-@pytest.fixture(params=[1, 2, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Each number of threads of the core in turn."""
-    with core_threads(request.param) as n:
-        yield n
-
-
 @pytest.fixture(params=[1, 2])
 def one_or_two(request: pytest.FixtureRequest) -> Iterator[int]:
     """One thread of the core, and two."""
