@@ -29,7 +29,7 @@ from ._plan import FitPlan
 from ._preprocess import Preprocessor
 from ._sklearn_preset import StopLikeSklearn, loss_like_sklearn
 from ._task import Task, loss_name
-from ._time import Deadline, epochs_in_time, within_time
+from ._time import Deadline, epochs_in_time, seconds_of_epoch, within_time
 from ._trainings import FitResult, Member, Part, Progress, Trainings
 from ._watch import Watch, stopping_rules
 
@@ -61,6 +61,7 @@ class Solver:
     ) -> None:
         self.plan, self.task, self.preprocessor, self.before = plan, task, preprocessor, before
         self.optimizer = optimizer
+        self._seconds: float | None = None  # of an epoch, once measured
 
     def begin(self, networks: list[Network], parts: Sequence[Part], n: int) -> Trainings:
         """Return the trainings of each network on its part, of `n` rows to train on."""
@@ -98,11 +99,14 @@ class Solver:
 
     def epochs_in_time(self, networks: Sequence[Network], part: Part, n: int) -> float | None:
         """Return for how many epochs there is time, of all networks together; None for any number of them."""
-        if self.plan.deadline is None:
+        plan, some = self.plan, networks[: get_num_threads()]
+        if plan.deadline is None:
             return None
-        one_by_one = bool(self.plan.settings.callbacks)
-        some = networks[: get_num_threads()]
-        return epochs_in_time(self.plan, some, self._training(part), n, self.task.loss, one_by_one=one_by_one)
+        if self._seconds is None:
+            self._seconds = seconds_of_epoch(plan, some, self._training(part), n, self.task.loss)
+        if self._seconds is None:
+            return None
+        return epochs_in_time(plan.deadline, self._seconds, len(some), one_by_one=bool(plan.settings.callbacks))
 
     def trainers_of(self, plan: FitPlan, networks: Sequence[Network], n: int, seeds: Sequence[int]) -> list[Trainer]:
         """Return trainers of new networks by a plan of their own."""

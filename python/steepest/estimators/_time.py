@@ -50,15 +50,13 @@ class Deadline(Callback):
             fit.stop()
 
 
-def epochs_in_time(
-    plan: FitPlan, networks: Sequence[Network], rows: RowSource, n: int, loss: object, *, one_by_one: bool
-) -> float | None:
-    """Return for how many epochs there is time, of all networks together; None where that cannot be told.
+def seconds_of_epoch(plan: FitPlan, networks: Sequence[Network], rows: RowSource, n: int, loss: object) -> float | None:
+    """Return how long an epoch takes each of these networks, side by side; None where that cannot be told.
 
     Parameters
     ----------
     plan : FitPlan
-        Perhaps with a deadline.
+        Of the trainings.
     networks : sequence of Network
         As many as train at a time, at most; copies of them train a little.
     rows : RowSource
@@ -67,15 +65,29 @@ def epochs_in_time(
         Training rows.
     loss : str or callable
         Of the trainings.
+    """
+    if not isinstance(rows, ArrayRows) or rows.is_mapped or not isinstance(loss, str):
+        return None
+    batch = plan.epochs_and_batch(n)[1]
+    return _seconds_of_step(networks, rows, batch, loss) * math.ceil(n / batch) * _MEASURING
+
+
+def epochs_in_time(deadline: float, seconds: float, at_once: int, *, one_by_one: bool) -> float:
+    """Return for how many epochs there is time, of all networks together.
+
+    Parameters
+    ----------
+    deadline : float
+        By `time.monotonic`.
+    seconds : float
+        Of an epoch of networks side by side.
+    at_once : int
+        How many these are.
     one_by_one : bool
         Whether networks train one after the other.
     """
-    if plan.deadline is None or not isinstance(rows, ArrayRows) or rows.is_mapped or not isinstance(loss, str):
-        return None
-    batch = plan.epochs_and_batch(n)[1]
-    each = _seconds_of_step(networks, rows, batch, loss) * math.ceil(n / batch) * _MEASURING
-    left = max(plan.deadline - time.monotonic(), 0.0) * _SHARE * (_ONE_BY_ONE if one_by_one else 1.0)
-    return left * len(networks) / max(each, 1e-9)
+    left = max(deadline - time.monotonic(), 0.0) * _SHARE * (_ONE_BY_ONE if one_by_one else 1.0)
+    return left * at_once / max(seconds, 1e-9)
 
 
 def within_time(plan: FitPlan, possible: float, n: int) -> FitPlan:
