@@ -23,6 +23,7 @@ struct Column {
 // Learned sines and cosines.
 template <class T>
 struct PeriodicFeatures {
+    static constexpr bool kLearns = true;
     const Kernels<T>& k;
     std::size_t n;                      // frequencies
     Matrix<T> frequency{}, gradient{};  // (columns, n)
@@ -59,6 +60,7 @@ struct PeriodicFeatures {
 // The piecewise linear encoding, by edges that are not learned.
 template <class T>
 struct BinFeatures {
+    static constexpr bool kLearns = false;
     const Kernels<T>& k;
     std::size_t n;          // bins
     std::size_t n_ones;     // 1 where a linear map with a bias takes them
@@ -145,7 +147,7 @@ struct Embedding {
         for (std::size_t j = part.begin; j < part.end; ++j) {
             const CopyArgs<T> copy{0, pass.rows, size, constant(dy), place(j), d_out, 0};
             k.copy_columns(&copy);
-            if (weight.data) map_back(j, pass, d_out, d_features[share.index], scratch);
+            if (weight.data) map_back(j, pass, d_out, makes_dx || F::kLearns ? d_features[share.index] : Matrix<T>{}, scratch);
             const Matrix<T> made = features[j % features.size()];
             const Column<T> own = column(j, {0, pass.rows});
             if (makes_dx) features_of.add_input_gradient(j, own, made, d_feature);
@@ -156,12 +158,14 @@ struct Embedding {
         }
     }
 
-    // The gradient of a column's features, from that of its outputs, which becomes that of what goes into the activation.
+    // The gradient of a column's features, if there is a place for it, from that of its outputs, which becomes that of what
+    // goes into the activation.
     void map_back(std::size_t j, const Pass& pass, Matrix<T> d_out, Matrix<T> d_feature, T* scratch) const {
         const Block made{0, pass.rows, 0, panels(size)}, read{0, pass.rows, 0, panels(n_features)};
         if (activation != Activation::identity) {
             k.activate_gradient(&made, d_out, constant(outputs[j]), Matrix<const T>{}, activation, T(0));
         }
+        if (!d_feature.data) return;
         InputGradientArgs<T> product{};
         product.n_in = n_features, product.n_out = size;
         product.dy = constant(d_out), product.weight = constant(below(weight, map_row(j), k.panel));

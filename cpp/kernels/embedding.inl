@@ -1,6 +1,9 @@
 // Functions of single columns: their scale, features of embeddings, and columns from one matrix into another.
 #pragma once
 
+#include <limits>
+#include <type_traits>
+
 #include "kernels.hpp"
 #include "panel.inl"
 #include "vec.inl"
@@ -57,15 +60,37 @@ void scale_gradient(const Block* block, Matrix<const T> x, Matrix<const T> dy, T
     });
 }
 
+// f(Count<m>()) for a count m from 1 to a panel: loops over pieces of a known size are straight lines of vectors.
+template <std::size_t M>
+using Count = std::integral_constant<std::size_t, M>;
+template <std::size_t M, class F>
+inline void with_count(std::size_t m, F f) {
+    if (m == M) return f(Count<M>());
+    if constexpr (M > 1) with_count<M - 1>(m, f);
+}
+
+// f(i, count, from, to) for pieces of n columns that lie within one panel of either matrix, of which the first has column
+// from_column and from_column + i, `from` its number in row 0, and `to` that of to_column + i.
+template <class T, class A, class F>
+inline void each_piece(std::size_t n, Matrix<A> from, std::size_t from_column, Matrix<T> to, std::size_t to_column, F f) {
+    constexpr std::size_t P = kPanel<T>;
+    for (std::size_t i = 0, m = 0; i < n; i += m) {
+        const std::size_t c = from_column + i, d = to_column + i;
+        m = smaller(n - i, P - (c % P > d % P ? c % P : d % P));
+        A* const source = panel_row(from, c / P, 0) + c % P;
+        T* const target = panel_row(to, d / P, 0) + d % P;
+        with_count<P>(m, [=](auto count) { f(i, count, source, target); });
+    }
+}
+
 template <class T>
 void copy_columns(const CopyArgs<T>* args) {
     const CopyArgs<T>& a = *args;
-    for (std::size_t row = a.row0; row < a.row1; ++row) {
-        for (std::size_t c = 0; c < a.n; c += kLanes<T>) {
-            const std::size_t count = smaller(a.n - c, kLanes<T>);
-            store_columns<T>(a.to, row, a.to_column + c, count, load_columns<T>(a.from, row, a.from_column + c, count));
+    each_piece(a.n, a.from, a.from_column, a.to, a.to_column, [&a](std::size_t, auto count, const T* from, T* to) {
+        for (std::size_t at = a.row0 * kPanel<T>; at < a.row1 * kPanel<T>; at += kPanel<T>) {
+            __builtin_memcpy(to + at, from + at, count * sizeof(T));
         }
-    }
+    });
 }
 
 template <class T>
@@ -157,20 +182,28 @@ void interpolate_gradient(const InterpolateArgs<T>* args) {
     }
 }
 
+// By vectors of bins: a row's number is compared with all their edges.
 template <class T>
 void bins(const BinsArgs<T>* args) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
+    constexpr T kNever = std::numeric_limits<T>::infinity();
     const BinsArgs<T>& a = *args;
-    for (std::size_t row = a.row0; row < a.row1; ++row) {
-        const T x = a.x[row * P];
-        const std::size_t bin = line_of(a.edges, a.n + 1, x);
-        for (std::size_t c = 0; c < a.n + a.n_ones; c += L) {
-            const std::size_t below = bin > c ? smaller(bin - c, L) : 0;
-            store<T>(panel_row(a.y, c / P, row) + c % P, select<T>(first_lanes<T>(below), Vec<T>{} + T(1), Vec<T>{}));
+    for (std::size_t c = 0; c < a.n + a.n_ones; c += L) {
+        const std::size_t count = c < a.n ? smaller(a.n - c, L) : 0;
+        Vec<T> from{}, to = splat<T>(1), begin{}, end{}, behind{};
+        for (std::size_t l = 0; l < count; ++l) {
+            from[l] = a.edges[(c + l) * P], to[l] = a.edges[(c + l + 1) * P];
+            begin[l] = c + l == 0 ? -kNever : from[l], end[l] = c + l + 1 == a.n ? kNever : to[l];
         }
-        const T edge = a.edges[bin * P];
-        panel_row(a.y, bin / P, row)[bin % P] = (x - edge) / (a.edges[(bin + 1) * P] - edge);
-        if (a.n_ones) panel_row(a.y, a.n / P, row)[a.n % P] = T(1);
+        if (count < L && c + count == a.n) behind[count] = T(a.n_ones);
+        const IntVec<T> is_bin = first_lanes<T>(count);
+        const Vec<T> width = to - from;
+        T* const y = panel_row(a.y, c / P, 0) + c % P;
+        for (std::size_t row = a.row0; row < a.row1; ++row) {
+            const Vec<T> x = splat<T>(a.x[row * P]);
+            const Vec<T> within = select<T>(x < begin, Vec<T>{}, (x - from) / width);  // NaN stays
+            store<T>(y + row * P, select<T>(is_bin, select<T>(x >= end, splat<T>(1), within), behind));
+        }
     }
 }
 
@@ -195,33 +228,46 @@ inline std::size_t picked(const PickArgs<T>& a, std::size_t row) {
     return x == T(-1) ? a.n_labels : a.n_labels + 1;
 }
 
-template <class T>
-void pick(const PickArgs<T>* args) {
-    constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
-    const PickArgs<T>& a = *args;
-    for (std::size_t row = a.row0; row < a.row1; ++row) {
-        const std::size_t from = picked(a, row);
-        for (std::size_t c = 0; c < a.n; c += L) {
-            store_columns<T>(a.y, row, a.column + c, smaller(a.n - c, L), load(panel_row(a.table, c / P, from) + c % P));
-        }
+// f(row0, row1, places) for blocks of rows [row0, row1) of a: numbers of the rows that they pick, by panels.
+template <class T, class F>
+inline void each_picked(const PickArgs<T>& a, F f) {
+    constexpr std::size_t kRows = 128;
+    std::size_t places[kRows];
+    for (std::size_t row0 = a.row0; row0 < a.row1; row0 += kRows) {
+        const std::size_t row1 = smaller(row0 + kRows, a.row1);
+        for (std::size_t row = row0; row < row1; ++row) places[row - row0] = picked(a, row) * kPanel<T>;
+        f(row0, row1, static_cast<const std::size_t*>(places));
     }
 }
 
 template <class T>
-void pick_gradient(const PickArgs<T>* args) {
-    constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
+void pick(const PickArgs<T>* args) {
     const PickArgs<T>& a = *args;
-    T* const sums = panel_row(a.gradient, a.gradient_panel, 0);
-    each_vector<T>(a.n_labels + 2, kPanelVectors, [=](std::size_t at) { store<T>(sums + at, Vec<T>{}); });
-    const std::size_t c0 = a.gradient_panel * P, count = smaller(a.n - c0, P);
-    for (std::size_t row = 0; row < a.row1; ++row) {
-        T* const to = sums + picked(a, row) * P;
-        for (std::size_t c = 0; c < count; c += L) {
-            const std::size_t n = smaller(count - c, L);
-            const Vec<T> d = load_columns<T>(a.dy, row, a.column + c0 + c, n);
-            store<T>(to + c, load(to + c) + select<T>(first_lanes<T>(n), d, Vec<T>{}));
-        }
-    }
+    each_picked(a, [&a](std::size_t row0, std::size_t row1, const std::size_t* places) {
+        each_piece(a.n, a.table, 0, a.y, a.column, [=](std::size_t, auto count, const T* from, T* to) {
+            for (std::size_t row = row0; row < row1; ++row) {
+                __builtin_memcpy(to + row * kPanel<T>, from + places[row - row0], count * sizeof(T));
+            }
+        });
+    });
+}
+
+template <class T>
+void pick_gradient(const PickArgs<T>* args) {
+    constexpr std::size_t P = kPanel<T>;
+    const PickArgs<T>& a = *args;
+    const Matrix<T> sums{panel_row(a.gradient, a.gradient_panel, 0), 0};
+    each_vector<T>(a.n_labels + 2, kPanelVectors, [=](std::size_t at) { store<T>(sums.data + at, Vec<T>{}); });
+    const std::size_t c0 = a.gradient_panel * P, n = smaller(a.n - c0, P);
+    each_picked(a, [=, &a](std::size_t row0, std::size_t row1, const std::size_t* places) {
+        each_piece(n, a.dy, a.column + c0, sums, 0, [=](std::size_t, auto count, const T* from, T* to) {
+            for (std::size_t row = row0; row < row1; ++row) {
+                const T* const d = from + row * P;
+                T* const sum = to + places[row - row0];
+                for (std::size_t i = 0; i < count; ++i) sum[i] += d[i];
+            }
+        });
+    });
 }
 
 }  // namespace

@@ -204,7 +204,7 @@ struct InterpolateArgs {
 
 // The piecewise linear encoding of one column (Gorishniy et al., as above) for rows [row0, row1), by n bins between n + 1
 // edges, which increase: 1 in the columns of bins below the number, the place within its own bin, 0 above. The first bin has no
-// end below, and the last none above. Behind them stands a 1, if `n_ones` is 1.
+// end below, and the last none above; NaN is NaN in all bins. Behind them stands a 1, if `n_ones` is 1.
 template <class T>
 struct BinsArgs {
     std::size_t row0, row1, n, n_ones;
