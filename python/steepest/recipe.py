@@ -95,6 +95,9 @@ class Recipe(Spec):
         Standard deviation of the first frequencies, > 0.
     embedding_size : int, default=12
         Numbers that the embedding makes of a column, >= 1.
+    embedded_bins : int, default=0
+        Bins of each embedded column, >= 0, in a `steepest.PiecewiseLinearEmbedding` of its own beside the frequencies;
+        0 for none.
     networks : int, default=1
         How many networks to average, >= 1. Each holds other rows out, so that together they learn from all.
     kinds : int, default=1
@@ -123,6 +126,7 @@ class Recipe(Spec):
     frequencies: int = 24
     frequency_scale: float = 1.0
     embedding_size: int = 12
+    embedded_bins: int = 0
     networks: int = 1
     kinds: int = 1
 
@@ -145,6 +149,7 @@ class Recipe(Spec):
             frequencies=integer("frequencies", self.frequencies, ge=0),
             frequency_scale=number("frequency_scale", self.frequency_scale, gt=0),
             embedding_size=integer("embedding_size", self.embedding_size, ge=1),
+            embedded_bins=integer("embedded_bins", self.embedded_bins, ge=0),
         )
 
     @classmethod

@@ -225,6 +225,7 @@ def test_kinds_are_drawn_about_the_recipe() -> None:
     assert kinds[0] == recipe
     assert len(kinds) == recipe.kinds
     assert len({kind.frequency_scale for kind in kinds}) == len(kinds)
+    assert sum(kind.embedded_bins > 0 for kind in kinds) == 3
     assert all(recipe.lr / 2 <= kind.lr <= 1.6 * recipe.lr for kind in kinds)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Layer, PeriodicEmbedding, PiecewiseLinear
+from ..layers import Layer, PeriodicEmbedding, PiecewiseLinear, PiecewiseLinearEmbedding
 from ..network import Network
 from ..recipe import Recipe
 from ..tables._normal_scores import NormalScores, quantiles_of
@@ -29,22 +29,26 @@ class Embedding:
         The features that are embedded; none where the networks begin with the hidden layers.
     points, values : array of float64, shape (n_points, columns)
         Of their normal scores, see `steepest.PiecewiseLinear`.
+    scores : array of float64, shape (n, columns)
+        Of quantiles, each of which stands for as many rows.
     """
 
     columns: list[int]
     points: NDArray[np.float64]
     values: NDArray[np.float64]
+    scores: NDArray[np.float64]
 
     @classmethod
     def fit(cls, recipe: Recipe, features: Any, preprocessor: Preprocessor) -> Embedding:
         """Learn the normal scores of the columns of numbers from features to train on."""
-        none = cls([], np.empty((0, 0)), np.empty((0, 0)))
+        none = cls([], *[np.empty((0, 0))] * 3)
         if not recipe.frequencies or hasattr(features, "tocsr"):
             return none
         places = preprocessor.number_places(features.shape[1])
         sample = features[:: -(-len(features) // _SAMPLE_ROWS)]
         numbers = np.concatenate([block[:, places] for _, block in preprocessor.feature_blocks(sample)])
-        scores = [NormalScores(quantiles_of(np.sort(column).astype(np.float64))) for column in numbers.T]
+        quantiles = [quantiles_of(np.sort(column).astype(np.float64)) for column in numbers.T]
+        scores = [NormalScores(column) for column in quantiles]
         chosen = [i for i, score in enumerate(scores) if len(score.points) >= _FEWEST_DISTINCT]
         if not chosen:
             return none
@@ -53,20 +57,27 @@ class Embedding:
             np.stack([_filled(array, n_points, step) for array in arrays], axis=1)
             for arrays, step in (([scores[i].points for i in chosen], 1.0), ([scores[i].scores for i in chosen], 0.0))
         )
-        return cls(places[chosen].tolist(), points, values)
+        whole = np.stack([scores[i].of(np.array(quantiles[i])) for i in chosen], axis=1)
+        return cls(places[chosen].tolist(), points, values, whole)
 
     def layers(self, recipe: Recipe) -> list[Layer]:
         """Return new layers."""
         if not self.columns:
             return []
-        size = min(recipe.embedding_size, max(_MOST_EMBEDDED // len(self.columns), 1))
+        most = max(_MOST_EMBEDDED // len(self.columns), 1)
+        size, n_bins = min(recipe.embedding_size, most), min(recipe.embedded_bins, most)
         periodic = PeriodicEmbedding(recipe.frequencies, size, sigma=recipe.frequency_scale, columns=self.columns)
-        return [PiecewiseLinear(len(self.points), self.columns), periodic]
+        bins = [PiecewiseLinearEmbedding(n_bins, columns=self.columns)] if n_bins else []
+        return [PiecewiseLinear(len(self.points), self.columns), *bins, periodic]
 
     def put_into(self, network: Network) -> None:
-        """Let a new network that begins with these layers have the points."""
-        if self.columns:
-            network.set_parameters({"0.points": self.points, "0.values": self.values})
+        """Let a new network that begins with these layers have the points, and the edges of its bins."""
+        if not self.columns:
+            return
+        network.set_parameters({"0.points": self.points, "0.values": self.values})
+        bins = network.layers[1]
+        if isinstance(bins, PiecewiseLinearEmbedding):
+            network.set_parameters({"1.edges": bins.edges_of(self.scores, bins.n_bins)})
 
 
 def _filled(numbers: NDArray[np.float64], n: int, step: float) -> NDArray[np.float64]:

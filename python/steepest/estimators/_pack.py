@@ -38,6 +38,7 @@ _DEARER = 1.3  # times the recipe's own, the other kinds take
 _BLOCKS = 16  # of held-out rows, by which the standard error of a difference is told
 _HIDDEN = ((128, 128), (192, 192), (128, 128, 128), (96, 96), (256, 128))
 _DROPOUT = (0.0, 0.05, 0.1, 0.2, 0.3)
+_BINS = 12  # that every third kind has beside the frequencies
 
 
 def kinds_of(recipe: Recipe, n_rows: int, seed: int) -> list[Recipe]:
@@ -54,10 +55,11 @@ def kinds_of(recipe: Recipe, n_rows: int, seed: int) -> list[Recipe]:
     """
     random = np.random.default_rng(seed)
     kinds = [recipe]
-    for _ in range(recipe.kinds - 1):
+    for i in range(1, recipe.kinds):
         kind = replace(
             recipe, hidden=_HIDDEN[random.integers(len(_HIDDEN))], lr=recipe.lr * 2.0 ** random.uniform(-1, 0.6),
             dropout=_DROPOUT[random.integers(len(_DROPOUT))], frequency_scale=10.0 ** random.uniform(-1, 0.6),
+            embedded_bins=_BINS if i % 3 == 1 else 0,
         )  # fmt: skip
         epochs, batch = kind.plan(n_rows)
         decay = float(kind.optimizer(epochs * math.ceil(n_rows / batch)).weight_decay)
@@ -243,7 +245,7 @@ class Pack:
             {
                 "networks": count, "hidden": kind.plan.hidden, "optimizer": repr(kind.members[0].trainer.optimizer),
                 "dropout": kind.plan.dropout, "frequency_scale": kind.plan.recipe.frequency_scale,
-                "held_out_loss": kind.error,
+                "bins": kind.plan.recipe.embedded_bins, "held_out_loss": kind.error,
             }
             for kind in self._kinds if (count := sum(member in kind.members for member in members))
         ]  # fmt: skip

@@ -28,8 +28,9 @@ def in_words(recipe: Mapping[str, Any]) -> str:
         text += f" By these the logits were then divided by {recipe['temperature']:.3g}."
     if "pack" in recipe:
         kinds = ", ".join(
-            f"{kind['networks']} with {'-'.join(map(str, kind['hidden']))} units, dropout {kind['dropout']:g} and "
-            f"first frequencies of {kind['frequency_scale']:.2g} (loss {kind['held_out_loss']:.4g})"
+            f"{kind['networks']} with {'-'.join(map(str, kind['hidden']))} units, dropout {kind['dropout']:g}, "
+            f"{kind['bins'] or 'no'} bins and first frequencies of {kind['frequency_scale']:.2g} "
+            f"(loss {kind['held_out_loss']:.4g})"
             for kind in recipe["pack"]
         )
         text += f" Of the kinds of settings that were tried, these were best together on held-out rows: {kinds}."
