@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 # The extra of each package, as in pyproject.toml.
 _EXTRAS = {
+    "distributed": "dask",
     "matplotlib": "plot",
     "pyarrow": "tables",
+    "ray": "ray",
     "scikit-learn": "sklearn",
     "tensorboardX": "callbacks",
     "tqdm": "callbacks",

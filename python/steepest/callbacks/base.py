@@ -168,6 +168,8 @@ class Callback:
     0.01
     """
 
+    only_first_rank: bool = False  # of a training by several, for what writes files or the screen
+
     def on_train_begin(self, fit: FitState) -> None:
         """Act before the first epoch; an error raised here leaves the network as it was."""
 

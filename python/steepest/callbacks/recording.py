@@ -69,6 +69,8 @@ class Checkpoint(Spec, Callback):
     A metric that is not a number is no improvement.
     """
 
+    only_first_rank = True
+
     path: StrPath
     every: int = 1
     _: KW_ONLY
@@ -142,6 +144,8 @@ class CSVLogger(Spec, Callback):
         If it cannot be written later, as when the disk is full: training goes on, and the next epoch tries again.
     """
 
+    only_first_rank = True
+
     path: StrPath
     _: KW_ONLY
     append: bool = False
@@ -210,6 +214,8 @@ class TensorBoard(Spec, Callback):
     RuntimeWarning
         If nothing can be written later, as when the disk is full: training goes on without.
     """
+
+    only_first_rank = True
 
     folder: StrPath
 

@@ -11,6 +11,8 @@ from .base import OLD_NAMES, Callback, FitState, Hook
 class PrintEpochs(Callback):
     """Print a line after each epoch, as ``fit(verbose=True)`` does."""
 
+    only_first_rank = True
+
     def on_epoch_end(self, fit: FitState) -> None:
         """Print the epoch's numbers."""
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in fit.metrics.items())
@@ -25,6 +27,8 @@ class Progress(Callback):
     ImportError
         At the beginning of a fit, if tqdm is not installed.
     """
+
+    only_first_rank = True
 
     _bar: Any = None
 

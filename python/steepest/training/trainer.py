@@ -14,6 +14,7 @@ from .._core import get_num_threads
 from .._probabilities import sigmoid, softmax
 from .._validation import choice, flag, integer, number
 from ..callbacks import Callback, History, PrintEpochs, check_callbacks
+from ..distributed import check_comm
 from ..losses import LOSSES, CustomLoss, LossFunction
 from ..metrics import Metric, check_metrics
 from ..network import Network, bind
@@ -26,6 +27,7 @@ from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
 from ._loop import LARGEST_COPY, measure
 from ._options import check_combinations, make_core
 from ._rows import ArrayRows, RowSource, validation_rows
+from ._shared_fit import shared_fit
 from ._stream_rows import StreamRows
 
 T = TypeVar("T", bound="Trainer")
@@ -243,6 +245,8 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         verbose: bool = False,
         rollback: bool | None = None,
+        comm: Any = None,
+        sync_every: int | str = 1,
     ) -> History:
         """Train for some epochs; a second fit goes on where the first ended.
 
@@ -275,6 +279,14 @@ class Trainer:
         rollback : bool, default=None
             Whether to keep a copy of the weights for the case that an epoch diverges. None: where it takes no more than
             64 MiB. Without, the weights are then as the last finite step left them.
+        comm : object, default=None
+            Connects several processes, the ranks, that all call this at the same time, each with a shard of the rows,
+            and with validation rows of its own: a communicator of mpi4py, a process group of torch.distributed, or any
+            `steepest.distributed.Comm`. See below. None: this process is alone.
+        sync_every : int or "auto", default=1
+            With `comm`: steps from one exchange of the ranks to the next, >= 1. 1: gradients are summed in every step.
+            Above 1: each rank takes steps of its own, and then parameters and the optimizer's moments become their
+            means. "auto": as many as let exchanges take a twentieth of the time, measured at the start.
 
         Returns
         -------
@@ -288,24 +300,48 @@ class Trainer:
         ValueError
             If `epochs` or `batch_size` is below 1, if `x`, `y` or `sample_weight`, also of `validation`, is what `step`
             refuses, or if `metrics` has one that does not go with the loss, or any without `validation`; nothing has
-            changed then.
+            changed then. With `comm`, if ranks differ in what must be alike, or for what does not go with ranks: a
+            Stream, `accumulate`, `update_order`, "equal_effect", and functions as loss or metric.
+        RankError
+            With `comm`, if another rank has failed or cannot be reached: it says which.
         DivergedError
             If the loss, a weight or a running mean of the optimizer is no longer finite. The network has the weights
             of the last finite epoch then (or the best, by `EarlyStopping`; see `rollback`), and the running means and
             the average of `ema` are forgotten.
         KeyboardInterrupt
-            By Ctrl-C: training stops after a whole step, callbacks are ended, and the network stays usable.
+            By Ctrl-C: training stops after a whole step, callbacks are ended, and the network stays usable. With
+            `comm` on all ranks, at their next exchange.
+
+        Notes
+        -----
+        **Ranks.** All begin with the first one's weights and moments, and end with the same bits. `batch_size` is that
+        of each rank: with ``sync_every=1`` a step is one on the batches of all, each row with its weight, as one
+        process would take it on them together. An epoch has as many steps as the rank with most rows needs; one whose
+        rows are used up has no part in the rest. Losses are means over the rows of all ranks, and so are the losses and
+        metrics of validation rows (of "r2", "rmse", "auc" and "f1" the mean of what each rank finds on its own), so
+        that callbacks decide alike; ``fit.stop()`` on one rank stops all. Callbacks that write files or the screen are
+        left out but on the first rank. Networks with dropout see other masks on each rank if trainers have other seeds.
         """
-        epochs = integer("epochs", epochs, ge=1)
-        batch_size = integer("batch_size", batch_size, ge=1)
-        shuffle = flag("shuffle", shuffle)
-        rollback = self._keeps_copy() if rollback is None else flag("rollback", rollback)
-        active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
-        rows = self._rows(x, y, sample_weight)
-        held_out = None if validation is None else _validation(validation)
-        asked = None if metrics is None else check_metrics(metrics)
-        fit = Fit(self, rows, held_out, asked, active, epochs, batch_size, shuffle, rollback)
-        (diverged,) = run_fits([fit], get_num_threads())
+
+        def make() -> Fit:
+            active = check_callbacks(callbacks) + ([PrintEpochs()] if flag("verbose", verbose) else [])
+            return Fit(
+                self,
+                self._rows(x, y, sample_weight),
+                None if validation is None else _validation(validation),
+                None if metrics is None else check_metrics(metrics),
+                active,
+                integer("epochs", epochs, ge=1),
+                integer("batch_size", batch_size, ge=1),
+                flag("shuffle", shuffle),
+                self._keeps_copy() if rollback is None else flag("rollback", rollback),
+            )
+
+        if comm is not None:
+            return shared_fit(make, check_comm(comm), sync_every)
+        if sync_every != 1:
+            raise ValueError(f"sync_every is {sync_every!r}: expected 1 without comm")
+        (diverged,) = run_fits([make()], get_num_threads())
         if diverged is not None:
             raise diverged
         return self.history

@@ -1,0 +1,320 @@
+"""Rows of which each rank has a shard: a step of the optimizer is of all ranks, or of each with a mean now and then.
+
+With ``sync_every=1`` the gradients of all ranks are summed in every step, which is a step on the batches of all. Above 1
+each rank takes steps of its own, and every so many of them parameters and moments become their mean over the ranks,
+weighted by the rows of each (local SGD: Stich 2019, "Local SGD converges fast and communicates little"; the mean of
+Adam's moments too: Chen et al. 2021, "Cooperative SGD with adaptive moments").
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core import DivergedError
+from .._core import Trainer as CoreTrainer
+from ..callbacks import Callback, FitState
+from ..callbacks.base import Rows
+from ..network import Network
+from ._loop import diverged
+from ._ranks import Ranks
+from ._rows import PROGRESS_INTERVAL, ArrayRows, OnBatch, OnProgress
+
+_OVERHEAD = 0.05  # of the time of steps, that exchanges may take where sync_every is "auto"
+_TRIALS = 5
+
+
+class SharedRows:
+    """A rank's shard of the rows to train on.
+
+    Parameters
+    ----------
+    rows : ArrayRows
+        Those of this rank.
+    ranks : Ranks
+        Of the training.
+    trainer : Trainer
+        Takes the steps.
+    n_rows : list of int
+        Rows of each rank.
+    sync_every : int
+        Steps from one exchange to the next, >= 1.
+    """
+
+    def __init__(self, rows: ArrayRows, ranks: Ranks, trainer: Any, n_rows: list[int], sync_every: int) -> None:
+        self._rows, self._ranks, self._trainer = rows, ranks, trainer
+        self._most, self._sync_every = max(n_rows), sync_every
+        self.y, self.weight = rows.y, rows.weight
+
+    def check(self, core: CoreTrainer) -> int:
+        """Return the rows of the rank that has most: it decides how many steps an epoch has."""
+        return self._most
+
+    def shown(self) -> Rows | None:
+        """As in `RowSource`."""
+        return self._rows.shown()
+
+    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
+        """As in `RowSource`, of this rank's rows."""
+        return self._rows.measure(core, names)
+
+    def outputs(self, network: Network) -> NDArray[Any]:
+        """As in `RowSource`."""
+        return self._rows.outputs(network)
+
+    def run_epoch(
+        self,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> float:
+        """As in `RowSource`, together with all ranks; returns the mean loss of the rows of all."""
+        self._ranks.sum_small()  # nobody has failed since the last epoch
+        epoch = _Epoch(self._rows, core, batch_size, shuffle, on_progress, on_batch)
+        steps = math.ceil(self._most / batch_size)
+        kind = _Summed if self._sync_every == 1 else _Averaged
+        exchange = kind(self._ranks, self._trainer, epoch)
+        left = math.ceil(steps / self._sync_every)
+        try:
+            for start in range(0, steps, self._sync_every):
+                n = min(self._sync_every, steps - start)
+                exchange.round(n)
+                left -= 1
+        except BaseException as error:
+            if left:
+                self._ranks.tell(error, exchange.n, exchange.dtype)
+            raise
+        core.end_epoch()
+        loss, weight = self._ranks.sum_small([epoch.loss_sum, epoch.weight_sum])
+        self._average_statistics()
+        return float(loss / weight) if weight else 0.0
+
+    def _average_statistics(self) -> None:
+        """Let the running statistics of batch normalization be the mean over the ranks."""
+        network = self._trainer.network
+        own = {name: array for name, array in network._tensors().items() if ".running_" in name}
+        if own:
+            network.set_parameters(unpacked(self._ranks.sum(packed(own)) / self._ranks.size, own))
+
+
+class _Epoch:
+    """The batches of this rank in an epoch, one after the other."""
+
+    def __init__(
+        self,
+        rows: ArrayRows,
+        core: CoreTrainer,
+        batch_size: int,
+        shuffle: bool,
+        on_progress: OnProgress | None,
+        on_batch: OnBatch | None,
+    ) -> None:
+        n = rows.n_rows
+        self._rows, self._size, self._n = rows, batch_size, n
+        self._order = core.order(n) if shuffle else np.arange(n)
+        self._on_progress, self._on_batch, self._last = on_progress, on_batch, time.monotonic()
+        self._start = 0
+        self.loss_sum = self.weight_sum = 0.0
+
+    def next(self, step: Callable[[Any, Any, Any], float]) -> float:
+        """Take a step on the next batch; return its sum of weights, 0 where there are no more or they count for nothing."""
+        places = self._order[self._start : self._start + self._size]
+        self._start += len(places)
+        rows = self._rows
+        weights = None if rows.weight is None else rows.weight[places]
+        weight = float(len(places) if weights is None else weights.sum(dtype=np.float64))
+        loss = math.nan
+        if weight:
+            loss = step(rows.x[places], rows.y[places], weights)
+            self.loss_sum += weight * loss
+            self.weight_sum += weight
+        self._report(loss, weight)
+        return weight
+
+    def _report(self, loss: float, weight: float) -> None:
+        mean = self.loss_sum / self.weight_sum if self.weight_sum else 0.0
+        if self._on_batch is not None:
+            self._on_batch(self._start, mean, loss, weight)
+        if self._on_progress is not None and time.monotonic() - self._last >= PROGRESS_INTERVAL:
+            self._on_progress(self._start, mean)
+            self._last = time.monotonic()
+
+
+class _Summed:
+    """Exchanges of gradients, one in each step."""
+
+    def __init__(self, ranks: Ranks, trainer: Any, epoch: _Epoch) -> None:
+        self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
+        self._like = {name: np.asarray(array) for name, array in trainer.network.parameters.items()}
+        self.dtype = np.dtype(trainer.network.dtype)
+        self.n = 1 + sum(array.size for array in self._like.values())
+
+    def round(self, n_steps: int) -> None:
+        """Take the one step of this exchange."""
+        message = np.zeros(self.n, self.dtype)
+        try:
+            weight = self._epoch.next(self._core.differentiate)
+            if weight:
+                message[0], message[1:] = weight, self._core.mean_gradient()
+                message[1:] *= message[0]
+        except DivergedError:
+            message[:] = math.nan  # as all will see
+        total = self._ranks.sum(message)
+        gradient = total[1:] / total[0] if total[0] else total[1:]
+        if not np.isfinite(gradient).all():
+            raise self._ranks.known(diverged(self._trainer, "a gradient of the ranks is not finite"))
+        if total[0]:
+            self._core.apply(unpacked(gradient, self._like))
+
+
+class _Averaged:
+    """Exchanges of parameters and moments, one after several steps of each rank."""
+
+    def __init__(self, ranks: Ranks, trainer: Any, epoch: _Epoch) -> None:
+        self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
+        self._counts = counts_of(trainer)
+        self.dtype = np.dtype(trainer.network.dtype)
+        self.n = 1 + sum(array.size for array in averaged_of(trainer).values())
+
+    def round(self, n_steps: int) -> None:
+        """Take so many steps, and then the mean over the ranks."""
+        weight = 0.0
+        message = np.zeros(self.n, self.dtype)
+        try:
+            for _ in range(n_steps):
+                weight += self._epoch.next(self._core.step)
+            own = averaged_of(self._trainer)
+            message[0], message[1:] = weight, packed(own)
+            message[1:] *= message[0]
+            if not weight:
+                message[1:] = 0  # which has not trained has nothing to say
+        except DivergedError:
+            message[:] = math.nan  # as all will see
+        total = self._ranks.sum(message)
+        if not np.isfinite(total).all():
+            raise self._ranks.known(diverged(self._trainer, "the mean of the ranks is not finite"))
+        self._counts = {name: count + n_steps for name, count in self._counts.items()}
+        if total[0]:
+            put_averaged(self._trainer, total[1:] / total[0], self._counts)
+
+
+def averaged_of(trainer: Any) -> dict[str, NDArray[Any]]:
+    """Return what ranks have a mean of, by name: parameters, and what the optimizer and the average keep of each."""
+    tensors, state = trainer._core.snapshot()
+    learned = trainer.network.parameters
+    return {name: tensors[name] for name in learned} | {name: state[name] for name in state if state[name].ndim}
+
+
+def counts_of(trainer: Any) -> dict[str, int]:
+    """Return the steps that a trainer has taken, and those that its average is of, if it has one."""
+    _, state = trainer._core.snapshot()
+    return {name: int(state[name]) for name in ("n_steps", "n_averaged") if name in state}
+
+
+def put_averaged(trainer: Any, values: NDArray[Any], counts: dict[str, int]) -> None:
+    """Give a trainer numbers as `averaged_of` has them, and counts as `counts_of` has them."""
+    _, state = trainer._core.snapshot()
+    found = unpacked(values, averaged_of(trainer))
+    state |= {name: found.pop(name) for name in state if state[name].ndim}
+    state |= {name: np.array(count, np.uint64) for name, count in counts.items()}
+    trainer.network.set_parameters(found)
+    trainer._core.restore(state)
+
+
+def packed(arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([array.reshape(-1) for array in arrays.values()])
+
+
+def unpacked(values: NDArray[Any], like: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    ends = np.cumsum([array.size for array in like.values()])
+    parts = np.split(values, ends[:-1])
+    return {name: part.reshape(array.shape) for (name, array), part in zip(like.items(), parts, strict=True)}
+
+
+class SharedHeldOut:
+    """A rank's shard of the rows to measure: losses and metrics are means over the ranks, weighted by their rows.
+
+    Parameters
+    ----------
+    rows : ArrayRows
+        Those of this rank.
+    ranks : Ranks
+        Of the training.
+    """
+
+    def __init__(self, rows: ArrayRows, ranks: Ranks) -> None:
+        self._rows, self._ranks = rows, ranks
+        self.y, self.weight = rows.y, rows.weight
+
+    def check(self, core: CoreTrainer) -> int:
+        """As in `RowSource`."""
+        return self._rows.check(core)
+
+    def shown(self) -> Rows | None:
+        """As in `RowSource`."""
+        return self._rows.shown()
+
+    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
+        """As in `RowSource`, of all ranks."""
+        with self._ranks.told():
+            own = self._rows.measure(core, names)
+            weight = self._rows.n_rows if self.weight is None else float(self.weight.sum(dtype=np.float64))
+        total = self._ranks.sum_small([weight, *(weight * value for value in own.values())])
+        return dict(zip(own, (total[1:] / total[0]).tolist(), strict=True))
+
+    def outputs(self, network: Network) -> NDArray[Any]:
+        """As in `RowSource`."""
+        return self._rows.outputs(network)
+
+
+class Agreement(Callback):
+    """The last callback of each rank: one that stops, stops all.
+
+    Parameters
+    ----------
+    ranks : Ranks
+        Of the training.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+
+    def on_epoch_end(self, fit: FitState) -> None:
+        """Stop where any rank does."""
+        if self._ranks.sum_small([float(fit.stopped)])[0]:
+            fit.stop()
+
+
+def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, ranks: Ranks) -> int:
+    """Return how many steps to take from one exchange to the next, for these to take a twentieth of the time.
+
+    A step and an exchange are measured, on a copy of the trainer; all ranks go by the means of what they find.
+    """
+    copy, n = deepcopy(trainer), averaged_of(trainer)
+    batch = min(batch_size, rows.n_rows)
+    weights = None if rows.weight is None else np.ones(batch)
+    message = np.zeros(1 + sum(array.size for array in n.values()), trainer.network.dtype)
+    step, exchange = [], []
+    for _ in range(_TRIALS):
+        with ranks.told():
+            start = time.perf_counter()
+            copy._core.step(rows.x[:batch], rows.y[:batch], weights)
+            step.append(time.perf_counter() - start)
+        ranks.sum_small()  # all are ready for the next
+        start = time.perf_counter()
+        ranks.sum(message)
+        exchange.append(time.perf_counter() - start)
+    own = [statistics.median(step), statistics.median(exchange)]
+    seconds_of_step, seconds_of_exchange = ranks.sum_small(own) / ranks.size
+    most = math.ceil(float(ranks.sum_small([math.ceil(rows.n_rows / batch_size)])[0]))
+    return min(max(1, math.ceil(seconds_of_exchange / (_OVERHEAD * seconds_of_step))), most)
+
