@@ -47,7 +47,8 @@ with suppress(ImportError):  # threadpoolctl is optional
     from . import _threadpool as _threadpool
 
 if TYPE_CHECKING:
-    from . import descent, tables
+    from . import descent, distributed, tables
+    from ._predict_batches import predict_batches
     from .estimators import MLPClassifier, MLPRegressor
     from .selection import GroupModels, SearchResult, cross_validate, fit_groups, search
 
@@ -89,10 +90,12 @@ __all__ = [
     "build_info",
     "cross_validate",
     "descent",
+    "distributed",
     "fit_groups",
     "fit_many",
     "get_num_threads",
     "load",
+    "predict_batches",
     "schedules",
     "search",
     "set_num_threads",
@@ -107,13 +110,14 @@ _NEED_SKLEARN = {
     "SearchResult": "selection",
     "cross_validate": "selection",
     "fit_groups": "selection",
+    "predict_batches": "_predict_batches",
     "search": "selection",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import what few need when it is first asked for: scikit-learn is optional."""
-    if name in ("descent", "tables"):
+    if name in ("descent", "distributed", "tables"):
         return importlib.import_module(f"{__name__}.{name}")
     room = _NEED_SKLEARN.get(name)
     if room is None:

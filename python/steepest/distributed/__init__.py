@@ -1,8 +1,8 @@
 """One training over several processes, on engines that are there already.
 
-`Trainer.fit` takes a `comm`: any object with ``rank``, ``size``, ``allreduce(array)`` and ``broadcast(array)``, such as
-mpi4py's communicator or torch.distributed's process group. `run_on` starts ranks on the workers of Dask, Ray or Spark, and
-gives each a comm; `Hub` and `connect` do so for processes of your own.
+`Trainer.fit` takes a `comm`: any object with ``rank``, ``size``, ``allreduce(array)`` and ``broadcast(array)``, and
+mpi4py's communicator or torch.distributed's process group as they are. `run_on` starts ranks on the workers of Dask,
+Ray or Spark, and gives each a comm; `Hub` and `connect` do so for processes of your own.
 """
 
 from ._comm import Comm, RankError, check_comm

@@ -13,7 +13,9 @@ from ._hub import Hub, connect
 Rank = Callable[[Any], Any]  # called with (rank, shard)
 
 
-def run_on(engine: Any, function: Callable[[Any, Any], Any], shards: Sequence[Any], *, host: str | None = None) -> list[Any]:
+def run_on(
+    engine: Any, function: Callable[[Any, Any], Any], shards: Sequence[Any], *, host: str | None = None
+) -> list[Any]:
     """Call a function on as many workers as there are shards, at the same time, each with a comm to the others.
 
     The comm goes through this process, which workers must be able to reach.
@@ -23,7 +25,7 @@ def run_on(engine: Any, function: Callable[[Any, Any], Any], shards: Sequence[An
     engine : dask.distributed.Client, SparkSession, or "ray"
         What has the workers: one for each shard.
     function : callable
-        Called as ``function(comm, shard)``, such as one that returns ``trainer.fit(*shard, comm=comm)``. The engine must
+        Called as ``function(comm, shard)``, such as one that calls ``trainer.fit(*shard, comm=comm)``. The engine must
         be able to pickle it, and what it returns.
     shards : sequence
         For each rank its part of the data, or what it needs to read that.

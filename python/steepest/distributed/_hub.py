@@ -1,7 +1,7 @@
 """A comm over TCP: a hub adds up what the ranks send, in their order, and each gets the same bytes back.
 
-A rank that ends is known at once, for its connection closes; one whose machine has gone, after half a minute. Nothing is
-pickled: messages are numbers, and whoever does not know the hub's token is sent away.
+A rank that ends is known at once, for its connection closes; one whose machine has gone, after half a minute. Nothing
+is pickled: messages are numbers, and whoever does not know the hub's token is sent away.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import secrets
 import socket
 import struct
 import threading
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _HELLO = struct.Struct("<32sQ16s")  # token, rank, version
 _SUM, _COPY, _BYE, _ERROR = b"S", b"C", b"Q", b"E"
 _DTYPES = tuple(np.dtype(name) for name in ("float64", "float32", "int64", "uint64", "uint8"))
 _SILENT = 20.0  # seconds that a connection may say nothing before it is asked whether it is still there
+_LAST = 30.0  # seconds that a rank has for reading why the hub has ended
 _VERSION = str(build_info()["version"]).encode()
 
 
@@ -77,6 +79,8 @@ class Hub:
 
     def close(self) -> None:
         """Send away whoever is still there, and end."""
+        with suppress(OSError):  # it wakes who waits for ranks
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(timeout=10)
 
@@ -171,10 +175,8 @@ class _Link:
 
     def close(self) -> None:
         """Leave the hub: every rank does, at its end."""
-        try:
+        with suppress(OSError):  # it may have gone already
             self._socket.sendall(_HEAD.pack(_BYE, 0, 0))
-        except OSError:  # it has gone already
-            pass
         self._socket.close()
 
     def _exchange(self, kind: bytes, array: NDArray[Any]) -> NDArray[Any]:
@@ -215,29 +217,34 @@ def connect(address: str, rank: int, timeout: float = 60.0) -> Any:
     """
     place, _, token = address.partition("/")
     host, _, port = place.rpartition(":")
-    try:
-        link = socket.create_connection((host, int(port)), timeout)
-        _prepare(link)
-        link.sendall(_HELLO.pack(token.encode(), integer("rank", rank, ge=0), _VERSION))
-        kind, _, n = _HEAD.unpack(_read(link, _HEAD.size))
-        text = bytes(_read(link, n)).decode()
-        link.settimeout(None)
-    except OSError as error:
-        raise RankError(f"rank {rank} cannot reach the hub at {place} ({error})") from None
-    if kind == _ERROR:
-        link.close()
-        raise RankError(text)
+    with ExitStack() as opened:
+        try:
+            link = opened.enter_context(socket.create_connection((host, int(port)), timeout))
+            _prepare(link)
+            link.sendall(_HELLO.pack(token.encode(), integer("rank", rank, ge=0), _VERSION))
+            kind, _, n = _HEAD.unpack(_read(link, _HEAD.size))
+            text = bytes(_read(link, n)).decode()
+            link.settimeout(None)
+        except OSError as error:
+            raise RankError(f"rank {rank} cannot reach the hub at {place} ({error})") from None
+        if kind == _ERROR:
+            raise RankError(text)
+        opened.pop_all()
     return _Link(link, rank, int(text))
 
 
 def _tell(ranks: dict[int, socket.socket], text: str) -> None:
-    """Send an error to everyone that can still be reached."""
+    """Send an error to everyone that can still be reached, and read what they send until they have it."""
     message = text.encode()
     for link in ranks.values():
-        try:
+        with suppress(OSError):
             link.sendall(_HEAD.pack(_ERROR, 0, len(message)) + message)
-        except OSError:
-            continue
+            link.shutdown(socket.SHUT_WR)
+    for link in ranks.values():
+        with suppress(OSError):
+            link.settimeout(_LAST)
+            while link.recv(1 << 16):
+                pass
 
 
 def _read(link: socket.socket, n: int) -> bytearray:

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.exceptions import FitFailedWarning
 from .._core import DivergedError
 from ..training._fits import Fits
 from ..training._many import check_jobs
+from ._backend import workers_of
 from ._pending import Estimator, PendingFit, Table, check_estimator, scorer_of
 
 
@@ -29,6 +31,7 @@ def cross_validate(
     sample_weight: Any = None,
     return_estimators: bool = False,
     n_jobs: int | None = -1,
+    backend: Any = "threads",
 ) -> dict[str, Any]:
     """Score an estimator on folds that it was not trained on.
 
@@ -55,6 +58,10 @@ def cross_validate(
         Whether to return the fitted estimators too.
     n_jobs : int, default=-1
         Threads to use; -1 or None: all.
+    backend : "threads", "joblib", "ray", dask.distributed.Client or SparkSession, default="threads"
+        Where folds are trained: in threads of this process, or on the workers of an engine, such as joblib's current
+        backend; the results are the same bits. A worker has a task for each of its threads; `n_jobs` above 0: so many
+        threads a task.
 
     Returns
     -------
@@ -82,33 +89,63 @@ def cross_validate(
     """
     est, threads = check_estimator(est), check_jobs(n_jobs)
     scorer, table = scorer_of(est, scoring), Table(X, y, sample_weight)
-    scores: list[float] = []
-    fit_times, score_times, estimators = [], [], []
-    diverged: dict[int, DivergedError] = {}
-    folds = table.splits(est, cv, groups)
-    while len(scores) < len(folds):
-        start = time.perf_counter()
-        wave: list[PendingFit] = []
-        while len(scores) + len(wave) < len(folds) and sum(len(each.fits) for each in wave) < threads:
-            training, _ = folds[len(scores) + len(wave)]
-            wave.append(PendingFit(clone(est), *table.at(training)))
-        found = fit_together(wave, threads)
-        seconds = (time.perf_counter() - start) / len(wave)
-        for fitted in found:
+    work = _Folds(est, table, scorer, table.splits(est, cv, groups), keeps=return_estimators)
+    n, workers = len(work.folds), workers_of(backend, n_jobs)
+    if workers is None:
+        found = work.run(range(n), threads)
+    else:
+        found = [one for part in workers.run(_Folds.run, work, workers.parts(n)) for one in part]
+    _say_what_diverged({i: one.diverged for i, one in enumerate(found) if one.diverged is not None}, n)
+    result: dict[str, Any] = {
+        "fit_time": np.array([one.fit_time for one in found]),
+        "score_time": np.array([one.score_time for one in found]),
+        "test_score": np.array([one.score for one in found]),
+    }
+    return result | {"estimator": [one.estimator for one in found]} if return_estimators else result
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What a fold has come to."""
+
+    score: float
+    fit_time: float
+    score_time: float
+    estimator: Estimator | None
+    diverged: DivergedError | None
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """Folds that are still to be trained on."""
+
+    est: Estimator
+    table: Table
+    scorer: Callable[..., float]
+    folds: list[tuple[Any, Any]]
+    keeps: bool
+
+    def run(self, some: range, threads: int) -> list[_Fold]:
+        """Train on some of them, as many at a time as have networks for all threads, and score what comes of it."""
+        found: list[_Fold] = []
+        while len(found) < len(some):
             start = time.perf_counter()
-            if isinstance(fitted, DivergedError):
-                diverged[len(scores)] = fitted
-                scores.append(math.nan)
-            else:
-                tested, targets, _ = table.at(folds[len(scores)][1])
-                scores.append(float(scorer(fitted, tested, targets)))
-            fit_times.append(seconds)
-            score_times.append(time.perf_counter() - start)
-            estimators.append(None if isinstance(fitted, DivergedError) else fitted)
-    _say_what_diverged(diverged, len(folds))
-    times = {"fit_time": np.array(fit_times), "score_time": np.array(score_times)}
-    result: dict[str, Any] = times | {"test_score": np.array(scores)}
-    return result | {"estimator": estimators} if return_estimators else result
+            wave: list[PendingFit] = []
+            while len(found) + len(wave) < len(some) and sum(len(each.fits) for each in wave) < threads:
+                training, _ = self.folds[some[len(found) + len(wave)]]
+                wave.append(PendingFit(clone(self.est), *self.table.at(training)))
+            fitted = fit_together(wave, threads)
+            seconds = (time.perf_counter() - start) / len(wave)
+            found += [self._judged(one, some[len(found) + i], seconds) for i, one in enumerate(fitted)]
+        return found
+
+    def _judged(self, fitted: Estimator | DivergedError, fold: int, seconds: float) -> _Fold:
+        if isinstance(fitted, DivergedError):
+            return _Fold(math.nan, seconds, 0.0, None, fitted)
+        start = time.perf_counter()
+        tested, targets, _ = self.table.at(self.folds[fold][1])
+        score = float(self.scorer(fitted, tested, targets))
+        return _Fold(score, seconds, time.perf_counter() - start, fitted if self.keeps else None, None)
 
 
 def fit_together(pending: list[PendingFit], threads: int) -> list[Estimator | DivergedError]:

@@ -31,6 +31,7 @@ from ..recipe import silence_unseen
 from ..tables._scaling import Standardizer
 from ..training._fits import Fits
 from ..training._many import check_jobs
+from ._backend import Workers, workers_of
 from ._group_models import GroupModels
 from ._keys import Keys, parted
 from ._pending import Estimator, Table, check_estimator
@@ -60,6 +61,7 @@ def fit_groups(
     sample_weight: Any = None,
     fallback: bool = True,
     n_jobs: int | None = -1,
+    backend: Any = "threads",
 ) -> GroupModels:
     """Fit a model for each group of rows, such as for each of ten thousand shops.
 
@@ -87,6 +89,10 @@ def fit_groups(
         is not among these.
     n_jobs : int, default=-1
         Threads to use; -1 or None: all. The result is the same.
+    backend : "threads", "joblib", "ray", dask.distributed.Client or SparkSession, default="threads"
+        Where groups are trained: in threads of this process, or on the workers of an engine, such as joblib's current
+        backend; the results are the same bits. A worker has a task for each of its threads; `n_jobs` above 0: so many
+        threads a task.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def fit_groups(
     table = Table(X, y, sample_weight)
     groups = _Groups.read(est, settings, table, names, values)
     random = check_random_state(settings.random_state)
-    return groups.fit(random, threads, fallback=fallback)
+    return groups.fit(random, threads, workers_of(backend, n_jobs), fallback=fallback)
 
 
 @dataclass(frozen=True)
@@ -195,7 +201,9 @@ class _Groups:
             found = f"the group {self.keys.name(one[0])} has rows of the class {label!r} alone"
             raise ValueError(f"{found}: expected two classes{_more(one)}")
 
-    def fit(self, random: np.random.RandomState, threads: int, *, fallback: bool) -> GroupModels:
+    def fit(
+        self, random: np.random.RandomState, threads: int, workers: Workers | None, *, fallback: bool
+    ) -> GroupModels:
         """Train the networks of all groups, some groups at a time, and with `fallback` those of rows of all."""
         n, counts = len(self.places), np.diff(self.starts)
         typical = self.given.at(self.places[: int(np.median(counts))])
@@ -220,13 +228,23 @@ class _Groups:
             for group in range(len(starts) - 1):
                 solvers.split(group, self._name)
         diverged: dict[int, DivergedError] = {}
-        for start in range(0, len(starts) - 1, _AT_ONCE):
-            some = range(start, min(start + _AT_ONCE, len(starts) - 1))
-            for group, result in solvers.results(some, threads, self._name):
-                if isinstance(result, DivergedError):
-                    diverged[group] = result
-                else:
-                    models.set(group, result)
+        n_groups = len(starts) - 1
+        if workers is None:
+            parts = (range(start, min(start + _AT_ONCE, n_groups)) for start in range(0, n_groups, _AT_ONCE))
+            found = (one for some in parts for one in solvers.results(some, threads, self._name))
+        else:
+            far = workers.parts(n_groups)
+            tasks = [(solvers.some(part), [self._name(group) for group in part]) for part in far]
+            found = (
+                (part[i], result)
+                for part, results in zip(far, workers.run(_train, None, tasks), strict=True)
+                for i, result in results
+            )
+        for group, result in found:
+            if isinstance(result, DivergedError):
+                diverged[group] = result
+            else:
+                models.set(group, result)
         self._give_up(diverged, fallback=fallback)
         models.use_fallback_for(list(diverged))
         return models
@@ -276,6 +294,17 @@ class _Solvers:
     targets: Scales | None
     made: Shared = field(default_factory=Shared)  # layers and optimizers, which do not depend on the group
 
+    def some(self, groups: range) -> _Solvers:
+        """Return those of some groups, counted from 0, with the rows of these alone."""
+        starts = self.starts[groups.start : groups.stop + 1]
+        rows, part = slice(starts[0], starts[-1]), slice(groups.start, groups.stop)
+        weight = None if self.rows.weight is None else self.rows.weight[rows]
+        plan = replace(self.plan, seed=self.plan.seed + groups.start * self.plan.n_networks)
+        return _Solvers(
+            plan, self.task, self.preprocessor, Rows(self.rows.x[rows], self.rows.y[rows], weight), starts - starts[0],
+            self.varies[part], None if self.targets is None else self.targets.at(part),
+        )  # fmt: skip
+
     def results(
         self, groups: range, threads: int, name: Callable[[int], str]
     ) -> Iterator[tuple[int, FitResult | DivergedError]]:
@@ -321,6 +350,15 @@ class _Solvers:
         parts, n = split.parts(task, self.preprocessor, split.fitted.x, plan, lambda make: make()), split.n_training
         optimizer = self.made.of((plan.tiny, n), lambda: make_optimizer(plan, task, n))
         return Solver(plan, task, self.preprocessor, Progress(), optimizer).begin(networks, parts, n)
+
+
+def _train(_: None, task: tuple[_Solvers, list[str]], threads: int) -> list[tuple[int, FitResult | DivergedError]]:
+    """Train groups on a worker; return their outcomes, without what nobody asks for."""
+    solvers, names = task
+    return [
+        (group, result if isinstance(result, DivergedError) else replace(result, histories=[]))
+        for group, result in solvers.results(range(len(names)), threads, names.__getitem__)
+    ]
 
 
 def _more(others: list[int]) -> str:

@@ -24,6 +24,7 @@ from ..estimators._params import Settings
 from ..estimators._shared import Shared
 from ..training._fits import Fits
 from ..training._many import check_jobs
+from ._backend import Workers, workers_of
 from ._pending import Estimator, PendingFit, Table, check_estimator, scorer_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def search(
     time_limit: float | None = None,
     n_jobs: int | None = -1,
     random_state: Any = None,
+    backend: Any = "threads",
 ) -> SearchResult:
     """Search for the parameters with the best score on rows that were not trained on.
 
@@ -133,6 +135,12 @@ def search(
         Threads to use; -1 or None: all.
     random_state : int, RandomState or None, default=None
         Draws the candidates, the split, and the seed of all candidates if `est` has none.
+    backend : "threads", "joblib", "ray", dask.distributed.Client or SparkSession, default="threads"
+        Where candidates are trained: in threads of this process, or on workers of an engine, such as joblib's current
+        backend; the results are the same bits. A worker has a task for each of its threads; `n_jobs` above 0: so many
+        threads a task.
+        Candidates that go on begin anew on workers, which takes a fifth more
+        epochs in all.
 
     Returns
     -------
@@ -168,13 +176,17 @@ def search(
     candidates = _candidates(est, space, integer("n", n, ge=1), random)
     scorer, table = scorer_of(est, scoring), Table(X, y, sample_weight)
     folds = table.splits(est, _default_folds(est, y, random) if cv is None else cv, groups)
-    contest = _Contest(candidates, folds, table, scorer, threads, limit)
+    workers = workers_of(backend, n_jobs)
+    if workers is None:
+        contest: _Contest | _FarContest = _Contest(candidates, folds, table, scorer, threads, limit)
+    else:
+        contest = _FarContest(candidates, _Looker(folds, table, scorer), workers, limit)
     if method == "halving" and len(candidates) >= _FEWEST_TO_HALVE:
         shares = [1 / _KEPT**2, 1 / _KEPT, 1.0] if len(candidates) >= _KEPT**2 else [1 / _KEPT, 1.0]
     else:
         shares = [1.0]
-    contest.run(shares)
-    results = contest.results()
+    _halve(contest, shares)
+    results = _results(candidates)
     seconds = time.perf_counter() - started
     best = results["rank"].index(1)
     params, seed = candidates[best].params, candidates[best].estimator.random_state
@@ -230,24 +242,21 @@ class _Contest:
         self.epochs = [fit.epochs for fit in fits]
         self.running = Fits(fits, threads, by_hand=by_hand, progress=self._look_at_the_clock)
 
-    def run(self, shares: Sequence[float]) -> None:
-        """Go on to each of these shares of the epochs, with the better candidates each time."""
-        going_on = list(range(len(self.candidates)))
-        for share in shares:
-            if share > shares[0]:
-                going_on.sort(key=lambda i: -self.candidates[i].mean)
-                self.running.end(self._fits_of(going_on[math.ceil(len(going_on) / _KEPT) :]))
-                going_on = going_on[: math.ceil(len(going_on) / _KEPT)]
-            which = self._fits_of(going_on)
-            time_is_up = False
-            try:
-                self.running.advance([math.ceil(share * self.epochs[place]) for place in which], which)
-            except _TimeIsUpError:
-                time_is_up = True
-            for i in going_on:
-                self._judge(i, self._share_of(i) if time_is_up else share, whole=share == 1 and not time_is_up)
-            if time_is_up or time.perf_counter() > self.limit:
-                return
+    def advance(self, going_on: Sequence[int], share: float) -> bool:
+        """Go on to this share of the epochs with some candidates, and score them; return whether the time is up."""
+        which = self._fits_of(going_on)
+        time_is_up = False
+        try:
+            self.running.advance([math.ceil(share * self.epochs[place]) for place in which], which)
+        except _TimeIsUpError:
+            time_is_up = True
+        for i in going_on:
+            self._judge(i, self._share_of(i) if time_is_up else share, whole=share == 1 and not time_is_up)
+        return time_is_up or time.perf_counter() > self.limit
+
+    def drop(self, candidates: Sequence[int]) -> None:
+        """End the trainings of some."""
+        self.running.end(self._fits_of(candidates))
 
     def _fits_of(self, candidates: Sequence[int]) -> list[int]:
         return [place for i in candidates for fold in self.places[i] for place in fold]
@@ -280,29 +289,87 @@ class _Contest:
         candidate.scores, candidate.share = scores, share
         candidate.looks += 1
 
-    def results(self) -> dict[str, list[Any]]:
-        """Return the table of all candidates, and say what diverged."""
-        diverged = [candidate.diverged for candidate in self.candidates if candidate.diverged is not None]
-        if len(diverged) == len(self.candidates):
-            raise diverged[0]
-        if not any(candidate.scores for candidate in self.candidates):
-            raise ValueError("time_limit has passed before the first candidate was trained: expected more seconds")
-        if diverged:
-            warnings.warn(
-                f"{len(diverged)} of {len(self.candidates)} candidates diverged, the first one: {diverged[0]}",
-                FitFailedWarning, stacklevel=3,
-            )  # fmt: skip
-        # Those that have come further are before those that have not: only the better ones went on.
-        order = sorted(range(len(self.candidates)), key=lambda i: self.candidates[i].standing, reverse=True)
-        ranks = {i: rank for rank, i in enumerate(order, 1)}
-        return {
-            "params": [candidate.params for candidate in self.candidates],
-            "mean_score": [float(np.mean(candidate.scores or math.nan)) for candidate in self.candidates],
-            "std_score": [float(np.std(candidate.scores or math.nan)) for candidate in self.candidates],
-            "share": [candidate.share for candidate in self.candidates],
-            "diverged": [candidate.diverged is not None for candidate in self.candidates],
-            "rank": [ranks[i] for i in range(len(self.candidates))],
-        }
+
+@dataclass(frozen=True)
+class _Looker:
+    """What a worker needs to train candidates and to look at them."""
+
+    folds: Sequence[Places]
+    table: Table
+    scorer: Callable[..., float]
+
+    def look(self, task: tuple[list[_Candidate], float, float], threads: int) -> tuple[list[_Candidate], bool]:
+        """Train candidates from the start to a share of their epochs, for so many seconds; return them with scores."""
+        candidates, share, seconds = task
+        contest = _Contest(
+            candidates, self.folds, self.table, self.scorer, threads, time.perf_counter() + seconds
+        )  # fmt: skip
+        time_is_up = contest.advance(range(len(candidates)), share)
+        return candidates, time_is_up
+
+
+@dataclass
+class _FarContest:
+    """Candidates that are trained and looked at by workers."""
+
+    candidates: list[_Candidate]
+    looker: _Looker
+    workers: Workers
+    limit: float
+
+    def advance(self, going_on: Sequence[int], share: float) -> bool:
+        """As `_Contest`."""
+        parts = [[going_on[i] for i in part] for part in self.workers.parts(len(going_on))]
+        seconds = self.limit - time.perf_counter()
+        tasks = [([self.candidates[i] for i in part], share, seconds) for part in parts]
+        time_is_up = False
+        for part, (found, over) in zip(parts, self.workers.run(_Looker.look, self.looker, tasks), strict=True):
+            time_is_up |= over
+            for i, candidate in zip(part, found, strict=True):
+                vars(self.candidates[i]).update(vars(candidate))
+        return time_is_up
+
+    def drop(self, candidates: Sequence[int]) -> None:
+        """As `_Contest`: nothing of them goes on."""
+
+
+def _halve(contest: _Contest | _FarContest, shares: Sequence[float]) -> None:
+    """Go on to each of these shares of the epochs, with the better candidates each time."""
+    candidates = contest.candidates
+    going_on = list(range(len(candidates)))
+    for share in shares:
+        if share > shares[0]:
+            going_on.sort(key=lambda i: -candidates[i].mean)
+            n = math.ceil(len(going_on) / _KEPT)
+            contest.drop(going_on[n:])
+            going_on = going_on[:n]
+        if contest.advance(going_on, share):
+            return
+
+
+def _results(candidates: Sequence[_Candidate]) -> dict[str, list[Any]]:
+    """Return the table of all candidates, and say what diverged."""
+    diverged = [candidate.diverged for candidate in candidates if candidate.diverged is not None]
+    if len(diverged) == len(candidates):
+        raise diverged[0]
+    if not any(candidate.scores for candidate in candidates):
+        raise ValueError("time_limit has passed before the first candidate was trained: expected more seconds")
+    if diverged:
+        warnings.warn(
+            f"{len(diverged)} of {len(candidates)} candidates diverged, the first one: {diverged[0]}",
+            FitFailedWarning, stacklevel=3,
+        )  # fmt: skip
+    # Those that have come further are before those that have not: only the better ones went on.
+    order = sorted(range(len(candidates)), key=lambda i: candidates[i].standing, reverse=True)
+    ranks = {i: rank for rank, i in enumerate(order, 1)}
+    return {
+        "params": [candidate.params for candidate in candidates],
+        "mean_score": [float(np.mean(candidate.scores or math.nan)) for candidate in candidates],
+        "std_score": [float(np.std(candidate.scores or math.nan)) for candidate in candidates],
+        "share": [candidate.share for candidate in candidates],
+        "diverged": [candidate.diverged is not None for candidate in candidates],
+        "rank": [ranks[i] for i in range(len(candidates))],
+    }
 
 
 def _candidates(est: Estimator, space: Mapping[str, Any], n: int, random: np.random.RandomState) -> list[_Candidate]:

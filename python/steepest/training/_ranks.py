@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -100,14 +100,13 @@ class Ranks:
             for name, value in found[0].items():
                 if not name.startswith("_") and other.get(name) != value:
                     self._over = True
-                    raise ValueError(
-                        f"rank {rank} has {name} {_short(other.get(name))}, and rank 0 {_short(value)}: expected the same"
-                    )
+                    found_here, first = _short(other.get(name)), _short(value)
+                    raise ValueError(f"rank {rank} has {name} {found_here}, and rank 0 {first}: expected the same")
         return found
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Let all others know what is raised within, where it is this rank's alone and they wait for a small message."""
+        """Let all others know what is raised within, if they wait for a small message and do not know it."""
         try:
             yield
         except BaseException as error:
@@ -120,10 +119,8 @@ class Ranks:
             return
         trouble = _INTERRUPTED if isinstance(error, KeyboardInterrupt) else _FAILED
         self._text = f"{type(error).__name__}: {reason_of(error)}" if isinstance(error, Exception) else repr(error)
-        try:
+        with suppress(RankError, KeyboardInterrupt):  # which they raise
             self.sum(np.zeros(n, dtype), trouble)
-        except (RankError, KeyboardInterrupt):  # as they do
-            pass
 
     def known(self, error: BaseException) -> BaseException:
         """Return an error that all raise alike."""
@@ -155,10 +152,9 @@ class Ranks:
             return error
         return RankError(f"rank {self.rank} of {self.size} cannot reach the others: {reason_of(error)}")
 
-
     @contextmanager
     def _held_interrupts(self) -> Iterator[None]:
-        """Keep Ctrl-C for the next exchange: one that is left half-way cannot be gone on with. A second one is not kept."""
+        """Keep Ctrl-C for the next exchange: one that is left half-way cannot be gone on with. A second one ends it."""
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(before):
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from .._arrays import reason_of
 from .._core import build_info
 from .._validation import integer
 from ..callbacks import History
-from ..distributed import Comm
+from ..distributed import check_comm
 from ..losses import LOSSES
 from ._fits import Fit, run_fits
 from ._ranks import Ranks
@@ -29,19 +30,19 @@ from ._shared_rows import (
 )
 
 
-def shared_fit(make: Callable[[], Fit], comm: Comm, sync_every: int | str) -> History:
+def shared_fit(make: Callable[[], Fit], comm: Any, sync_every: int | str) -> History:
     """Run a fit together with the other ranks, as `Trainer.fit` says.
 
     Parameters
     ----------
     make : callable
         Returns the fit of this rank, or raises what is wrong with its arguments.
-    comm : Comm
-        Connects the ranks.
+    comm : object
+        Connects the ranks, see `check_comm`.
     sync_every : int or "auto"
         Steps from one exchange to the next.
     """
-    ranks = Ranks(comm)
+    ranks = Ranks(check_comm(comm))
     try:
         fit = make()
         described = _described(fit, sync_every)
@@ -54,12 +55,13 @@ def shared_fit(make: Callable[[], Fit], comm: Comm, sync_every: int | str) -> Hi
     assert isinstance(rows, ArrayRows)
     _begin_alike(trainer, ranks)
     if sync_every == "auto":
-        sync_every = steps_between(trainer, rows, fit.batch_size, ranks)
+        sync_every = steps_between(trainer, rows, fit.batch_size, math.ceil(max(n_rows) / fit.batch_size), ranks)
     callbacks = [callback for callback in fit.callbacks if ranks.rank == 0 or not callback.only_first_rank]
+    held_out: Any = SharedHeldOut(fit.held_out, ranks) if isinstance(fit.held_out, ArrayRows) else None
     shared = replace(
         fit,
         rows=SharedRows(rows, ranks, trainer, n_rows, int(sync_every)),
-        held_out=None if fit.held_out is None else SharedHeldOut(fit.held_out, ranks),
+        held_out=held_out,
         callbacks=[*callbacks, Agreement(ranks)],
     )
     with ranks.told():
@@ -101,7 +103,9 @@ def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
         "the learning rates of layers": str(trainer.network.lr_multipliers),
         "loss": trainer.loss,
         "optimizer": optimizer,
-        "the trainer's options": str([trainer.quantile, trainer.delta, trainer.ema, trainer.mixup, trainer.layer_rates]),
+        "the trainer's options": str(
+            [trainer.quantile, trainer.delta, trainer.ema, trainer.mixup, trainer.layer_rates]
+        ),
         "x of the dtype": str(fit.rows.x.dtype),
         "x of the width": int(np.shape(fit.rows.x)[1]),
         "y of the dtype": str(y.dtype),

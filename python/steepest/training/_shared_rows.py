@@ -1,9 +1,8 @@
 """Rows of which each rank has a shard: a step of the optimizer is of all ranks, or of each with a mean now and then.
 
-With ``sync_every=1`` the gradients of all ranks are summed in every step, which is a step on the batches of all. Above 1
-each rank takes steps of its own, and every so many of them parameters and moments become their mean over the ranks,
-weighted by the rows of each (local SGD: Stich 2019, "Local SGD converges fast and communicates little"; the mean of
-Adam's moments too: Chen et al. 2021, "Cooperative SGD with adaptive moments").
+With ``sync_every=1`` the gradients of all ranks are summed in every step, which is a step on the batches of all. Above
+1 each rank takes steps of its own, and every so many of them parameters and moments become their mean over the ranks,
+weighted by the rows of each (local SGD: Stich 2019, "Local SGD Converges Fast and Communicates Little").
 """
 
 from __future__ import annotations
@@ -126,7 +125,7 @@ class _Epoch:
         self.loss_sum = self.weight_sum = 0.0
 
     def next(self, step: Callable[[Any, Any, Any], float]) -> float:
-        """Take a step on the next batch; return its sum of weights, 0 where there are no more or they count for nothing."""
+        """Take a step on the next batch; return its sum of weights, 0 where no rows are left or none counts."""
         places = self._order[self._start : self._start + self._size]
         self._start += len(places)
         rows = self._rows
@@ -294,10 +293,23 @@ class Agreement(Callback):
             fit.stop()
 
 
-def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, ranks: Ranks) -> int:
+def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, steps: int, ranks: Ranks) -> int:
     """Return how many steps to take from one exchange to the next, for these to take a twentieth of the time.
 
     A step and an exchange are measured, on a copy of the trainer; all ranks go by the means of what they find.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Of this rank.
+    rows : ArrayRows
+        Its rows.
+    batch_size : int
+        Of a step.
+    steps : int
+        Of an epoch, at whose end there is an exchange in any case.
+    ranks : Ranks
+        Of the training.
     """
     copy, n = deepcopy(trainer), averaged_of(trainer)
     batch = min(batch_size, rows.n_rows)
@@ -315,6 +327,5 @@ def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, ranks: Ranks) 
         exchange.append(time.perf_counter() - start)
     own = [statistics.median(step), statistics.median(exchange)]
     seconds_of_step, seconds_of_exchange = ranks.sum_small(own) / ranks.size
-    most = math.ceil(float(ranks.sum_small([math.ceil(rows.n_rows / batch_size)])[0]))
-    return min(max(1, math.ceil(seconds_of_exchange / (_OVERHEAD * seconds_of_step))), most)
-
+    wanted = math.ceil(float(seconds_of_exchange) / (_OVERHEAD * float(seconds_of_step)))
+    return min(max(1, wanted), steps)

@@ -14,7 +14,6 @@ from .._core import get_num_threads
 from .._probabilities import sigmoid, softmax
 from .._validation import choice, flag, integer, number
 from ..callbacks import Callback, History, PrintEpochs, check_callbacks
-from ..distributed import check_comm
 from ..losses import LOSSES, CustomLoss, LossFunction
 from ..metrics import Metric, check_metrics
 from ..network import Network, bind
@@ -27,7 +26,6 @@ from ._layerwise import UPDATE_ORDERS, LayerRates, check_layer_rates
 from ._loop import LARGEST_COPY, measure
 from ._options import check_combinations, make_core
 from ._rows import ArrayRows, RowSource, validation_rows
-from ._shared_fit import shared_fit
 from ._stream_rows import StreamRows
 
 T = TypeVar("T", bound="Trainer")
@@ -338,7 +336,9 @@ class Trainer:
             )
 
         if comm is not None:
-            return shared_fit(make, check_comm(comm), sync_every)
+            from ._shared_fit import shared_fit  # which most processes never need
+
+            return shared_fit(make, comm, sync_every)
         if sync_every != 1:
             raise ValueError(f"sync_every is {sync_every!r}: expected 1 without comm")
         (diverged,) = run_fits([make()], get_num_threads())
