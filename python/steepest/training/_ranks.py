@@ -66,11 +66,8 @@ class Ranks:
 
     def from_first(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the first rank's numbers."""
-        with self._held_interrupts():
-            try:
-                return self.comm.broadcast(values)
-            except Exception as error:
-                raise self._lost(error) from error
+        with self._held_interrupts(), self._reaching_others():
+            return self.comm.broadcast(values)
 
     def gather(self, texts: bytes) -> list[bytes]:
         """Return the bytes of each rank, in order."""
@@ -141,16 +138,20 @@ class Ranks:
         raise RankError(f"rank {first} of {self.size} has failed: {said}")
 
     def _reduced(self, message: NDArray[Any]) -> NDArray[Any]:
-        try:
+        with self._reaching_others():
             return self.comm.allreduce(message)
-        except Exception as error:
-            raise self._lost(error) from error
 
-    def _lost(self, error: Exception) -> RankError:
-        self._over = True
-        if isinstance(error, RankError):
-            return error
-        return RankError(f"rank {self.rank} of {self.size} cannot reach the others: {reason_of(error)}")
+    @contextmanager
+    def _reaching_others(self) -> Iterator[None]:
+        """Let it be a RankError where they cannot be reached."""
+        try:
+            yield
+        except RankError:
+            self._over = True
+            raise
+        except Exception as error:
+            self._over = True
+            raise RankError(f"rank {self.rank} of {self.size} cannot reach the others: {reason_of(error)}") from error
 
     @contextmanager
     def _held_interrupts(self) -> Iterator[None]:

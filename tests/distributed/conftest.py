@@ -1,0 +1,61 @@
+"""Engines that start here for real; each is skipped where it is not installed: pip install '.[dask,mpi,ray,spark]'."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import steepest as st
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_threads() -> None:
+    """Workers on one machine are not to fight for its processors; and they find the tests' own functions."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    here = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    st.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def dask_client() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Any]:
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    sql = pytest.importorskip("pyspark.sql", reason="Spark is not installed")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs Java, and there is none")
+    builder = sql.SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.driver.host", "127.0.0.1").getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(params=["dask", "ray", "spark"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    """What `backend` and `run_on` take for each engine."""
+    found = request.getfixturevalue("dask_client" if request.param == "dask" else request.param)
+    if request.param == "dask":
+        found.wait_for_workers(2)  # a test may have killed one
+    return "ray" if request.param == "ray" else found
