@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `fuzz`, `mutants`, `stress`, `bench`, `quality`."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `fuzz`, `mutants`, `stress`, `bench`, `quality`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ def tsan(session: nox.Session) -> None:
     """The tests of threads with the thread sanitizer in the compiled core."""
     session.install(".[test]")
     session.run("python", "tests/sanitize.py", "thread", *session.posargs)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """The tests with Dask, Ray, Spark (which needs Java) and MPI, of which none is skipped."""
+    session.install(".[test,dask,mpi,ray,spark]", "dask[dataframe]", "openmpi")
+    session.run("pytest", "tests/distributed", *session.posargs)
 
 
 @nox.session

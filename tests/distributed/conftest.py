@@ -13,13 +13,17 @@ import pytest
 import steepest as st
 
 
-@pytest.fixture(scope="session", autouse=True)
-def few_threads() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _surroundings() -> Iterator[None]:
     """Workers on one machine are not to fight for its processors; and they find the tests' own functions."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    here = str(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    st.set_num_threads(1)
+    here, threads = str(Path(__file__).parent), st.get_num_threads()
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", path)
+        st.set_num_threads(1)
+        yield
+        st.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

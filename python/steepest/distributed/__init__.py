@@ -6,7 +6,8 @@ Ray or Spark, and gives each a comm; `Hub` and `connect` do so for processes of 
 """
 
 from ._comm import Comm, RankError, check_comm
+from ._cost import CostModel
 from ._engines import run_on
 from ._hub import Hub, connect
 
-__all__ = ["Comm", "Hub", "RankError", "check_comm", "connect", "run_on"]
+__all__ = ["Comm", "CostModel", "Hub", "RankError", "check_comm", "connect", "run_on"]
