@@ -98,8 +98,8 @@ def table(found: list[dict[str, Any]]) -> list[str]:
     lines = [
         f"{machine()}, two processes of one thread each; {'a hub over TCP' if model.hub else 'MPI'} on one machine, "
         f"{1e6 * model.latency:.0f} us and {model.bandwidth / 1e9:.2f} GB/s.", "",
-        "| network | rows a batch | sync_every | us a step of one process | of two apart | of two together | cost model | "
-        "off by | rows a second, to one process |", "|---|---|---|---|---|---|---|---|---|",
+        "| network | rows a batch | sync_every | us a step of one process | of two apart | of two together | "
+        "cost model | off by | rows a second, to one process |", "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for (widths, batch), one in zip(CASES, found, strict=True):
         alone, apart = one["seconds"]["alone"], one["seconds"]["apart"]

@@ -21,7 +21,7 @@ _SPARK_TYPES = {"f": "double", "i": "bigint", "u": "bigint", "b": "boolean"}
 
 
 class BatchPredictor:
-    """What `predict_batches` returns.
+    """A model that predicts batches: `predict_batches` returns one.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ def test_scoring_by_ray(ray: Any, scored: tuple[Any, pd.DataFrame, Array]) -> No
         np.testing.assert_allclose(np.sort(found["prediction"]), np.sort(truth), rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
+@pytest.mark.filterwarnings("ignore")  # Spark is behind pandas, and says so in several ways
 def test_scoring_by_spark(spark: Any, scored: tuple[Any, pd.DataFrame, Array]) -> None:
     model, frame, truth = scored
     predict = st.predict_batches(model)

@@ -1,4 +1,4 @@
-"""What connects the ranks of a training, whoever has made it."""
+"""The comm that connects the ranks of a training, whoever has made it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What exchanges cost beside steps: when it pays to train one network on several machines."""
+"""The cost of exchanges beside that of steps: when it pays to train one network on several machines."""
 
 from __future__ import annotations
 

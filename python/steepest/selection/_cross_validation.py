@@ -106,7 +106,7 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class _Fold:
-    """What a fold has come to."""
+    """The outcome of a fold."""
 
     score: float
     fit_time: float

@@ -292,7 +292,7 @@ class _Contest:
 
 @dataclass(frozen=True)
 class _Looker:
-    """What a worker needs to train candidates and to look at them."""
+    """All that a worker needs to train candidates and to look at them."""
 
     folds: Sequence[Places]
     table: Table

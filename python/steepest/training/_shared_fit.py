@@ -73,7 +73,7 @@ def shared_fit(make: Callable[[], Fit], comm: Any, sync_every: int | str) -> His
 
 
 def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
-    """Return what all ranks must have alike, and the rows of this one; raise for what does not go with ranks."""
+    """Return all that ranks must have alike, and the rows of this one; raise for what does not go with ranks."""
     trainer: Any = fit.trainer
     if sync_every != "auto":
         integer("sync_every", sync_every, ge=1)

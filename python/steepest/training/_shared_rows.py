@@ -207,7 +207,7 @@ class _Averaged:
 
 
 def averaged_of(trainer: Any) -> dict[str, NDArray[Any]]:
-    """Return what ranks have a mean of, by name: parameters, and what the optimizer and the average keep of each."""
+    """Return all that ranks have a mean of, by name: parameters, and what the optimizer and the average keep of each."""
     tensors, state = trainer._core.snapshot()
     learned = trainer.network.parameters
     return {name: tensors[name] for name in learned} | {name: state[name] for name in state if state[name].ndim}
