@@ -17,7 +17,8 @@ from ._validation import flag
 if TYPE_CHECKING:
     import pandas
 
-_SPARK_TYPES = {"f": "double", "i": "bigint", "u": "bigint", "b": "boolean"}
+_SPARK_TYPES = {"f": "double", "i": "bigint", "b": "boolean"}
+_ARROW_TYPES = {"f": "float64", "i": "int64", "b": "bool_"}
 
 
 class BatchPredictor:
@@ -46,27 +47,26 @@ class BatchPredictor:
         """The model, read when it is first asked for if it was given as a file."""
         if isinstance(self._model, (str, os.PathLike)):
             self._model = load(self._model)
+            _check_model(self._model, self._proba)
         return self._model
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns that are predicted."""
-        n_targets = self._n_targets
-        names = ["prediction"] if n_targets == 1 else [f"prediction_{i}" for i in range(n_targets)]
-        return names + [f"probability_{label}" for label in self._classes]
+        return list(self._dtypes)
 
     @property
     def meta(self) -> pandas.DataFrame:
         """A data frame without rows: the ``meta`` of Dask's map_partitions, if nothing is kept."""
         return require("pandas", "pandas", "meta").DataFrame(
-            {name: np.empty(0, dtype) for name, dtype in zip(self.columns, self._dtypes, strict=True)}
+            {name: np.empty(0, dtype) for name, dtype in self._dtypes.items()}
         )
 
     @property
     def schema(self) -> str:
         """The columns with their types: the schema of Spark's mapInArrow, if nothing is kept."""
-        kinds = [_SPARK_TYPES.get(dtype.kind, "string") for dtype in self._dtypes]
-        return ", ".join(f"`{name}` {kind}" for name, kind in zip(self.columns, kinds, strict=True))
+        kinds = {name: _SPARK_TYPES.get(dtype.kind, "string") for name, dtype in self._dtypes.items()}
+        return ", ".join(f"`{name}` {kind}" for name, kind in kinds.items())
 
     def __call__(self, batch: Any) -> Any:
         """Predict a batch, or each of an iterator's.
@@ -96,8 +96,13 @@ class BatchPredictor:
             names = list(batch.columns)
             return type(batch)(self._kept(batch, names) | self._predicted(batch, names), index=batch.index)
         if type(batch).__module__.partition(".")[0] == "pyarrow" and hasattr(batch, "schema"):
-            names = batch.schema.names
-            return type(batch).from_pydict(self._kept(batch, names) | self._predicted(batch, names))
+            arrow, names = import_pyarrow(), batch.schema.names
+            found = self._kept(batch, names) | self._predicted(batch, names)
+            own = [
+                (name, getattr(arrow, _ARROW_TYPES.get(dtype.kind, "string"))()) for name, dtype in self._dtypes.items()
+            ]
+            schema = arrow.schema([*(batch.schema.field(name) for name in self._keep), *own])
+            return type(batch).from_pydict(found, schema=schema)
         raise TypeError(
             f"batch is {shown(batch)}: expected a data frame, a pyarrow Table or RecordBatch, a mapping of arrays, or "
             "an iterator of these"
@@ -107,19 +112,21 @@ class BatchPredictor:
         for name in self._keep:
             if name not in names:
                 raise ValueError(f"keep has {name!r}: expected of the batch's columns, {', '.join(map(str, names))}")
+            if name in self._dtypes:
+                raise ValueError(f"keep has {name!r}, and so have the predictions: expected another name in the batch")
         return {name: batch[name] for name in self._keep}
 
     def _predicted(self, batch: Any, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         if not names or not len(batch[names[0]]):  # as engines have them now and then
-            return {name: np.empty(0, dtype) for name, dtype in zip(self.columns, self._dtypes, strict=True)}
+            return {name: np.empty(0, dtype) for name, dtype in self._dtypes.items()}
         rows = self._rows(batch, names)
-        values = np.asarray(self.model.predict(rows))
-        found = [values] if values.ndim == 1 else list(values.T)
+        found = np.asarray(self.model.predict(rows)).reshape(len(batch[names[0]]), -1)
+        columns = list(found.T)
         if self._proba:
-            found += list(np.asarray(self.model.predict_proba(rows)).T)
+            columns += list(np.asarray(self.model.predict_proba(rows)).T)
         return {
             name: column.astype(dtype, copy=False)
-            for name, column, dtype in zip(self.columns, found, self._dtypes, strict=True)
+            for (name, dtype), column in zip(self._dtypes.items(), columns, strict=True)
         }
 
     def _rows(self, batch: Any, names: Sequence[str]) -> Any:
@@ -137,18 +144,32 @@ class BatchPredictor:
         return import_pyarrow().table({name: batch[name] for name in wanted})
 
     @property
-    def _classes(self) -> list[Any]:
-        return list(self.model.classes_) if self._proba else []
+    def _dtypes(self) -> dict[str, np.dtype[Any]]:
+        """The columns with what they hold: whole numbers of 64 bits, numbers, true and false, or objects."""
+        model, task = self.model, _task_of(self.model)
+        classes = getattr(task, "classes", None)
+        one = classes is not None and not task.multilabel
+        kind = "f" if classes is None else np.asarray(classes).dtype.kind
+        own = np.dtype({"i": np.int64, "u": np.int64, "f": np.float64, "b": np.bool_}.get(kind, object))
+        n = 1 if one else task.n_outputs
+        names = ["prediction"] if n == 1 else [f"prediction_{i}" for i in range(n)]
+        labels = list(model.classes_) if self._proba else []
+        return dict.fromkeys(names, own) | {f"probability_{label}": np.dtype(np.float64) for label in labels}
 
-    @property
-    def _n_targets(self) -> int:
-        return int(getattr(self.model, "n_outputs_", 1)) if not hasattr(self.model, "classes_") else 1
 
-    @property
-    def _dtypes(self) -> list[np.dtype[Any]]:
-        classes = getattr(self.model, "classes_", None)
-        own = np.dtype(np.float64) if classes is None else np.asarray(classes).dtype
-        return [own] * self._n_targets + [np.dtype(np.float64)] * len(self._classes)
+def _task_of(model: Any) -> Any:
+    """Return the task of a fitted estimator, or of models of groups."""
+    return model._task if hasattr(model, "groups_") else model._model.task
+
+
+def _check_model(model: Any, proba: bool) -> None:
+    """Raise TypeError for what cannot predict batches."""
+    wanted = "predict_proba" if proba else "predict"
+    is_ours = hasattr(model, "groups_") or hasattr(model, "_losses")
+    if not is_ours or not hasattr(model, wanted) or (proba and not hasattr(_task_of(model), "classes")):
+        raise TypeError(f"model is {shown(model)}: expected a fitted model with {wanted}, or the path of one")
+    if hasattr(model, "groups_") and not model.by_:
+        raise TypeError("model has groups by keys beside the rows: expected groups by columns, which batches have")
 
 
 def predict_batches(model: Any, *, proba: bool = False, keep: Sequence[str] = ()) -> BatchPredictor:
@@ -174,7 +195,8 @@ def predict_batches(model: Any, *, proba: bool = False, keep: Sequence[str] = ()
     Raises
     ------
     TypeError
-        If `model` has no `predict` and is no path, or has no `predict_proba` with `proba`.
+        If `model` has no `predict` and is no path, or has no `predict_proba` with `proba`; or has groups by keys that
+        are no columns. Of a file where it is read.
 
     Examples
     --------
@@ -185,7 +207,7 @@ def predict_batches(model: Any, *, proba: bool = False, keep: Sequence[str] = ()
     >>> sorted(st.predict_batches(model)({"a": x[:3, 0], "b": x[:3, 1]}))
     ['prediction']
     """
-    wanted = "predict_proba" if flag("proba", proba) else "predict"
-    if not isinstance(model, (str, os.PathLike)) and not hasattr(model, wanted):
-        raise TypeError(f"model is {shown(model)}: expected a fitted model with {wanted}, or the path of one")
+    flag("proba", proba)
+    if not isinstance(model, (str, os.PathLike)):
+        _check_model(model, proba)
     return BatchPredictor(model, proba, tuple(keep))

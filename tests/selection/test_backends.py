@@ -74,6 +74,22 @@ def test_time_is_up_on_workers_too() -> None:
     assert max(found.cv_results_["share"]) < 1
 
 
+def test_those_that_begin_anew_and_come_less_far_keep_their_scores() -> None:
+    space = {"learning_rate_init": np.geomspace(0.001, 0.1, 16).tolist()}
+    est = st.MLPRegressor(hidden_layer_sizes=(8,), max_iter=3000, n_iter_no_change=10**6, random_state=0)
+    with joblib.parallel_config("threading", n_jobs=2):
+        found = st.search(est, space, *table(2000), n=16, cv=2, time_limit=2.0, backend="joblib")
+    results = found.cv_results_
+    best = results["rank"].index(1)
+    assert results["share"][best] == max(results["share"]) < 1
+    assert results["mean_score"][best] > 0.5
+
+
+def test_as_many_processes_as_were_asked_for() -> None:
+    with joblib.parallel_config("threading", n_jobs=3):
+        assert _backend.workers_of("joblib", None).n_slots == 3  # type: ignore[union-attr]
+
+
 def test_parts_are_all_of_the_work_in_order() -> None:
     for n_slots, n in ((1, 0), (1, 1), (2, 5), (4, 1000), (64, 3)):
         workers = _backend.Workers(n_slots, lambda work, shared, tasks: [work(shared, task) for task in tasks], 1)

@@ -96,6 +96,37 @@ def test_arrays_without_names_several_targets_and_groups() -> None:
     np.testing.assert_array_equal(found["prediction"], models.predict(shops[["shop", "u"]]))
 
 
+def test_groups_with_two_targets_and_several_labels() -> None:
+    x = np.random.default_rng(0).normal(size=(90, 2))
+    frame = pd.DataFrame({"shop": np.repeat(["n", "s"], 45), "u": x[:, 0], "v": x[:, 1]})
+    models = st.fit_groups(st.MLPRegressor(hidden_layer_sizes=(4,), max_iter=3), frame, x * [1, 2], by="shop")
+    found = st.predict_batches(models)(frame)
+    np.testing.assert_array_equal(found[["prediction_0", "prediction_1"]], models.predict(frame))
+
+    labels = (x > 0).astype(int)
+    several = st.MLPClassifier(hidden_layer_sizes=(4,), max_iter=3, random_state=0).fit(x, labels)
+    predict = st.predict_batches(several)
+    assert predict.schema == "`prediction_0` bigint, `prediction_1` bigint"
+    found = predict({"u": x[:, 0], "v": x[:, 1]})
+    np.testing.assert_array_equal(np.stack([found["prediction_0"], found["prediction_1"]], 1), several.predict(x))
+
+    keys = st.fit_groups(st.MLPRegressor(hidden_layer_sizes=(4,), max_iter=3), x, x[:, 0], by=frame["shop"].to_numpy())
+    with pytest.raises(TypeError, match="groups by keys beside the rows"):
+        st.predict_batches(keys)
+
+
+@pytest.mark.parametrize("labels", [np.array([1, 2], np.int32), np.array(["a", "b"], object), np.array([True, False])])
+def test_arrow_has_the_types_that_were_promised(labels: Any) -> None:
+    frame = pd.DataFrame({"u": np.arange(40.0), "n": np.arange(40)})
+    model = st.MLPClassifier(hidden_layer_sizes=(4,), max_iter=3, random_state=0).fit(
+        frame[["u"]], labels[frame["n"] % 2]
+    )
+    predict, table = st.predict_batches(model, keep=["n"]), pa.Table.from_pandas(frame)
+    kind = {"i": pa.int64(), "O": pa.string(), "b": pa.bool_()}[labels.dtype.kind]
+    for part in (table, table[:0]):
+        assert predict(part).schema == pa.schema([("n", pa.int64()), ("prediction", kind)])
+
+
 def test_what_is_no_model_or_no_batch_is_refused(frame: pd.DataFrame, classifier: Any) -> None:
     with pytest.raises(TypeError, match="model is 3: expected a fitted model with predict"):
         st.predict_batches(3)
@@ -106,3 +137,5 @@ def test_what_is_no_model_or_no_batch_is_refused(frame: pd.DataFrame, classifier
         st.predict_batches(classifier)(3)
     with pytest.raises(ValueError, match="keep has 'nr'"):
         st.predict_batches(classifier, keep=["nr"])(frame)
+    with pytest.raises(ValueError, match="keep has 'prediction', and so have the predictions"):
+        st.predict_batches(classifier, keep=["prediction"])(frame.assign(prediction=1))

@@ -145,6 +145,79 @@ def test_each_step_of_its_own_is_a_mean_of_the_ranks() -> None:
     np.testing.assert_allclose(summed, averaged, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("schedule", [st.schedules.cosine(0.05), st.schedules.plateau(0.05, factor=0.5, patience=1)])
+@pytest.mark.parametrize("sync_every", [1, 3, "auto"])
+def test_schedules_are_alike_on_all_ranks(schedule: Any, sync_every: int | str) -> None:
+    x, y = rows(50)
+
+    def work(comm: Any, rank: int) -> Any:
+        own, at = trainer(0, st.Adam(schedule)), slice(0, 35) if rank else slice(35, 50)
+        history = own.fit(x[at], y[at], epochs=6, batch_size=8, comm=comm, sync_every=sync_every)
+        return own.network._core.state(), np.array(history["learning_rate"])
+
+    (first, rates), (second, others) = returned(run_ranks(2, work))
+    assert np.array_equal(first, second)
+    assert np.array_equal(rates, others)
+
+
+def test_schedules_of_ones_own_that_differ_are_refused() -> None:
+    def work(comm: Any, rank: int) -> str:
+        own = trainer(0, st.SGD(lambda step: 0.1 * (rank + 1)))
+        with pytest.raises(ValueError, match="learning rate of the next step is") as raised:
+            own.fit(*rows(), comm=comm)
+        return str(raised.value)
+
+    assert [("0.1" in text, "0.2" in text) for text in returned(run_ranks(2, work))] == [(True, False), (False, True)]
+
+
+def test_running_statistics_go_by_the_rows_of_each_rank() -> None:
+    x = np.random.default_rng(0).normal(5, 3, size=(2008, 4)).astype(np.float32)
+
+    def work(comm: Any, rank: int) -> Any:
+        network, at = (
+            st.Network(4, [st.BatchNorm(), st.Dense(1)], seed=0),
+            slice(0, 2000) if rank == 0 else slice(2000, 2008),
+        )
+        st.Trainer(network, "mse", st.SGD(1e-3)).fit(x[at], x[at, :1], epochs=2, batch_size=8, comm=comm)
+        return network.buffers["0.running_mean"]
+
+    for found in returned(run_ranks(2, work)):
+        np.testing.assert_allclose(found, x.mean(axis=0), rtol=0.15)
+
+
+@pytest.mark.parametrize("sync_every", [1, 2, 100])
+def test_batches_without_weight_are_no_steps(sync_every: int) -> None:
+    x, y = rows(60)
+    weight = np.where(np.arange(60) < 32, 0, 1.0)
+
+    def work(comm: Any, rank: int) -> int:
+        own = trainer(0, st.Adam(0.01), ema=0.9)
+        own.fit(x, y, sample_weight=weight, epochs=1, batch_size=8, shuffle=False, comm=comm, sync_every=sync_every)
+        return own.n_steps
+
+    assert returned(run_ranks(2, work)) == [4, 4]
+
+
+def test_a_gradient_that_was_not_used_is_in_no_later_step() -> None:
+    x, y = rows()
+
+    def fail(fit: Any) -> None:
+        raise ZeroDivisionError
+
+    def work(comm: Any, rank: int) -> tuple[Array, Array]:
+        own = trainer()
+        callbacks = [st.LambdaCallback(on_batch_end=fail)] if rank == 1 else []
+        with pytest.raises((ZeroDivisionError, RankError)):
+            own.fit(x, y, callbacks=callbacks, comm=comm)
+        other = st.Trainer(own.network.copy(), "mse", st.SGD(0.1, momentum=0.9))
+        for one in (own, other):
+            one.step(x[:7], y[:7])
+        return own.network._core.state(), other.network._core.state()
+
+    for found, truth in returned(run_ranks(2, work)):
+        np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-6)
+
+
 def test_losses_of_held_out_rows_are_of_all_ranks() -> None:
     x, y = rows(50)
     held = rows(31, 5)
@@ -276,6 +349,28 @@ def test_ranks_that_differ_are_refused(case: str) -> None:
 
     for found in returned(run_ranks(2, work)):
         assert text in found
+
+
+def test_the_rank_that_is_wrong_has_its_own_error() -> None:
+    def work(comm: Any, rank: int) -> str:
+        kind = ValueError if rank == 1 else RankError
+        with pytest.raises(kind, match="epochs is 0") as raised:
+            trainer().fit(*rows(), epochs=1 - rank, comm=comm, sync_every=np.int64(2))
+        return str(raised.value)
+
+    first, _ = returned(run_ranks(2, work))
+    assert first.startswith("rank 1 of 2 has failed: ValueError: epochs is 0")
+
+
+def test_a_rank_that_ends_before_the_fit_is_named() -> None:
+    def work(comm: Any, rank: int) -> Any:
+        if rank == 1:
+            raise ZeroDivisionError
+        trainer().fit(*rows(), comm=comm)
+
+    first, _ = run_ranks(2, work)
+    assert isinstance(first, RankError)
+    assert str(first) == "rank 1 of 2 has ended, and others have not"
 
 
 def test_another_network_or_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +509,25 @@ def test_ranks_that_send_different_things_are_told() -> None:
 def test_a_hub_whose_ranks_do_not_come_says_so() -> None:
     with Hub(2, LOCAL, timeout=0.5) as hub, pytest.raises(RankError, match="1 of 2 ranks came"):
         connect(hub.address, 0)
+
+
+def test_a_stranger_who_says_nothing_does_not_keep_others_out() -> None:
+    with Hub(1, LOCAL) as hub:
+        port = int(hub.address.partition("/")[0].rpartition(":")[2])
+        with socket.create_connection((LOCAL, port)):
+            comm = connect(hub.address, 0, timeout=20)
+        assert comm.allreduce(np.ones(2)).tolist() == [1, 1]
+        comm.close()
+
+
+def test_a_hub_that_is_closed_sends_ranks_away() -> None:
+    with Hub(1, LOCAL) as hub:
+        comm = connect(hub.address, 0)
+        hub.close()
+        assert not hub._thread.is_alive()
+        with pytest.raises(RankError):
+            comm.allreduce(np.ones(2))
+        comm.close()
 
 
 # --- Ranks that end ---

@@ -11,6 +11,7 @@ import secrets
 import socket
 import struct
 import threading
+import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -22,7 +23,9 @@ from .._validation import integer
 from ._comm import RankError
 
 _HEAD = struct.Struct("<cBQ")  # what it is, the dtype's place in _DTYPES, bytes that follow
-_HELLO = struct.Struct("<32sQ16s")  # token, rank, version
+_HELLO_VERSION = 32
+_HELLO = struct.Struct(f"<32sQ{_HELLO_VERSION}s")  # token, rank, version
+_HELLO_SECONDS = 3.0
 _SUM, _COPY, _BYE, _ERROR = b"S", b"C", b"Q", b"E"
 _DTYPES = tuple(np.dtype(name) for name in ("float64", "float32", "int64", "uint64", "uint8"))
 _SILENT = 20.0  # seconds that a connection may say nothing before it is asked whether it is still there
@@ -65,7 +68,8 @@ class Hub:
         self._socket = socket.create_server(("", 0) if host is None else (host, 0))
         port = self._socket.getsockname()[1]
         self.address = f"{host or _own_address()}:{port}/{self._token}"
-        self._socket.settimeout(timeout)
+        self._deadline = time.monotonic() + timeout
+        self._ranks: dict[int, socket.socket] = {}
         self._thread = threading.Thread(target=self._serve, name="steepest-hub", daemon=True)
         self._thread.start()
 
@@ -79,16 +83,17 @@ class Hub:
 
     def close(self) -> None:
         """Send away whoever is still there, and end."""
-        with suppress(OSError):  # it wakes who waits for ranks
-            self._socket.shutdown(socket.SHUT_RDWR)
+        for link in [self._socket, *self._ranks.values()]:
+            with suppress(OSError):  # it wakes whoever waits there
+                link.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(timeout=10)
 
     def _serve(self) -> None:
-        ranks: dict[int, socket.socket] = {}
+        ranks = self._ranks
         try:
             self._welcome(ranks)
-            while len(ranks) == self._size and self._round([ranks[rank] for rank in range(self._size)]):
+            while self._round([ranks[rank] for rank in range(self._size)]):
                 pass
         except RankError as error:
             _tell(ranks, str(error))
@@ -101,9 +106,10 @@ class Hub:
 
     def _welcome(self, ranks: dict[int, socket.socket]) -> None:
         while len(ranks) < self._size:
+            self._socket.settimeout(max(self._deadline - time.monotonic(), 0.01))
             link, _ = self._socket.accept()
             _prepare(link)
-            link.settimeout(self._socket.gettimeout())
+            link.settimeout(_HELLO_SECONDS)  # others wait behind a stranger who says nothing
             try:
                 token, rank, version = _HELLO.unpack(_read(link, _HELLO.size))
             except OSError:
@@ -114,7 +120,7 @@ class Hub:
                 link.close()
                 continue
             wrong = ""
-            if found != _VERSION:
+            if found != _VERSION[:_HELLO_VERSION]:
                 wrong = f"rank {rank} has steepest {found.decode(errors='replace')}, and the hub {_VERSION.decode()}"
             elif rank >= self._size or rank in ranks:
                 wrong = f"rank {rank} came to a hub of {self._size} ranks" + (" twice" if rank in ranks else "")
@@ -128,7 +134,8 @@ class Hub:
 
     def _round(self, links: list[socket.socket]) -> bool:
         """Read a message of each rank, and send each the answer; return whether there will be more."""
-        kinds, total = set(), np.empty(0)
+        kinds: list[bytes] = []
+        total = np.empty(0)
         for rank, link in enumerate(links):
             try:
                 kind, dtype, n = _HEAD.unpack(_read(link, _HEAD.size))
@@ -140,16 +147,21 @@ class Hub:
                     f"rank {rank} has sent {values.size} numbers of {values.dtype}: expected {total.size} of "
                     f"{total.dtype} as of rank 0"
                 )
-            kinds.add(kind)
+            kinds.append(kind)
             if rank == 0:
                 total = values.copy()
             elif kind == _SUM:
                 total += values
-        if len(kinds) > 1:
-            raise RankError(f"a rank of {self._size} has ended, or does something else than the others")
-        if _BYE in kinds:
+        if len(set(kinds)) > 1:
+            ended = kinds.index(_BYE) if _BYE in kinds else -1
+            odd = next(rank for rank, kind in enumerate(kinds) if kind != kinds[0])
+            raise RankError(
+                f"rank {ended} of {self._size} has ended, and others have not" if ended >= 0 else
+                f"rank {odd} of {self._size} does something else than rank 0"
+            )  # fmt: skip
+        if kinds[0] == _BYE:
             return False
-        answer = _HEAD.pack(kinds.pop(), _DTYPES.index(total.dtype), total.nbytes)
+        answer = _HEAD.pack(kinds[0], _DTYPES.index(total.dtype), total.nbytes)
         for rank, link in enumerate(links):
             try:
                 link.sendall(answer)
@@ -240,11 +252,18 @@ def _tell(ranks: dict[int, socket.socket], text: str) -> None:
         with suppress(OSError):
             link.sendall(_HEAD.pack(_ERROR, 0, len(message)) + message)
             link.shutdown(socket.SHUT_WR)
-    for link in ranks.values():
-        with suppress(OSError):
-            link.settimeout(_LAST)
-            while link.recv(1 << 16):
-                pass
+    drains = [threading.Thread(target=_drain, args=(link,), daemon=True) for link in ranks.values()]
+    for drain in drains:
+        drain.start()
+    for drain in drains:
+        drain.join()
+
+
+def _drain(link: socket.socket) -> None:
+    with suppress(OSError):
+        link.settimeout(_LAST)
+        while link.recv(1 << 16):
+            pass
 
 
 def _read(link: socket.socket, n: int) -> bytearray:
@@ -262,7 +281,10 @@ def _read(link: socket.socket, n: int) -> bytearray:
 def _prepare(link: socket.socket) -> None:
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", int(_SILENT)), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3)):
+    silent = int(_SILENT)
+    for name, value in (
+        ("TCP_KEEPIDLE", silent), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 1000 * (silent + 9))
+    ):  # fmt: skip
         if hasattr(socket, name):
             link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

@@ -49,9 +49,9 @@ class Workers:
         """
         return self._start(partial(_checked, work, _VERSION, self._threads), shared, tasks)
 
-    def parts(self, n: int) -> list[range]:
-        """Return ranges that together are that of n, so many that all workers have some."""
-        n_parts = min(n, _EACH * self.n_slots)
+    def parts(self, n: int, *, at_once: bool = False) -> list[range]:
+        """Return ranges that together are that of n, so many that all workers have some; or all at the same time."""
+        n_parts = min(n, (1 if at_once else _EACH) * self.n_slots)
         ends = [n * i // n_parts for i in range(n_parts + 1)] if n_parts else [0]
         return [range(start, end) for start, end in pairwise(ends)]
 
@@ -76,7 +76,9 @@ def workers_of(backend: Any, n_jobs: int | None) -> Workers | None:
         return None
     if isinstance(backend, str) and backend == "joblib":
         joblib = require("joblib", "scikit-learn", "backend='joblib'")
-        return Workers(joblib.effective_n_jobs(-1), partial(_by_joblib, joblib), threads)
+        asked = joblib.effective_n_jobs(None)  # 1 where nobody has asked for a number
+        n_jobs = asked if asked > 1 else joblib.effective_n_jobs(-1)
+        return Workers(n_jobs, partial(_by_joblib, joblib, n_jobs), threads)
     if isinstance(backend, str) and backend == "ray":
         ray = require("ray", "ray", "backend='ray'")
         return Workers(int(ray.cluster_resources().get("CPU", 1)), partial(_by_ray, ray), threads)
@@ -99,8 +101,8 @@ def _checked(work: Work, version: str, threads: int, shared: Any, task: Any) -> 
     return work(shared, task, threads)
 
 
-def _by_joblib(joblib: Any, work: Callable[[Any, Any], R], shared: Any, tasks: Sequence[Any]) -> list[R]:
-    return list(joblib.Parallel(n_jobs=-1)(joblib.delayed(work)(shared, task) for task in tasks))
+def _by_joblib(joblib: Any, n_jobs: int, work: Callable[[Any, Any], R], shared: Any, tasks: Sequence[Any]) -> list[R]:
+    return list(joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(work)(shared, task) for task in tasks))
 
 
 def _by_ray(ray: Any, work: Callable[[Any, Any], R], shared: Any, tasks: Sequence[Any]) -> list[R]:

@@ -319,14 +319,16 @@ class _FarContest:
 
     def advance(self, going_on: Sequence[int], share: float) -> bool:
         """As `_Contest`."""
-        parts = [[going_on[i] for i in part] for part in self.workers.parts(len(going_on))]
+        at_once = math.isfinite(self.limit)  # a part that waits for others would not keep it
+        parts = [[going_on[i] for i in part] for part in self.workers.parts(len(going_on), at_once=at_once)]
         seconds = self.limit - time.perf_counter()
         tasks = [([self.candidates[i] for i in part], share, seconds) for part in parts]
         time_is_up = False
         for part, (found, over) in zip(parts, self.workers.run(_Looker.look, self.looker, tasks), strict=True):
             time_is_up |= over
             for i, candidate in zip(part, found, strict=True):
-                vars(self.candidates[i]).update(vars(candidate))
+                if candidate.diverged is not None or candidate.share > self.candidates[i].share:
+                    vars(self.candidates[i]).update(vars(candidate))  # one that has begun anew may have come less far
         return time_is_up
 
     def drop(self, candidates: Sequence[int]) -> None:

@@ -51,8 +51,7 @@ class Ranks:
         """
         message = np.zeros(self.size + len(values), values.dtype)
         message[self.rank], message[self.size :] = trouble or self._interrupted * _INTERRUPTED, values
-        with self._held_interrupts():
-            total = self._reduced(message)
+        total = self._reduced(message)
         troubles = total[: self.size]
         if troubles.any():
             self._end(troubles)
@@ -66,7 +65,7 @@ class Ranks:
 
     def from_first(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the first rank's numbers."""
-        with self._held_interrupts(), self._reaching_others():
+        with self._reaching_others():
             return self.comm.broadcast(values)
 
     def gather(self, texts: bytes) -> list[bytes]:
@@ -154,8 +153,8 @@ class Ranks:
             raise RankError(f"rank {self.rank} of {self.size} cannot reach the others: {reason_of(error)}") from error
 
     @contextmanager
-    def _held_interrupts(self) -> Iterator[None]:
-        """Keep Ctrl-C for the next exchange: one that is left half-way cannot be gone on with. A second one ends it."""
+    def holding_interrupts(self) -> Iterator[None]:
+        """Keep Ctrl-C for the next exchange, in which all learn of it. A second one ends this rank there and then."""
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(before):
             yield
@@ -163,6 +162,7 @@ class Ranks:
 
         def hold(number: int, frame: Any) -> None:
             if self._interrupted:
+                self._over = True  # an exchange that is left half-way cannot be gone on with
                 before(number, frame)
             self._interrupted = True
 
@@ -171,6 +171,8 @@ class Ranks:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+        if self._interrupted:  # after the last exchange
+            raise KeyboardInterrupt
 
 
 def _short(value: object) -> str:

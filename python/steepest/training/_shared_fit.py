@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 from .._arrays import reason_of
 from .._core import build_info
 from .._validation import integer
-from ..callbacks import History
-from ..distributed import check_comm
+from ..callbacks import EarlyStopping, History
+from ..distributed import RankError, check_comm
 from ..losses import LOSSES
 from ._fits import Fit, run_fits
 from ._ranks import Ranks
@@ -43,14 +44,20 @@ def shared_fit(make: Callable[[], Fit], comm: Any, sync_every: int | str) -> His
         Steps from one exchange to the next.
     """
     ranks = Ranks(check_comm(comm))
-    try:
-        fit = make()
-        described = _described(fit, sync_every)
-    except Exception as error:
-        if ranks.size > 1:
-            ranks.agree({"_error": f"{type(error).__name__}: {reason_of(error)}"})
-        raise
-    n_rows = [int(other["_rows"]) for other in ranks.agree(described)]
+    with ranks.holding_interrupts():
+        try:
+            fit = make()
+            described = _described(fit, sync_every)
+        except Exception as error:
+            with suppress(RankError):  # which the others raise
+                ranks.agree({"_error": f"{type(error).__name__}: {reason_of(error)}"})
+            raise
+        return _run(fit, described, ranks)
+
+
+def _run(fit: Fit, described: dict[str, Any], ranks: Ranks) -> History:
+    others = ranks.agree(described)
+    n_rows, sync_every = [int(other["_rows"]) for other in others], described["sync_every"]
     trainer, rows = fit.trainer, fit.rows
     assert isinstance(rows, ArrayRows)
     _begin_alike(trainer, ranks)
@@ -60,7 +67,9 @@ def shared_fit(make: Callable[[], Fit], comm: Any, sync_every: int | str) -> His
     held_out: Any = SharedHeldOut(fit.held_out, ranks) if isinstance(fit.held_out, ArrayRows) else None
     shared = replace(
         fit,
-        rows=SharedRows(rows, ranks, trainer, n_rows, int(sync_every)),
+        rows=SharedRows(
+            rows, ranks, trainer, n_rows, weighted=any(other["_weighted"] for other in others), sync_every=sync_every
+        ),
         held_out=held_out,
         callbacks=[*callbacks, Agreement(ranks)],
     )
@@ -76,7 +85,7 @@ def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
     """Return all that ranks must have alike, and the rows of this one; raise for what does not go with ranks."""
     trainer: Any = fit.trainer
     if sync_every != "auto":
-        integer("sync_every", sync_every, ge=1)
+        sync_every = integer("sync_every", sync_every, ge=1)
     for name, found, wrong in (
         ("accumulate", trainer.accumulate, trainer.accumulate > 1),
         ("update_order", trainer.update_order, trainer.update_order != "together"),
@@ -94,8 +103,8 @@ def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
         fit.held_out.check(trainer._core)
     try:
         optimizer = str(trainer._optimizer_now().to_dict())
-    except ValueError:  # a schedule of the user's own, which nobody can compare
-        optimizer = type(trainer.optimizer).__name__
+    except ValueError:  # a schedule of the user's own, of which the rates are compared
+        optimizer = str(replace(trainer.optimizer, lr=1.0).to_dict())
     y = fit.rows.y
     return {
         "steepest": build_info()["version"],
@@ -115,7 +124,9 @@ def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
         "sync_every": sync_every,
         "validation": fit.held_out is not None,
         "metrics": fit.metrics,
+        "early stopping": str([rule for rule in fit.callbacks if isinstance(rule, EarlyStopping)]),
         "_rows": n_rows,
+        "_weighted": fit.rows.weight is not None,
     }
 
 

@@ -11,6 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -43,13 +44,17 @@ class SharedRows:
         Takes the steps.
     n_rows : list of int
         Rows of each rank.
+    weighted : bool
+        Whether those of any rank have weights.
     sync_every : int
         Steps from one exchange to the next, >= 1.
     """
 
-    def __init__(self, rows: ArrayRows, ranks: Ranks, trainer: Any, n_rows: list[int], sync_every: int) -> None:
+    def __init__(
+        self, rows: ArrayRows, ranks: Ranks, trainer: Any, n_rows: list[int], *, weighted: bool, sync_every: int
+    ) -> None:
         self._rows, self._ranks, self._trainer = rows, ranks, trainer
-        self._most, self._sync_every = max(n_rows), sync_every
+        self._most, self._weighted, self._sync_every = max(n_rows), weighted, sync_every
         self.y, self.weight = rows.y, rows.weight
 
     def check(self, core: CoreTrainer) -> int:
@@ -77,32 +82,47 @@ class SharedRows:
         on_batch: OnBatch | None = None,
     ) -> float:
         """As in `RowSource`, together with all ranks; returns the mean loss of the rows of all."""
-        self._ranks.sum_small()  # nobody has failed since the last epoch
+        self._check_rates()
         epoch = _Epoch(self._rows, core, batch_size, shuffle, on_progress, on_batch)
         steps = math.ceil(self._most / batch_size)
+        counts = np.ones(steps, bool)  # those in which a rank has rows that count
+        if self._weighted:
+            counts = self._ranks.sum(epoch.counting(steps)) > 0
         kind = _Summed if self._sync_every == 1 else _Averaged
         exchange = kind(self._ranks, self._trainer, epoch)
         left = math.ceil(steps / self._sync_every)
         try:
             for start in range(0, steps, self._sync_every):
-                n = min(self._sync_every, steps - start)
-                exchange.round(n)
+                exchange.round(counts[start : start + self._sync_every])
                 left -= 1
         except BaseException as error:
+            with suppress(ValueError):  # a gradient that waits is of no step
+                core.mean_gradient()
             if left:
                 self._ranks.tell(error, exchange.n, exchange.dtype)
             raise
         core.end_epoch()
-        loss, weight = self._ranks.sum_small([epoch.loss_sum, epoch.weight_sum])
-        self._average_statistics()
-        return float(loss / weight) if weight else 0.0
+        loss, weight = self._ranks.sum_small([epoch.loss_sum, epoch.weight_sum]).tolist()
+        if not weight:
+            return 0.0
+        self._average_statistics(epoch.weight_sum / weight)
+        return float(loss / weight)
 
-    def _average_statistics(self) -> None:
-        """Let the running statistics of batch normalization be the mean over the ranks."""
+    def _check_rates(self) -> None:
+        """Raise ValueError on all ranks where schedules of the user's own differ. Nobody has failed then."""
+        rate = self._trainer._rate(self._trainer.n_steps)
+        mean, of_squares = self._ranks.sum_small([rate, rate * rate]) / self._ranks.size
+        if of_squares - mean * mean > 1e-9 * of_squares:
+            text = f"the learning rate of the next step is {rate:g}, and on another rank it is not: expected the same"
+            raise self._ranks.known(ValueError(text))
+
+    def _average_statistics(self, share: float) -> None:
+        """Let the running statistics of batch normalization be their mean, this rank's with its share of the rows."""
         network = self._trainer.network
         own = {name: array for name, array in network._tensors().items() if ".running_" in name}
         if own:
-            network.set_parameters(unpacked(self._ranks.sum(packed(own)) / self._ranks.size, own))
+            values = packed(own)
+            network.set_parameters(unpacked(self._ranks.sum((share * values).astype(values.dtype)), own))
 
 
 class _Epoch:
@@ -123,6 +143,14 @@ class _Epoch:
         self._on_progress, self._on_batch, self._last = on_progress, on_batch, time.monotonic()
         self._start = 0
         self.loss_sum = self.weight_sum = 0.0
+
+    def counting(self, steps: int) -> NDArray[np.float64]:
+        """Return 1 for each of so many steps in which this rank has rows that count, else 0."""
+        found = np.zeros(steps)
+        for step in range(math.ceil(self._n / self._size)):
+            places = self._order[step * self._size : (step + 1) * self._size]
+            found[step] = self._rows.weight is None or np.any(self._rows.weight[places])
+        return found
 
     def next(self, step: Callable[[Any, Any, Any], float]) -> float:
         """Take a step on the next batch; return its sum of weights, 0 where no rows are left or none counts."""
@@ -154,16 +182,22 @@ class _Summed:
     def __init__(self, ranks: Ranks, trainer: Any, epoch: _Epoch) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
         self._like = {name: np.asarray(array) for name, array in trainer.network.parameters.items()}
+        self._gradient: NDArray[Any] = np.empty(0)
         self.dtype = np.dtype(trainer.network.dtype)
         self.n = 1 + sum(array.size for array in self._like.values())
 
-    def round(self, n_steps: int) -> None:
+    def _differentiate(self, x: Any, y: Any, weight: Any) -> float:
+        loss = float(self._core.differentiate(x, y, weight))
+        self._gradient = self._core.mean_gradient()
+        return loss
+
+    def round(self, counts: NDArray[np.bool_]) -> None:
         """Take the one step of this exchange."""
         message = np.zeros(self.n, self.dtype)
         try:
-            weight = self._epoch.next(self._core.differentiate)
+            weight = self._epoch.next(self._differentiate)
             if weight:
-                message[0], message[1:] = weight, self._core.mean_gradient()
+                message[0], message[1:] = weight, self._gradient
                 message[1:] *= message[0]
         except DivergedError:
             message[:] = math.nan  # as all will see
@@ -184,12 +218,12 @@ class _Averaged:
         self.dtype = np.dtype(trainer.network.dtype)
         self.n = 1 + sum(array.size for array in averaged_of(trainer).values())
 
-    def round(self, n_steps: int) -> None:
-        """Take so many steps, and then the mean over the ranks."""
+    def round(self, counts: NDArray[np.bool_]) -> None:
+        """Take the steps, of which those count in which any rank has rows that do, and then the mean over the ranks."""
         weight = 0.0
         message = np.zeros(self.n, self.dtype)
         try:
-            for _ in range(n_steps):
+            for _ in counts:
                 weight += self._epoch.next(self._core.step)
             own = averaged_of(self._trainer)
             message[0], message[1:] = weight, packed(own)
@@ -201,13 +235,13 @@ class _Averaged:
         total = self._ranks.sum(message)
         if not np.isfinite(total).all():
             raise self._ranks.known(diverged(self._trainer, "the mean of the ranks is not finite"))
-        self._counts = {name: count + n_steps for name, count in self._counts.items()}
+        self._counts = {name: count + int(counts.sum()) for name, count in self._counts.items()}
         if total[0]:
             put_averaged(self._trainer, total[1:] / total[0], self._counts)
 
 
 def averaged_of(trainer: Any) -> dict[str, NDArray[Any]]:
-    """Return all that ranks have a mean of, by name: parameters, and what the optimizer and the average keep of each."""
+    """Return all that ranks have a mean of, by name: parameters, and what optimizer and average keep of each."""
     tensors, state = trainer._core.snapshot()
     learned = trainer.network.parameters
     return {name: tensors[name] for name in learned} | {name: state[name] for name in state if state[name].ndim}
@@ -312,6 +346,7 @@ def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, steps: int, ra
         Of the training.
     """
     copy, n = deepcopy(trainer), averaged_of(trainer)
+    copy._core.schedule, copy._core.learning_rate = None, 0.0
     batch = min(batch_size, rows.n_rows)
     weights = None if rows.weight is None else np.ones(batch)
     message = np.zeros(1 + sum(array.size for array in n.values()), trainer.network.dtype)
