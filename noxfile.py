@@ -48,7 +48,7 @@ def tsan(session: nox.Session) -> None:
 def engines(session: nox.Session) -> None:
     """The tests with Dask, Ray, Spark (which needs Java) and MPI, of which none is skipped."""
     session.install(".[test,dask,mpi,ray,spark]", "dask[dataframe]", "openmpi")
-    session.run("pytest", "tests/distributed", *session.posargs)
+    session.run("pytest", "tests/engines", *session.posargs)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Independent work on workers of joblib comes out as it does in threads; other engines are in tests/distributed."""
+"""Independent work on workers of joblib comes out as it does in threads; other engines are in tests/engines."""
 
 from __future__ import annotations
 

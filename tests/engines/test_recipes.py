@@ -43,7 +43,7 @@ def test_mpi(tmp_path: Path) -> None:
 
 
 def test_dask(tmp_path: Path) -> None:
-    pytest.importorskip("distributed", reason="Dask is not installed")
+    pytest.importorskip("dask.distributed", reason="Dask is not installed")
     (tmp_path / "recipe.py").write_text(f'if __name__ == "__main__":\n{_indented(RECIPES["dask"])}    print(network)\n')
     done = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
