@@ -55,10 +55,12 @@ GOALS = (
 
 
 def goals(scores: Scores) -> list[str]:
-    """Return a line for each goal: on how many tables it is met, and on which it is not."""
+    """Return a line for each goal that any table tells of: on how many it is met, and on which it is not."""
     lines = []
     for ours, peer, wanted, text, met in GOALS:
         both = {table: models for table, models in scores.items() if common(models, [ours, peer])}
+        if not both:
+            continue
         failed = [table for table, models in both.items() if not met(models, ours, peer)]
         missed = f"; not on {', '.join(failed)}" if failed else ""
         count = f"{len(both) - len(failed)} of {len(both)} tables"

@@ -380,10 +380,10 @@ def refused(path: Path, data: bytes | None = None) -> str:
     """Assert that a file is refused at once by a ValueError that begins with its name; return the rest of it."""
     if data is not None:
         path.write_bytes(data)
-    start = time.perf_counter()
+    start = time.process_time()  # what it does, not what the machine does besides
     with pytest.raises(ValueError) as caught:
         st.load(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 2
     message = str(caught.value)
     assert message.startswith(f"{path}: "), message
     return message
