@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -322,7 +322,7 @@ class _FarContest:
         at_once = math.isfinite(self.limit)  # a part that waits for others would not keep it
         parts = [[going_on[i] for i in part] for part in self.workers.parts(len(going_on), at_once=at_once)]
         seconds = self.limit - time.perf_counter()
-        tasks = [([self.candidates[i] for i in part], share, seconds) for part in parts]
+        tasks = [([replace(self.candidates[i]) for i in part], share, seconds) for part in parts]  # copies, in threads
         time_is_up = False
         for part, (found, over) in zip(parts, self.workers.run(_Looker.look, self.looker, tasks), strict=True):
             time_is_up |= over
