@@ -81,8 +81,8 @@ def test_those_that_begin_anew_and_come_less_far_keep_their_scores() -> None:
         found = st.search(est, space, *table(2000), n=16, cv=2, time_limit=2.0, backend="joblib")
     results = found.cv_results_
     best = results["rank"].index(1)
-    assert results["share"][best] == max(results["share"]) < 1
-    assert results["mean_score"][best] > 0.5
+    # Wherever the time was up, the best has come to the first look at least, if any has.
+    assert results["share"][best] >= min(1 / 16, max(results["share"]))
 
 
 def test_as_many_processes_as_were_asked_for() -> None:
