@@ -69,8 +69,8 @@ inline void with_count(std::size_t m, F f) {
     if constexpr (M > 1) with_count<M - 1>(m, f);
 }
 
-// f(i, count, from, to) for pieces of n columns that lie within one panel of either matrix, of which the first has column
-// from_column and from_column + i, `from` its number in row 0, and `to` that of to_column + i.
+// f(count, from, to) for pieces of n columns, from from_column and to_column on, that lie within one panel of either matrix:
+// `from` and `to` are the numbers of a piece's first columns in row 0.
 template <class T, class A, class F>
 inline void each_piece(std::size_t n, Matrix<A> from, std::size_t from_column, Matrix<T> to, std::size_t to_column, F f) {
     constexpr std::size_t P = kPanel<T>;
@@ -79,14 +79,14 @@ inline void each_piece(std::size_t n, Matrix<A> from, std::size_t from_column, M
         m = smaller(n - i, P - (c % P > d % P ? c % P : d % P));
         A* const source = panel_row(from, c / P, 0) + c % P;
         T* const target = panel_row(to, d / P, 0) + d % P;
-        with_count<P>(m, [=](auto count) { f(i, count, source, target); });
+        with_count<P>(m, [=](auto count) { f(count, source, target); });
     }
 }
 
 template <class T>
 void copy_columns(const CopyArgs<T>* args) {
     const CopyArgs<T>& a = *args;
-    each_piece(a.n, a.from, a.from_column, a.to, a.to_column, [&a](std::size_t, auto count, const T* from, T* to) {
+    each_piece(a.n, a.from, a.from_column, a.to, a.to_column, [&a](auto count, const T* from, T* to) {
         for (std::size_t at = a.row0 * kPanel<T>; at < a.row1 * kPanel<T>; at += kPanel<T>) {
             __builtin_memcpy(to + at, from + at, count * sizeof(T));
         }
@@ -244,7 +244,7 @@ template <class T>
 void pick(const PickArgs<T>* args) {
     const PickArgs<T>& a = *args;
     each_picked(a, [&a](std::size_t row0, std::size_t row1, const std::size_t* places) {
-        each_piece(a.n, a.table, 0, a.y, a.column, [=](std::size_t, auto count, const T* from, T* to) {
+        each_piece(a.n, a.table, 0, a.y, a.column, [=](auto count, const T* from, T* to) {
             for (std::size_t row = row0; row < row1; ++row) {
                 __builtin_memcpy(to + row * kPanel<T>, from + places[row - row0], count * sizeof(T));
             }
@@ -260,7 +260,7 @@ void pick_gradient(const PickArgs<T>* args) {
     each_vector<T>(a.n_labels + 2, kPanelVectors, [=](std::size_t at) { store<T>(sums.data + at, Vec<T>{}); });
     const std::size_t c0 = a.gradient_panel * P, n = smaller(a.n - c0, P);
     each_picked(a, [=, &a](std::size_t row0, std::size_t row1, const std::size_t* places) {
-        each_piece(n, a.dy, a.column + c0, sums, 0, [=](std::size_t, auto count, const T* from, T* to) {
+        each_piece(n, a.dy, a.column + c0, sums, 0, [=](auto count, const T* from, T* to) {
             for (std::size_t row = row0; row < row1; ++row) {
                 const T* const d = from + row * P;
                 T* const sum = to + places[row - row0];
