@@ -77,16 +77,6 @@ def train(comm: Any, at: slice) -> tuple[Array, list[float]]:
     return trainer.network._core.state(), history["loss"]
 
 
-class _Alone:
-    rank, size = 0, 1
-
-    def allreduce(self, array: Array) -> Array:
-        return array
-
-    def broadcast(self, array: Array) -> Array:
-        return array
-
-
 def test_a_training_by_two_workers_is_one_on_the_batches_of_both(engine: Any) -> None:
     (first, losses), (second, _) = run_on(engine, train, [slice(0, None, 2), slice(1, None, 2)], host="127.0.0.1")
     assert np.array_equal(first, second)
