@@ -301,9 +301,8 @@ class _Looker:
     def look(self, task: tuple[list[_Candidate], float, float], threads: int) -> tuple[list[_Candidate], bool]:
         """Train candidates from the start to a share of their epochs, for so many seconds; return them with scores."""
         candidates, share, seconds = task
-        contest = _Contest(
-            candidates, self.folds, self.table, self.scorer, threads, time.perf_counter() + seconds
-        )  # fmt: skip
+        limit = time.perf_counter() + seconds
+        contest = _Contest(candidates, self.folds, self.table, self.scorer, threads, limit)
         time_is_up = contest.advance(range(len(candidates)), share)
         return candidates, time_is_up
 
