@@ -57,11 +57,11 @@ class Ranks:
             self._end(troubles)
         return total[self.size :]
 
-    def sum_small(self, values: Any = (), trouble: int = 0) -> NDArray[np.float64]:
+    def sum_small(self, values: Any = ()) -> NDArray[np.float64]:
         """Return the same of a few numbers, in a message of one size."""
         message = np.zeros(_SMALL)
         message[: len(values)] = values
-        return self.sum(message, trouble)[: len(values)]
+        return self.sum(message)[: len(values)]
 
     def from_first(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the first rank's numbers."""

@@ -167,13 +167,14 @@ class ArrayRows:
                 on_progress = self._dropping(on_progress)
             return core.run_epoch(self.x, self.y, self.weight, batch_size, shuffle, on_progress)
 
-        def read(rows: NDArray[np.int64]) -> Batch:
-            if self._mapped:
-                weight = None if self.weight is None else self._mapped.gather(self.weight, rows)
-                return self._mapped.gather(self.x, rows), self._mapped.gather(self.y, rows), weight
-            return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+        return run_batches(core, len(self.x), batch_size, shuffle, self.batch, on_progress, on_batch)
 
-        return run_batches(core, len(self.x), batch_size, shuffle, read, on_progress, on_batch)
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """Return the rows with these indices."""
+        if self._mapped:
+            weight = None if self.weight is None else self._mapped.gather(self.weight, rows)
+            return self._mapped.gather(self.x, rows), self._mapped.gather(self.y, rows), weight
+        return self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows]
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`."""
@@ -219,6 +220,57 @@ def counted_from(row: int, source: str = "") -> Iterator[None]:
         raise ValueError(f"{of}{reason_of(error)}" + (f" (counted from row {row})" if row else "")) from None
 
 
+class Batches:
+    """The batches of an epoch, one after the other, and their losses.
+
+    Parameters
+    ----------
+    order : array of int, shape (n,)
+        The rows of the epoch.
+    batch_size, on_progress, on_batch
+        As in `RowSource.run_epoch`.
+    read : callable
+        Returns the batch (x, y, weight) of the rows with these indices.
+    """
+
+    def __init__(
+        self,
+        order: NDArray[np.int64],
+        batch_size: int,
+        read: Callable[[NDArray[np.int64]], Batch],
+        on_progress: OnProgress | None,
+        on_batch: OnBatch | None,
+    ) -> None:
+        self.order, self._size, self._read = order, batch_size, read
+        self._on_progress, self._on_batch, self._last_report = on_progress, on_batch, time.monotonic()
+        self._done = 0
+        self.loss_sum = self.weight_sum = 0.0
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the rows so far."""
+        return self.loss_sum / self.weight_sum if self.weight_sum else 0.0
+
+    def next(self, step: Callable[[Any, Any, Any], float]) -> float:
+        """Take a step on the next batch; return its sum of weights, 0 where no rows are left or none counts."""
+        rows = self.order[self._done : self._done + self._size]
+        self._done += len(rows)
+        weight, loss = 0.0, float("nan")
+        if len(rows):
+            batch = self._read(rows)
+            weight = float(len(rows) if batch[2] is None else batch[2].sum(dtype=np.float64))
+            if weight:  # rows that count for nothing are no batch, as in the core
+                loss = step(*batch)
+                self.loss_sum += weight * loss
+                self.weight_sum += weight
+        if self._on_batch is not None:
+            self._on_batch(self._done, self.mean_loss, loss, weight)
+        if self._on_progress is not None and time.monotonic() - self._last_report >= PROGRESS_INTERVAL:
+            self._on_progress(self._done, self.mean_loss)
+            self._last_report = time.monotonic()
+        return weight
+
+
 def run_batches(
     core: CoreTrainer,
     n: int,
@@ -241,26 +293,11 @@ def run_batches(
     read : callable
         Returns the batch (x, y, weight) of the rows with these indices.
     """
-    order = core.order(n) if shuffle else np.arange(n)
-    loss_sum = weight_sum = 0.0
-    last_report = time.monotonic()
-    for start in range(0, n, batch_size):
-        rows = order[start : start + batch_size]
-        batch = read(rows)
-        weight = float(len(rows) if batch[2] is None else batch[2].sum(dtype=np.float64))
-        batch_loss = float("nan")
-        if weight:  # rows that count for nothing are no batch, as in the core
-            batch_loss = core.step(*batch)
-            loss_sum += weight * batch_loss
-            weight_sum += weight
-        done, mean_loss = start + len(rows), loss_sum / weight_sum if weight_sum else 0.0
-        if on_batch is not None:
-            on_batch(done, mean_loss, batch_loss, weight)
-        if on_progress is not None and time.monotonic() - last_report >= PROGRESS_INTERVAL:
-            on_progress(done, mean_loss)
-            last_report = time.monotonic()
+    batches = Batches(core.order(n) if shuffle else np.arange(n), batch_size, read, on_progress, on_batch)
+    for _ in range(0, n, batch_size):
+        batches.next(core.step)
     core.end_epoch()
-    return loss_sum / weight_sum if weight_sum else 0.0
+    return batches.mean_loss
 
 
 class SparseRows:

@@ -23,10 +23,10 @@ from ._shared_rows import (
     Agreement,
     SharedHeldOut,
     SharedRows,
-    averaged_of,
-    counts_of,
+    counts_in,
     packed,
     put_averaged,
+    snapshot_of,
     steps_between,
 )
 
@@ -133,7 +133,8 @@ def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
 def _begin_alike(trainer: Any, ranks: Ranks) -> None:
     """Give all ranks the first one's parameters, and what its optimizer keeps."""
     trainer.network._core.restore(ranks.from_first(trainer.network._core.state()))
-    counts, values = counts_of(trainer), ranks.from_first(packed(averaged_of(trainer)))
+    own, state = snapshot_of(trainer)
+    counts, values = counts_in(state), ranks.from_first(packed(own))
     *first, epoch = ranks.from_first(np.array([*counts.values(), trainer._core.epoch])).tolist()
-    put_averaged(trainer, values, dict(zip(counts, first, strict=True)))
+    put_averaged(trainer, own, state, values, dict(zip(counts, first, strict=True)))
     trainer._core.epoch = epoch

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any
@@ -23,15 +22,48 @@ from .._core import Trainer as CoreTrainer
 from ..callbacks import Callback, FitState
 from ..callbacks.base import Rows
 from ..network import Network
+from ._checkpoint import State
 from ._loop import diverged
 from ._ranks import Ranks
-from ._rows import PROGRESS_INTERVAL, ArrayRows, OnBatch, OnProgress
+from ._rows import ArrayRows, Batches, OnBatch, OnProgress
 
 _OVERHEAD = 0.05  # of the time of steps, that exchanges may take where sync_every is "auto"
 _TRIALS = 5
 
 
-class SharedRows:
+class _Shard:
+    """A rank's shard of rows, which reads them as `rows` does.
+
+    Parameters
+    ----------
+    rows : ArrayRows
+        Those of this rank.
+    ranks : Ranks
+        Of the training.
+    """
+
+    def __init__(self, rows: ArrayRows, ranks: Ranks) -> None:
+        self._rows, self._ranks = rows, ranks
+        self.y, self.weight = rows.y, rows.weight
+
+    def check(self, core: CoreTrainer) -> int:
+        """As in `RowSource`."""
+        return self._rows.check(core)
+
+    def shown(self) -> Rows | None:
+        """As in `RowSource`."""
+        return self._rows.shown()
+
+    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
+        """As in `RowSource`, of this rank's rows."""
+        return self._rows.measure(core, names)
+
+    def outputs(self, network: Network) -> NDArray[Any]:
+        """As in `RowSource`."""
+        return self._rows.outputs(network)
+
+
+class SharedRows(_Shard):
     """A rank's shard of the rows to train on.
 
     Parameters
@@ -53,25 +85,12 @@ class SharedRows:
     def __init__(
         self, rows: ArrayRows, ranks: Ranks, trainer: Any, n_rows: list[int], *, weighted: bool, sync_every: int
     ) -> None:
-        self._rows, self._ranks, self._trainer = rows, ranks, trainer
-        self._most, self._weighted, self._sync_every = max(n_rows), weighted, sync_every
-        self.y, self.weight = rows.y, rows.weight
+        super().__init__(rows, ranks)
+        self._trainer, self._most, self._weighted, self._sync_every = trainer, max(n_rows), weighted, sync_every
 
     def check(self, core: CoreTrainer) -> int:
         """Return the rows of the rank that has most: it decides how many steps an epoch has."""
         return self._most
-
-    def shown(self) -> Rows | None:
-        """As in `RowSource`."""
-        return self._rows.shown()
-
-    def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
-        """As in `RowSource`, of this rank's rows."""
-        return self._rows.measure(core, names)
-
-    def outputs(self, network: Network) -> NDArray[Any]:
-        """As in `RowSource`."""
-        return self._rows.outputs(network)
 
     def run_epoch(
         self,
@@ -83,11 +102,13 @@ class SharedRows:
     ) -> float:
         """As in `RowSource`, together with all ranks; returns the mean loss of the rows of all."""
         self._check_rates()
-        epoch = _Epoch(self._rows, core, batch_size, shuffle, on_progress, on_batch)
+        n = self._rows.n_rows
+        order = core.order(n) if shuffle else np.arange(n)
+        epoch = Batches(order, batch_size, self._rows.batch, on_progress, on_batch)
         steps = math.ceil(self._most / batch_size)
         counts = np.ones(steps, bool)  # those in which a rank has rows that count
         if self._weighted:
-            counts = self._ranks.sum(epoch.counting(steps)) > 0
+            counts = self._ranks.sum(_counting(self._rows, order, batch_size, steps)) > 0
         kind = _Summed if self._sync_every == 1 else _Averaged
         exchange = kind(self._ranks, self._trainer, epoch)
         left = math.ceil(steps / self._sync_every)
@@ -109,7 +130,7 @@ class SharedRows:
         return float(loss / weight)
 
     def _check_rates(self) -> None:
-        """Raise ValueError on all ranks where schedules of the user's own differ. Nobody has failed then."""
+        """Raise ValueError on all ranks where schedules of the user's own differ."""
         rate = self._trainer._rate(self._trainer.n_steps)
         mean, of_squares = self._ranks.sum_small([rate, rate * rate]) / self._ranks.size
         if of_squares - mean * mean > 1e-9 * of_squares:
@@ -125,61 +146,19 @@ class SharedRows:
             network.set_parameters(unpacked(self._ranks.sum((share * values).astype(values.dtype)), own))
 
 
-class _Epoch:
-    """The batches of this rank in an epoch, one after the other."""
-
-    def __init__(
-        self,
-        rows: ArrayRows,
-        core: CoreTrainer,
-        batch_size: int,
-        shuffle: bool,
-        on_progress: OnProgress | None,
-        on_batch: OnBatch | None,
-    ) -> None:
-        n = rows.n_rows
-        self._rows, self._size, self._n = rows, batch_size, n
-        self._order = core.order(n) if shuffle else np.arange(n)
-        self._on_progress, self._on_batch, self._last = on_progress, on_batch, time.monotonic()
-        self._start = 0
-        self.loss_sum = self.weight_sum = 0.0
-
-    def counting(self, steps: int) -> NDArray[np.float64]:
-        """Return 1 for each of so many steps in which this rank has rows that count, else 0."""
-        found = np.zeros(steps)
-        for step in range(math.ceil(self._n / self._size)):
-            places = self._order[step * self._size : (step + 1) * self._size]
-            found[step] = self._rows.weight is None or np.any(self._rows.weight[places])
-        return found
-
-    def next(self, step: Callable[[Any, Any, Any], float]) -> float:
-        """Take a step on the next batch; return its sum of weights, 0 where no rows are left or none counts."""
-        places = self._order[self._start : self._start + self._size]
-        self._start += len(places)
-        rows = self._rows
-        weights = None if rows.weight is None else rows.weight[places]
-        weight = float(len(places) if weights is None else weights.sum(dtype=np.float64))
-        loss = math.nan
-        if weight:
-            loss = step(rows.x[places], rows.y[places], weights)
-            self.loss_sum += weight * loss
-            self.weight_sum += weight
-        self._report(loss, weight)
-        return weight
-
-    def _report(self, loss: float, weight: float) -> None:
-        mean = self.loss_sum / self.weight_sum if self.weight_sum else 0.0
-        if self._on_batch is not None:
-            self._on_batch(self._start, mean, loss, weight)
-        if self._on_progress is not None and time.monotonic() - self._last >= PROGRESS_INTERVAL:
-            self._on_progress(self._start, mean)
-            self._last = time.monotonic()
+def _counting(rows: ArrayRows, order: NDArray[np.int64], batch_size: int, steps: int) -> NDArray[np.float64]:
+    """Return 1 for each of so many steps in which this rank has rows that count, else 0."""
+    found = np.zeros(steps)
+    for step in range(math.ceil(len(order) / batch_size)):
+        places = order[step * batch_size : (step + 1) * batch_size]
+        found[step] = rows.weight is None or np.any(rows.weight[places])
+    return found
 
 
 class _Summed:
     """Exchanges of gradients, one in each step."""
 
-    def __init__(self, ranks: Ranks, trainer: Any, epoch: _Epoch) -> None:
+    def __init__(self, ranks: Ranks, trainer: Any, epoch: Batches) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
         self._like = {name: np.asarray(array) for name, array in trainer.network.parameters.items()}
         self._gradient: NDArray[Any] = np.empty(0)
@@ -212,11 +191,12 @@ class _Summed:
 class _Averaged:
     """Exchanges of parameters and moments, one after several steps of each rank."""
 
-    def __init__(self, ranks: Ranks, trainer: Any, epoch: _Epoch) -> None:
+    def __init__(self, ranks: Ranks, trainer: Any, epoch: Batches) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
-        self._counts = counts_of(trainer)
+        own, state = snapshot_of(trainer)
+        self._counts = counts_in(state)
         self.dtype = np.dtype(trainer.network.dtype)
-        self.n = 1 + sum(array.size for array in averaged_of(trainer).values())
+        self.n = 1 + packed(own).size
 
     def round(self, counts: NDArray[np.bool_]) -> None:
         """Take the steps, of which those count in which any rank has rows that do, and then the mean over the ranks."""
@@ -225,7 +205,7 @@ class _Averaged:
         try:
             for _ in counts:
                 weight += self._epoch.next(self._core.step)
-            own = averaged_of(self._trainer)
+            own, state = snapshot_of(self._trainer)
             message[0], message[1:] = weight, packed(own)
             message[1:] *= message[0]
             if not weight:
@@ -237,30 +217,32 @@ class _Averaged:
             raise self._ranks.known(diverged(self._trainer, "the mean of the ranks is not finite"))
         self._counts = {name: count + int(counts.sum()) for name, count in self._counts.items()}
         if total[0]:
-            put_averaged(self._trainer, total[1:] / total[0], self._counts)
+            put_averaged(self._trainer, own, state, total[1:] / total[0], self._counts)
 
 
-def averaged_of(trainer: Any) -> dict[str, NDArray[Any]]:
-    """Return all that ranks have a mean of, by name: parameters, and what optimizer and average keep of each."""
+def snapshot_of(trainer: Any) -> tuple[dict[str, NDArray[Any]], State]:
+    """Return all that ranks have a mean of, by name, and the trainer's state at the same moment.
+
+    That is the parameters, and what optimizer and average keep of each.
+    """
     tensors, state = trainer._core.snapshot()
-    learned = trainer.network.parameters
-    return {name: tensors[name] for name in learned} | {name: state[name] for name in state if state[name].ndim}
+    learned = {name: tensors[name] for name in trainer.network.parameters}
+    return learned | {name: array for name, array in state.items() if array.ndim}, state
 
 
-def counts_of(trainer: Any) -> dict[str, int]:
+def counts_in(state: State) -> dict[str, int]:
     """Return the steps that a trainer has taken, and those that its average is of, if it has one."""
-    _, state = trainer._core.snapshot()
     return {name: int(state[name]) for name in ("n_steps", "n_averaged") if name in state}
 
 
-def put_averaged(trainer: Any, values: NDArray[Any], counts: dict[str, int]) -> None:
-    """Give a trainer numbers as `averaged_of` has them, and counts as `counts_of` has them."""
-    _, state = trainer._core.snapshot()
-    found = unpacked(values, averaged_of(trainer))
-    state |= {name: found.pop(name) for name in state if state[name].ndim}
-    state |= {name: np.array(count, np.uint64) for name, count in counts.items()}
+def put_averaged(
+    trainer: Any, like: dict[str, NDArray[Any]], state: State, values: NDArray[Any], counts: dict[str, int]
+) -> None:
+    """Give a trainer numbers and counts in place of those of its snapshot, `like` and `state`."""
+    found = unpacked(values, like)
+    state = state | {name: found.pop(name) for name, array in state.items() if array.ndim}
     trainer.network.set_parameters(found)
-    trainer._core.restore(state)
+    trainer._core.restore(state | {name: np.array(count, np.uint64) for name, count in counts.items()})
 
 
 def packed(arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
@@ -273,40 +255,16 @@ def unpacked(values: NDArray[Any], like: dict[str, NDArray[Any]]) -> dict[str, N
     return {name: part.reshape(array.shape) for (name, array), part in zip(like.items(), parts, strict=True)}
 
 
-class SharedHeldOut:
-    """A rank's shard of the rows to measure: losses and metrics are means over the ranks, weighted by their rows.
-
-    Parameters
-    ----------
-    rows : ArrayRows
-        Those of this rank.
-    ranks : Ranks
-        Of the training.
-    """
-
-    def __init__(self, rows: ArrayRows, ranks: Ranks) -> None:
-        self._rows, self._ranks = rows, ranks
-        self.y, self.weight = rows.y, rows.weight
-
-    def check(self, core: CoreTrainer) -> int:
-        """As in `RowSource`."""
-        return self._rows.check(core)
-
-    def shown(self) -> Rows | None:
-        """As in `RowSource`."""
-        return self._rows.shown()
+class SharedHeldOut(_Shard):
+    """A rank's shard of the rows to measure: losses and metrics are means over the ranks, weighted by their rows."""
 
     def measure(self, core: CoreTrainer, names: list[str] | None) -> dict[str, float]:
         """As in `RowSource`, of all ranks."""
         with self._ranks.told():
-            own = self._rows.measure(core, names)
+            own = super().measure(core, names)
             weight = self._rows.n_rows if self.weight is None else float(self.weight.sum(dtype=np.float64))
         total = self._ranks.sum_small([weight, *(weight * value for value in own.values())])
         return dict(zip(own, (total[1:] / total[0]).tolist(), strict=True))
-
-    def outputs(self, network: Network) -> NDArray[Any]:
-        """As in `RowSource`."""
-        return self._rows.outputs(network)
 
 
 class Agreement(Callback):
@@ -345,11 +303,11 @@ def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, steps: int, ra
     ranks : Ranks
         Of the training.
     """
-    copy, n = deepcopy(trainer), averaged_of(trainer)
+    copy = deepcopy(trainer)
     copy._core.schedule, copy._core.learning_rate = None, 0.0
     batch = min(batch_size, rows.n_rows)
     weights = None if rows.weight is None else np.ones(batch)
-    message = np.zeros(1 + sum(array.size for array in n.values()), trainer.network.dtype)
+    message = np.zeros(1 + packed(snapshot_of(trainer)[0]).size, trainer.network.dtype)
     step, exchange = [], []
     for _ in range(_TRIALS):
         with ranks.told():
