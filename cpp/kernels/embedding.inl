@@ -1,9 +1,6 @@
 // Functions of single columns: their scale, features of embeddings, and columns from one matrix into another.
 #pragma once
 
-#include <limits>
-#include <type_traits>
-
 #include "kernels.hpp"
 #include "panel.inl"
 #include "vec.inl"
@@ -62,7 +59,9 @@ void scale_gradient(const Block* block, Matrix<const T> x, Matrix<const T> dy, T
 
 // f(Count<m>()) for a count m from 1 to a panel: loops over pieces of a known size are straight lines of vectors.
 template <std::size_t M>
-using Count = std::integral_constant<std::size_t, M>;
+struct Count {
+    constexpr operator std::size_t() const { return M; }
+};
 template <std::size_t M, class F>
 inline void with_count(std::size_t m, F f) {
     if (m == M) return f(Count<M>());
@@ -186,7 +185,7 @@ void interpolate_gradient(const InterpolateArgs<T>* args) {
 template <class T>
 void bins(const BinsArgs<T>* args) {
     constexpr std::size_t P = kPanel<T>, L = kLanes<T>;
-    constexpr T kNever = std::numeric_limits<T>::infinity();
+    constexpr T kNever = T(__builtin_inf());
     const BinsArgs<T>& a = *args;
     for (std::size_t c = 0; c < a.n + a.n_ones; c += L) {
         const std::size_t count = c < a.n ? smaller(a.n - c, L) : 0;

@@ -74,6 +74,17 @@ def test_time_is_up_on_workers_too() -> None:
     assert max(found.cv_results_["share"]) < 1
 
 
+def test_time_that_is_up_at_once_ends_alike_everywhere() -> None:
+    x, y = table()
+    est = st.MLPRegressor(hidden_layer_sizes=(8,), max_iter=100, random_state=0)
+    found = [
+        st.search(est, {"alpha": [0.0, 0.1]}, x, y, n=2, cv=2, time_limit=1e-9, random_state=0, backend=backend)
+        for backend in ("threads", "joblib")
+    ]
+    assert [each.cv_results_["share"] for each in found] == [[0.0, 0.0]] * 2
+    assert found[0].cv_results_["mean_score"] == found[1].cv_results_["mean_score"]
+
+
 def test_those_that_begin_anew_and_come_less_far_keep_their_scores() -> None:
     space = {"learning_rate_init": np.geomspace(0.001, 0.1, 16).tolist()}
     est = st.MLPRegressor(hidden_layer_sizes=(8,), max_iter=3000, n_iter_no_change=10**6, random_state=0)

@@ -326,7 +326,7 @@ class _FarContest:
         for part, (found, over) in zip(parts, self.workers.run(_Looker.look, self.looker, tasks), strict=True):
             time_is_up |= over
             for i, candidate in zip(part, found, strict=True):
-                if candidate.diverged is not None or candidate.share > self.candidates[i].share:
+                if candidate.diverged is not None or candidate.share >= self.candidates[i].share:
                     vars(self.candidates[i]).update(vars(candidate))  # one that has begun anew may have come less far
         return time_is_up
 
