@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `fuzz`, `mutants`, `stress`, `bench`, `quality`."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `fuzz`, `mutants`, `bench`, `quality` ..."""
 
 from __future__ import annotations
 
