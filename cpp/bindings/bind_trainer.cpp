@@ -106,6 +106,7 @@ void bind_trainer(py::module_& m) {
             [](PyTrainer& self, std::uint32_t epoch) { self.set([&](auto& t) { t.set_epoch(epoch); }); })
         .def_property("schedule", &PyTrainer::schedule, &PyTrainer::set_schedule)
         .def_property_readonly("n_steps", [](PyTrainer& self) { return self.progress().n_steps; })
+        .def_property_readonly("n_averaged", [](PyTrainer& self) { return self.progress().n_averaged; })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)
         .def("apply", &PyTrainer::apply, py::arg("gradients"))
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"),
@@ -115,6 +116,8 @@ void bind_trainer(py::module_& m) {
         .def("differentiate", &PyTrainer::differentiate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
         .def("mean_gradient", &PyTrainer::mean_gradient)
         .def("order", &PyTrainer::order, py::arg("n"))
+        .def("run_steps", &PyTrainer::run_steps, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("rows"),
+             py::arg("batch_size"), py::arg("on_progress") = none)
         .def("end_epoch", &PyTrainer::end_epoch)
         .def(
             "evaluation",
@@ -132,6 +135,8 @@ void bind_trainer(py::module_& m) {
         .def("forget_average", [](PyTrainer& self) { self.visit([](auto& t) { t.forget_average(); }); })
         .def("state", &PyTrainer::state)
         .def("snapshot", &PyTrainer::snapshot)
+        .def("values", &PyTrainer::values)
+        .def("set_values", &PyTrainer::set_values, py::arg("flat"), py::arg("n_steps"), py::arg("n_averaged"))
         .def("restore", &PyTrainer::restore, py::arg("state"))
         .def("is_finite",
              [](PyTrainer& self) {

@@ -115,13 +115,20 @@ public:
     double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
                      const py::object& on_progress) {
         const Arguments arguments(x, y, weights, has_custom_loss());
-        const auto report = [&](std::size_t rows, double loss) {
-            refuse_at_the_end();
-            const py::gil_scoped_acquire acquire;
-            if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            if (!on_progress.is_none()) on_progress(rows, loss);
-        };
+        const auto report = [&](std::size_t rows, double loss) { report_to(on_progress, rows, loss); };
         return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, report); });
+    }
+
+    // Steps on batches of these rows in this order, of an epoch that `end_epoch` ends; (sum of losses, sum of weights)
+    std::pair<double, double> run_steps(py::handle x, py::handle y, const py::object& weights, const Indices& rows,
+                                        std::size_t batch_size, const py::object& on_progress) {
+        Arguments arguments(x, y, weights, has_custom_loss());
+        arguments.choose(rows, "");
+        const auto report = [&](std::size_t done, double loss) { report_to(on_progress, done, loss); };
+        return work(arguments, [&](auto& trainer) {
+            const Epoch part = trainer.run_steps(arguments.data, batch_size, false, report);
+            return std::pair{part.loss_sum, part.weight_sum};
+        });
     }
 
     Evaluation evaluation(const std::optional<std::vector<std::string>>& metrics, const std::vector<double>& units) {
@@ -264,6 +271,47 @@ public:
         });
     }
 
+    // What ranks of a training have a mean of, of one moment, as one row-major array after the other.
+    py::object values() {
+        return visit([](auto& trainer) -> py::object {
+            std::size_t size = 0;
+            each_value(trainer, [&](const auto& p, const auto&) { size += p.rows * p.columns; });
+            auto flat = new_array<ScalarOf<decltype(trainer)>>({size});
+            auto* to = flat.mutable_data();
+            const GilRelease released(static_cast<double>(size));
+            const ReadAccess access(trainer.network().access());
+            each_value(trainer, [&](const auto& p, const auto& from) {
+                trainer.network().read(p, from, to);
+                to += p.rows * p.columns;
+            });
+            return std::move(flat);
+        });
+    }
+
+    // Numbers in place of those of `values`, after so many steps.
+    void set_values(const py::array& flat, std::uint64_t n_steps, std::uint64_t n_averaged) {
+        visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
+            const py::array_t<T, py::array::c_style | py::array::forcecast> values(flat);
+            std::size_t size = 0;
+            each_value(trainer, [&](const auto& p, const auto&) { size += p.rows * p.columns; });
+            if (values.ndim() != 1 || static_cast<std::size_t>(values.size()) != size) {
+                throw py::value_error("values has " + std::to_string(values.size()) + " numbers: expected " +
+                                      std::to_string(size) + " in one dimension");
+            }
+            const T* from = values.data();
+            Progress progress = progress_of(trainer);
+            progress.n_steps = n_steps, progress.n_averaged = n_averaged;
+            const GilRelease released(static_cast<double>(size));
+            const WriteAccess access(trainer.network().access(), Claim::exclude);
+            each_value(trainer, [&](const auto& p, const auto& to) {
+                trainer.network().write(p, from, to);
+                from += p.rows * p.columns;
+            });
+            trainer.set_progress(progress);
+        });
+    }
+
     // The numbers were checked by the caller: which may be, an optimizer knows.
     void restore(const py::dict& state) {
         visit([&](auto& trainer) {
@@ -342,6 +390,13 @@ private:
         return result;
     }
 
+    static void report_to(const py::object& on_progress, std::size_t rows, double loss) {
+        refuse_at_the_end();
+        const py::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!on_progress.is_none()) on_progress(rows, loss);
+    }
+
     bool has_custom_loss() const { return !custom_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
@@ -387,6 +442,15 @@ private:
         all(trainer.state().slots2(), ".slot2");
         all(trainer.state().averages(), ".average");
         if (trainer.options().accumulate > 1) all(trainer.state().sums(), ".sum");
+    }
+
+    // f(parameter, matrix) for the trained parameters and then for all that the trainer keeps beside them
+    template <class Core, class F>
+    static void each_value(const Core& trainer, F f) {
+        for (const auto& p : trainer.network().parameters()) {
+            if (p->trained) f(*p, p->value);
+        }
+        each_slot(trainer, [&](const auto& p, const auto& slot, const std::string&) { f(p, slot); });
     }
 
     // f(name, number) for the counters and the like that a checkpoint of such a trainer holds. The names are its format.
