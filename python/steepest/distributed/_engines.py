@@ -67,14 +67,17 @@ def _call(rank: Rank, place: Any) -> Any:
     return rank(place)
 
 
+def library_of(engine: Any) -> str:
+    """Return the name of the library that an engine is of; a string is a name itself."""
+    return engine if isinstance(engine, str) else type(engine).__module__.partition(".")[0]
+
+
 def _start_of(engine: Any) -> Callable[[Rank, list[Any]], list[Any]]:
-    if isinstance(engine, str) and engine == "ray":
+    library = library_of(engine)
+    if library == "ray":
         return _on_ray
-    module = type(engine).__module__.partition(".")[0]
-    if module == "distributed":
-        return partial(_on_dask, engine)
-    if module == "pyspark":
-        return partial(_on_spark, engine)
+    if library in ("distributed", "pyspark") and not isinstance(engine, str):
+        return partial(_on_dask if library == "distributed" else _on_spark, engine)
     raise TypeError(f'engine is {shown(engine)}: expected a dask.distributed.Client, a SparkSession or "ray"')
 
 
