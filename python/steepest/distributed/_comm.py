@@ -63,12 +63,12 @@ class _Torch:
 
     def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
         tensor = self._tensor(array)
-        self._group.allreduce([tensor]).wait()
+        self._group.allreduce(tensor).wait()
         return np.asarray(tensor.numpy())
 
     def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
         tensor = self._tensor(array)
-        self._group.broadcast([tensor], 0).wait()
+        self._group.broadcast(tensor, 0).wait()
         return np.asarray(tensor.numpy())
 
 
