@@ -45,6 +45,13 @@ def tsan(session: nox.Session) -> None:
 
 
 @nox.session
+def arm64(session: nox.Session) -> None:
+    """The tests of the kernels on arm64, cross-compiled and under an emulator; the file says what that needs."""
+    session.install("cmake", "ninja", "pybind11>=3.1")
+    session.run("python", "tests/arm64.py", *session.posargs)
+
+
+@nox.session
 def engines(session: nox.Session) -> None:
     """The tests with Dask, Ray, Spark (which needs Java) and MPI, of which none is skipped."""
     session.install(".[test,dask,mpi,ray,spark]", "dask[dataframe]", "openmpi")

@@ -36,7 +36,7 @@ py::dict build_info() {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The compiled core: networks, training and threads, without any convenience. Use `steepest` instead.";
     m.attr("__version__") = STEEPEST_VERSION;
     current_isa();  // an unknown STEEPEST_ISA is reported at import

@@ -61,7 +61,7 @@ public:
         const ExclusiveUse use(user_);
         const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
         std::optional<RunningCall> running;  // Python code that the core asks may give the GIL away
-        if (has_custom_loss() || !schedule_.is_none()) running.emplace();
+        if (has_custom_loss() || has_schedule()) running.emplace();
         if (has_custom_loss()) set_custom_loss(arguments);
         const GilRelease released(6.0 * size * static_cast<double>(arguments.data.x.rows));
         return visit(f);
@@ -225,15 +225,20 @@ public:
             if (schedule.is_none()) return trainer.set_schedule(nullptr);
             const auto rate = [this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
-                const py::object asked = schedule_;  // it may set another one, or another thread may
+                const py::object asked = schedule();  // it may set another one, or another thread may
                 if (asked.is_none()) return visit([](auto& own) { return own.progress().learning_rate; });
                 return learning_rate_of(asked, asked(step), step);
             };
             trainer.set_schedule(std::make_shared<const Schedule>(Schedule{rate, true}));
         });
-        schedule_ = schedule;
+        py::object last = schedule;
+        const std::lock_guard lock(lock_);
+        std::swap(schedule_, last);  // which ends without the lock, for that may run any Python code
     }
-    py::object schedule() const { return schedule_; }
+    py::object schedule() {
+        const std::lock_guard lock(lock_);
+        return schedule_;
+    }
 
     // What a schedule returned, as a number; an error that names both where it is none.
     static double learning_rate_of(const py::object& schedule, const py::object& found, std::uint64_t step) {
@@ -397,6 +402,10 @@ private:
         if (!on_progress.is_none()) on_progress(rows, loss);
     }
 
+    bool has_schedule() {
+        const std::lock_guard lock(lock_);
+        return !schedule_.is_none();
+    }
     bool has_custom_loss() const { return !custom_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
@@ -468,6 +477,7 @@ private:
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
     py::object schedule_ = py::none(), custom_loss_ = py::none();
+    ObjectLock lock_;                      // of schedule_
     std::atomic<std::uintptr_t> user_{0};  // the thread at work, see ExclusiveUse
 };
 
