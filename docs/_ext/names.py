@@ -22,11 +22,12 @@ MODULES = (
 BASES = ("Schedule", "FitState", "PrintEpochs", "Histories")  # documented where they are, not in `steepest` itself
 WRITTEN = re.compile(r"(?:st|steepest)\.([A-Za-z_][\w.]*)(?:\(.*\))?", re.DOTALL)
 # What the layers, optimizers and schedules offer to the package itself, not to its users.
-INNER = set(
-    "add_to buffer_shapes check_output_size embedded lay_out observe offer output_size own_rate parameter_shapes put_back "
-    "settings to_core on_fit_begin on_fit_end wake from_dict encode_target decode_target encode_training encode "
-    "with_columns with_target transform_one empty set use_fallback_for blocks with_targets read_ahead".split()
-)
+INNER = {
+    "add_to", "buffer_shapes", "check_output_size", "embedded", "lay_out", "observe", "offer", "output_size",
+    "own_rate", "parameter_shapes", "put_back", "settings", "to_core", "on_fit_begin", "on_fit_end", "wake",
+    "from_dict", "encode_target", "decode_target", "encode_training", "encode", "with_columns", "with_target",
+    "transform_one", "empty", "set", "use_fallback_for", "blocks", "with_targets", "read_ahead",
+}  # fmt: skip
 
 
 def hidden(name: str, member: Any) -> bool:
