@@ -48,7 +48,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["gallery"],
     "gallery_dirs": ["generated/gallery"],
     "filename_pattern": r"\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_look.Order",
     "abort_on_example_error": True,
     "capture_repr": (),
     "download_all_examples": False,
