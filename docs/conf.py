@@ -24,9 +24,11 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "command",
+    "figures",
     "names",
+    "pages",
 ]
-exclude_patterns = ["gallery/*.py", "gallery/README.md"]
+exclude_patterns = ["gallery"]
 templates_path = ["_templates"]
 nitpicky = True  # a link to a name that has no page is an error
 default_role = "name"  # of the extension names: a link where the name is public, else code
@@ -42,6 +44,7 @@ autodoc_typehints = "none"  # the docstrings name types, in words
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+maximum_signature_line_length = 80
 
 # The gallery: every script runs in the build, and is shown with its pictures and what it prints.
 sphinx_gallery_conf = {
@@ -81,6 +84,7 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
+html_context = {"default_mode": "auto"}
 html_sidebars = {"index": [], "changes": [], "coming-from": []}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

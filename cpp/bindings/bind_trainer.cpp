@@ -28,8 +28,8 @@ void translate_divergence(py::handle type, const Diverged& error) {
 }
 
 void bind_divergence(py::module_& m) {
-    static py::handle diverged = PyErr_NewExceptionWithDoc(
-        "steepest.DivergedError", kDivergedError, PyExc_ArithmeticError, nullptr);
+    static py::handle diverged =
+        PyErr_NewExceptionWithDoc("steepest.DivergedError", kDivergedError, PyExc_ArithmeticError, nullptr);
     m.attr("DivergedError") = diverged;
     py::register_exception_translator([](std::exception_ptr error) {
         try {

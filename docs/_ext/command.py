@@ -30,13 +30,17 @@ def option(parameter: Any) -> list[nodes.entry]:
     """Return the row of an option or argument."""
     names = [*parameter.opts, *parameter.secondary_opts]
     if parameter.param_type_name == "argument":
-        names = [parameter.human_readable_name or parameter.name.upper()]
+        names = [(parameter.name or "").upper()]
     shown: list[nodes.Node] = []
     for name in names:
         shown += [nodes.Text(", ")] if shown else []
         shown.append(nodes.literal(name, name))
     default = parameter.default
-    given = [] if default in (None, False, (), []) or callable(default) else [nodes.literal("", str(default))]
+    given = (
+        []
+        if default is None or default is False or default in ((), []) or callable(default)
+        else [nodes.literal("", str(default))]
+    )
     if parameter.required:
         given = [nodes.emphasis("", "required")]
     return [cell(*shown), cell(nodes.Text(" ".join((parameter.help or "").split()))), cell(*given)]

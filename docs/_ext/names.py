@@ -21,6 +21,8 @@ MODULES = (
 )  # fmt: skip
 BASES = ("Schedule", "FitState", "PrintEpochs", "Histories")  # documented where they are, not in `steepest` itself
 WRITTEN = re.compile(r"(?:st|steepest)\.([A-Za-z_][\w.]*)(?:\(.*\))?", re.DOTALL)
+CAPITAL = re.compile(r"((?:[a-z]+\.)?[A-Z][\w.]*)(?:\(.*\))?", re.DOTALL)
+OTHERS_TOO = {"coming-from", "numerics"}  # pages on which a bare name may be another library's
 # What the layers, optimizers and schedules offer to the package itself, not to its users.
 INNER = {
     "add_to", "buffer_shapes", "check_output_size", "embedded", "lay_out", "observe", "offer", "output_size",
@@ -35,6 +37,8 @@ def hidden(name: str, member: Any) -> bool:
     text = inspect.getdoc(member) or ""
     function = inspect.unwrap(member.fget) if isinstance(member, property) and member.fget else member
     origin = getattr(function, "__module__", None) or "steepest"
+    if not (inspect.isroutine(member) or inspect.isdatadescriptor(member)):
+        return True
     return (
         name.startswith("_") or name in INNER or not text or text.startswith("Alias for field")
         or not origin.startswith("steepest")
@@ -50,9 +54,12 @@ def public_names() -> dict[str, str]:
             value = getattr(module, name)
             if not callable(value) or (module_name == "steepest.callbacks" and name not in BASES):
                 continue
-            whole = f"{module_name}.{name}"
-            short = whole.removeprefix("steepest.")
-            ways = {whole, short} | ({name} if name[0].isupper() or module_name == "steepest" else set())
+            own = getattr(value, "__name__", name)  # of an older name, the new one
+            whole = f"{module_name}.{own if getattr(module, own, None) is value else name}"
+            written = f"{module_name}.{name}"
+            ways = {written, written.removeprefix("steepest.")}
+            if name[0].isupper() or module_name == "steepest":
+                ways.add(name)
             for way in ways:
                 found.setdefault(way, whole)
             if inspect.isclass(value):
@@ -88,15 +95,17 @@ class LinkWritten(SphinxTransform):
 
     def apply(self, **options: Any) -> None:
         """Replace the code of a page that names something public."""
+        here = self.env.docname not in OTHERS_TOO
         for node in list(self.document.findall(nodes.literal)):
-            written = WRITTEN.fullmatch(node.astext())
+            text = node.astext()
+            written = WRITTEN.fullmatch(text) or (here and CAPITAL.fullmatch(text))
             parent: Any = node.parent
             inside = False
             while parent is not None and not inside:
                 inside = isinstance(parent, (nodes.reference, nodes.title, addnodes.pending_xref))
                 parent = parent.parent
             if written and written[1] in NAMES and not inside:
-                node.parent.replace(node, link(NAMES[written[1]], node.astext()))
+                node.parent.replace(node, link(NAMES[written[1]], text))
 
 
 def skip(app: Sphinx, what: str, name: str, member: Any, skipped: bool, options: Any) -> bool | None:
@@ -104,15 +113,9 @@ def skip(app: Sphinx, what: str, name: str, member: Any, skipped: bool, options:
     return True if what == "class" and hidden(name, member) else None
 
 
-def to_site(app: Sphinx, page: str, source: list[str]) -> None:
-    """Let links to files of the repository lead to the pages that hold them."""
-    source[0] = source[0].replace("(../bench/README.md)", "(measurements.md)")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it."""
     app.add_role("name", name_role)
     app.add_transform(LinkWritten)
     app.connect("autodoc-skip-member", skip)
-    app.connect("source-read", to_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,7 +2,8 @@
 A picture in eight numbers
 ==========================
 
-A network whose target is its own input, with a narrow layer in the middle: what passes it must be said in eight numbers.
+A network whose target is its own input, with a narrow layer in the middle: what passes it must be said in eight
+numbers.
 """
 
 import matplotlib.pyplot as plt

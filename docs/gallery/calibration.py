@@ -2,9 +2,9 @@
 Do probabilities mean what they say?
 ====================================
 
-Of all rows to which a classifier gives 80%, eight in ten should be of that class. `MLPClassifier` divides its outputs by
-one number that suits rows held out. scikit-learn's defaults, here by ``preset="sklearn"``, train on until they are surer
-than they should be.
+Of all rows to which a classifier gives 80%, eight in ten should be of that class. `MLPClassifier` divides its outputs
+by one number that suits rows held out. scikit-learn's defaults, here by ``preset="sklearn"``, train on until they are
+surer than they should be.
 """
 
 import matplotlib.pyplot as plt

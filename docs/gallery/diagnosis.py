@@ -2,8 +2,8 @@
 A network that does not learn
 =============================
 
-Columns of sizes from 0.1 to 1,000, a rate that suits none of them: the cost stays where it is. `st.descent.diagnose` says
-why.
+Columns of sizes from 0.1 to 1,000, and a rate that suits none of them: the cost stays where it is.
+`st.descent.diagnose` says why.
 """
 
 import matplotlib.pyplot as plt
@@ -26,8 +26,8 @@ history, recorder = trained(x)
 print(st.descent.diagnose(recorder))
 
 # %%
-# The first finding says what to do: scale the columns. The estimators do that by themselves; a network of your own takes
-# the rows as they are.
+# The first finding says what to do: scale the columns. The estimators do that by themselves; a network of your own
+# takes the rows as they are.
 
 scaled, after = trained((x - x.mean(axis=0)) / x.std(axis=0))
 print(st.descent.diagnose(after))

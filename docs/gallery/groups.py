@@ -2,8 +2,8 @@
 A model for each group
 ======================
 
-Three shops, and in each the price works another way. `st.fit_groups` trains a network for each, keeps all in one object,
-and falls back to a model of all rows for a shop that it has never seen.
+Three shops, and in each the price works another way. `st.fit_groups` trains a network for each, keeps all in one
+object, and falls back to a model of all rows for a shop that it has never seen.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,9 @@ figure, axis = plt.subplots()
 for color, shop in zip(("tab:blue", "tab:orange", "tab:green"), ("north", "south", "west"), strict=True):
     axis.scatter(price[shops == shop], sold[shops == shop], s=5, alpha=0.4, color=color)
     axis.plot(grid, models.predict(pd.DataFrame({"shop": shop, "price": grid})), color=color, label=shop)
-axis.plot(grid, models.predict(pd.DataFrame({"shop": "a new one", "price": grid})), "--", color="0.4", label="a new one")
+axis.plot(
+    grid, models.predict(pd.DataFrame({"shop": "a new one", "price": grid})), "--", color="0.4", label="a new one"
+)
 axis.set(xlabel="price", ylabel="sold")
 axis.legend()
 plt.show()

@@ -17,7 +17,7 @@ for preset in ("fast", None, "best"):
     scores[str(preset)] = st.cross_validate(st.MLPRegressor(preset=preset, random_state=0), x, y, cv=3)["test_score"]
 
 figure, axis = plt.subplots()
-for place, (name, folds) in enumerate(scores.items()):
+for place, folds in enumerate(scores.values()):
     axis.plot([place] * 3, folds, "o", color="0.6", markersize=4)
     axis.plot(place, folds.mean(), "_", markersize=40, color="tab:blue")
     axis.annotate(f"{folds.mean():.3f}", (place, folds.mean()), xytext=(26, -4), textcoords="offset points")
@@ -26,5 +26,5 @@ axis.set(xlabel="preset", ylabel="R2 of three folds", xlim=(-0.5, 2.7))
 plt.show()
 
 # %%
-# Folds differ by more than presets do: on 442 rows a difference of a hundredth says little. :doc:`/quality` has thirteen
-# tables.
+# Folds differ by more than presets do: on 442 rows a difference of a hundredth says little. :doc:`/quality` has
+# thirteen tables.

@@ -2,8 +2,8 @@
 How sure is a prediction?
 =========================
 
-The loss "quantile" predicts a quantile in place of the mean. Three networks, for 5%, 50% and 95%, make a band that holds
-nine rows of ten.
+The loss "quantile" predicts a quantile in place of the mean. Three models, for 5%, 50% and 95%, make a band that should
+hold nine rows of ten.
 """
 
 import matplotlib.pyplot as plt

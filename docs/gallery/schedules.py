@@ -26,8 +26,8 @@ axis.legend(fontsize=9)
 plt.show()
 
 # %%
-# Without `total`, ``cosine`` and ``one_cycle`` fit themselves to the steps of a fit. A rate that ends near zero lets the
-# weights settle:
+# Without ``total``, ``cosine`` and ``one_cycle`` fit themselves to the steps of a fit. A rate that ends near zero lets
+# the weights settle:
 
 x, y = load_digits(return_X_y=True)
 for rate in (0.1, st.schedules.cosine(0.1)):

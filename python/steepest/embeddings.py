@@ -268,7 +268,7 @@ class PiecewiseLinearEmbedding(ColumnLayer):
         -----
         Of quantiles that are equal, or closer than a millionth of the column's range, one stays; for each that falls
         away, the widest bin is halved, the first of several. A column of one number v has edges evenly spaced by
-        halving around it, from v - max(1, |v|) to v + max(1, |v|).
+        halving around it, from ``v - max(1, |v|)`` to ``v + max(1, |v|)``.
         """
         n_bins, rows = integer("n_bins", n_bins, ge=1), as_array("x", x)
         if rows.dtype.kind not in "biuf":

@@ -20,7 +20,7 @@ class History(Mapping[str, NDArray[np.float64]]):
     """The record of a fit: a mapping from a metric's name to an array with one number an epoch.
 
     "loss" is the mean training loss over the rows, each taken at the moment its batch was trained; "learning_rate" the
-    rate of the epoch's last step; "seconds" the time the epoch took, validation included; "val_..." the metrics of
+    rate of the epoch's last step; "seconds" the time the epoch took, validation included; ``"val_..."`` the metrics of
     `Trainer.evaluate` for the validation rows after the epoch.
 
     Parameters

@@ -50,8 +50,8 @@ def read(
     Parameters
     ----------
     source : str, path or list of them
-        A file, a folder of files, a pattern such as "data/*.csv", a pipe, or "-" for standard input. Several files must
-        have the same columns, in any order.
+        A file, a folder of files, a pattern such as ``data/*.csv``, a pipe, or "-" for standard input. Several files
+        must have the same columns, in any order.
     sep : str, optional
         The character between fields of CSV; by default a tab, ";", "|" or "," is found.
     decimal : str, optional
