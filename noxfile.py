@@ -84,6 +84,7 @@ def docs(session: nox.Session) -> None:
     """The documentation site, build/site/index.html: all scripts of the gallery run, and every warning is an error."""
     session.install(".[docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "build/site", *session.posargs)
+    session.run("python", "docs/check_site.py", "build/site")
 
 
 @nox.session

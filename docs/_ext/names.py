@@ -84,7 +84,13 @@ def link(target: str, text: str) -> nodes.Node:
 
 def name_role(role: str, raw: str, text: str, *rest: Any, **more: Any) -> tuple[list[nodes.Node], list[Any]]:
     """Show what stands in single backticks of a docstring."""
-    target = NAMES.get(text) or NAMES.get(text.removeprefix("st."))
+    context = rest[1].document.settings.env.ref_context  # of the class and module whose docstring it is
+    places = [
+        f"{context.get('py:module')}.{context.get('py:class')}.{text}",
+        f"{context.get('py:module')}.{text}",
+        text,
+    ]
+    target = next((NAMES[name] for name in [*places, text.removeprefix("st.")] if name in NAMES), None)
     return [link(target, text) if target else nodes.literal(raw, text)], []
 
 

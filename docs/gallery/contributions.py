@@ -32,6 +32,6 @@ for axis, picture, title in zip(axes, pictures, ("at first", "1 epoch", "11 epoc
 places = np.arange(4)
 for i, (part, title) in enumerate(zip(shares, ("at first", "1 epoch", "11 epochs"), strict=True)):
     axes[3].bar(places + 0.27 * (i - 1), part, 0.27, label=title)
-axes[3].set(xticks=places, xlabel="layer", title="share of the gradient")
+axes[3].set(xticks=places, xlabel="layer", title="share of the gradient", ylim=(0, 0.55))
 axes[3].legend(fontsize=8)
 plt.show()

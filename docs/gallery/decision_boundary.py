@@ -22,7 +22,7 @@ for axis, units in zip(axes, (1, 4, 64), strict=True):
     trainer = st.Trainer(net, "cross_entropy", st.Adam(0.02))
     trainer.fit(x, y, epochs=120, batch_size=50)
     probability = trainer.predict(grid)[:, 1].reshape(120, 120)
-    axis.contourf(places, places, probability, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.6)
+    axis.contourf(places, places, probability, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.35)
     axis.contour(places, places, probability, levels=[0.5], colors="black", linewidths=1)
     axis.scatter(*x.T, c=y, s=6, cmap="RdBu_r")
     accuracy = trainer.evaluate(x, y)["accuracy"]

@@ -20,7 +20,7 @@ def batch(i):
     return x, slope * x[:, 0] + np.abs(x[:, 1]) + 0.1 * random.normal(size=50)
 
 
-frozen = st.MLPRegressor(hidden_layer_sizes=(32,), random_state=0)
+frozen = st.MLPRegressor(hidden_layer_sizes=(32,), learning_rate_init=0.01, random_state=0)
 online = st.MLPRegressor(hidden_layer_sizes=(32,), learning_rate_init=0.01, random_state=0)
 errors = []
 for i in range(100):
@@ -34,6 +34,6 @@ for i in range(100):
 figure, axis = plt.subplots()
 axis.semilogy(errors, label=["learned from the first 20 batches", "goes on learning"])
 axis.axvline(39, color="0.7", linewidth=1)
-axis.set(xlabel="batch", ylabel="squared error, as a share of the variance")
-axis.legend()
+axis.set(xlabel="batch", ylabel="squared error over the variance", ylim=(0.006, 20))
+axis.legend(loc="lower left")
 plt.show()

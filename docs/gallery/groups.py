@@ -16,11 +16,11 @@ random = np.random.default_rng(0)
 shops = np.repeat(["north", "south", "west"], 150)
 price = random.uniform(1, 3, 450)
 sold = np.select([shops == "north", shops == "south"], [9 - 3 * price, 4 + np.sin(4 * price)], 1 + price**1.5)
+sold += random.normal(0, 0.3, 450)
 table = pd.DataFrame({"shop": shops, "price": price})
 
-models = st.fit_groups(
-    st.MLPRegressor(hidden_layer_sizes=(16,), random_state=0), table, sold + random.normal(0, 0.3, 450), by="shop"
-)
+est = st.MLPRegressor(hidden_layer_sizes=(32, 32), activation="tanh", max_iter=300, random_state=0)
+models = st.fit_groups(est, table, sold, by="shop")
 print(models)
 
 grid = np.linspace(1, 3, 60)

@@ -21,8 +21,8 @@ ways = {
 figure, axis = plt.subplots()
 for name, schedule in ways.items():
     axis.plot(steps, [schedule(step) for step in steps], label=name)
-axis.set(xlabel="step", ylabel="learning rate", ylim=(0, 0.14))
-axis.legend(fontsize=9)
+axis.set(xlabel="step", ylabel="learning rate", ylim=(0, 0.19))
+axis.legend(fontsize=9, loc="upper right")
 plt.show()
 
 # %%
