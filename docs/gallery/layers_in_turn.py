@@ -3,8 +3,8 @@ Layers that take turns
 ======================
 
 A step usually moves all layers at once. With `update_order` they move one after the other, each by the gradient at the
-place to which the layers before it have moved; `Trainer.layer_costs` has the cost before and after each. A step in turns
-takes about half as long again, and which order is best depends on the problem.
+place to which the layers before it have moved; `Trainer.layer_costs` has the cost before and after each. A step in
+turns takes about half as long again, and which order is best depends on the problem.
 """
 
 import matplotlib.pyplot as plt
