@@ -32,7 +32,6 @@ exclude_patterns = ["gallery"]
 templates_path = ["_templates"]
 nitpicky = True  # a link to a name that has no page is an error
 default_role = "name"  # of the extension names: a link where the name is public, else code
-suppress_warnings = ["config.cache"]
 
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -52,7 +52,7 @@ def scores() -> list[str]:
     lines = ["| table | " + " | ".join(MODELS.values()) + " |", "|---" * (1 + len(MODELS)) + "|"]
     for table, of_model in found.items():
         metric = of_model["steepest"].split()[0]
-        cells = [of_model[model].removeprefix(metric).strip() for model in MODELS]
+        cells = [of_model[model].removeprefix(metric).strip().replace(" ± ", "\u00a0±\u00a0") for model in MODELS]
         lines.append(f"| {table}, {metric} | " + " | ".join(cells) + " |")
     return lines
 
