@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
 # The look
 html_theme = "pydata_sphinx_theme"
 html_title = "steepest"
+html_extra_path = ["generated/extra"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/logo.svg"

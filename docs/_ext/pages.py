@@ -1,8 +1,14 @@
-"""What pages have on the site and not in the repository: pictures of the gallery, and links between pages."""
+"""What pages have on the site and not in the repository: pictures of the gallery, a page of `explain`, other links."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sphinx.application import Sphinx
+
+from steepest.explain import demo_page
+
+EXTRA = Path(__file__).resolve().parents[1] / "generated" / "extra"  # conf.py has its files copied to the site
 
 # The picture stands before the line of the page that begins like this.
 PICTURES = {
@@ -15,6 +21,11 @@ PICTURES = {
     "many-networks": {"## Folds": ("many_networks", "Forty networks of `fit_many` that differ in their seeds alone.")},
     "streaming": {"## Rows held out": ("drift", "The law changes half-way; `partial_fit` follows.")},
 }
+EXPLAINED = """
+<p><a href="explain-demo.html">A page that <code>steepest explain --demo</code> wrote</a> shows two small networks learn,
+to be read from top to bottom.</p>
+"""
+ENDS = {"how-a-network-learns": EXPLAINED, "command-line": EXPLAINED}
 LINKS = {"(../bench/README.md)": "(measurements.md)"}
 
 
@@ -31,10 +42,19 @@ def add(app: Sphinx, page: str, source: list[str]) -> None:
         text = text.replace(f"\n{line}", f"\n{figure}\n{line}")
     for old, new in LINKS.items():
         text = text.replace(old, new)
-    source[0] = text
+    source[0] = text + ENDS.get(page, "")
+
+
+def write_demo(app: Sphinx) -> None:
+    """Write the page of `steepest explain --demo`, unless an earlier build has done so."""
+    path = EXTRA / "explain-demo.html"
+    if not path.exists():
+        path.write_text(demo_page(seed=0))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register it."""
+    EXTRA.mkdir(parents=True, exist_ok=True)
+    app.connect("builder-inited", write_demo)
     app.connect("source-read", add)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -33,6 +33,16 @@ def resolve(name: str) -> object:
     return getattr(importlib.import_module(".".join(["steepest", *rooms])), last)
 
 
+def exists(name: str) -> bool:
+    """Tell whether a name is there, such as "descent.Recorder" or "Trainer.resume"."""
+    found: object = importlib.import_module("steepest")
+    for part in name.split("."):
+        if not hasattr(found, part):
+            return False
+        found = getattr(found, part)
+    return True
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_the_reference_lists_every_name(module: str) -> None:
     documented = {id(resolve(name)) for name in LISTED}
@@ -44,6 +54,12 @@ def test_the_reference_lists_every_name(module: str) -> None:
         if id(value) not in documented
     ]
     assert len(LISTED) > 90 and not missing
+
+
+@pytest.mark.parametrize("path", [*sorted(DOCS.glob("*.md")), *SCRIPTS], ids=lambda path: path.stem)
+def test_every_name_written_as_in_a_program_is_there(path: Path) -> None:
+    names = sorted(set(re.findall(r"(?<![\w./-])st\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", path.read_text())))
+    assert not [name for name in names if not exists(name)]
 
 
 def test_every_script_has_its_place_in_the_gallery() -> None:
