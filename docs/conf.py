@@ -43,7 +43,7 @@ autodoc_typehints = "none"  # the docstrings name types, in words
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
 
 # The gallery: every script runs in the build, and is shown with its pictures and what it prints.
 sphinx_gallery_conf = {

@@ -22,8 +22,8 @@ PICTURES = {
     "streaming": {"## Rows held out": ("drift", "The law changes half-way; `partial_fit` follows.")},
 }
 EXPLAINED = """
-<p><a href="explain-demo.html">A page that <code>steepest explain --demo</code> wrote</a> shows two small networks learn,
-to be read from top to bottom.</p>
+<p><a href="explain-demo.html">A page that <code>steepest explain --demo</code> wrote</a> shows two small networks
+learn, to be read from top to bottom.</p>
 """
 ENDS = {"how-a-network-learns": EXPLAINED, "command-line": EXPLAINED}
 LINKS = {"(../bench/README.md)": "(measurements.md)"}

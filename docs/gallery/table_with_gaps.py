@@ -38,7 +38,7 @@ print(f"R2 {model.score(test, y_test):.2f}")
 print(model.recipe_["in_words"])
 
 # %%
-# What became of the columns, and which of them the model listens to: the score that is lost where a column is shuffled.
+# Which columns the model listens to: the score that is lost where one is shuffled.
 
 lost = permutation_importance(model, test, y_test, n_repeats=5, random_state=0)
 order = np.argsort(lost.importances_mean)
