@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `fuzz`, `mutants`, `bench`, `quality` ..."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `fuzz`, `mutants`, `bench`, `docs` ..."""
 
 from __future__ import annotations
 
@@ -84,6 +84,14 @@ def quality(session: nox.Session) -> None:
     """Cross-validation of the defaults; `nox -s quality -- --write` renews its table in bench/README.md."""
     session.install(".[bench]")
     session.run("python", "bench/quality.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, build/site/index.html: all scripts of the gallery run, and every warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "build/site", *session.posargs)
+    session.run("python", "docs/check_site.py", "build/site")
 
 
 @nox.session

@@ -4,6 +4,20 @@
 namespace steepest {
 namespace {
 
+constexpr const char* kDivergedError =
+    R"(Training met a loss that is not finite; `epoch`, `step`, `learning_rate` and `loss` say where.
+
+Examples
+--------
+>>> import steepest as st
+>>> net = st.Network(1, [st.Dense(1, init=[[1.0]])], seed=0)
+>>> try:
+...     history = st.Trainer(net, "mse", st.SGD(1e6)).fit([[1.0]], [0.0], epochs=100)
+... except st.DivergedError as error:
+...     print(error.learning_rate, error.epoch < 100)
+1000000.0 True
+)";
+
 void translate_divergence(py::handle type, const Diverged& error) {
     py::object instance = py::reinterpret_borrow<py::object>(type)(error.what());
     instance.attr("epoch") = error.epoch;
@@ -14,10 +28,8 @@ void translate_divergence(py::handle type, const Diverged& error) {
 }
 
 void bind_divergence(py::module_& m) {
-    static py::handle diverged = PyErr_NewExceptionWithDoc(
-        "steepest.DivergedError",
-        "Training met a loss that is not finite; `epoch`, `step`, `learning_rate` and `loss` say where.", PyExc_ArithmeticError,
-        nullptr);
+    static py::handle diverged =
+        PyErr_NewExceptionWithDoc("steepest.DivergedError", kDivergedError, PyExc_ArithmeticError, nullptr);
     m.attr("DivergedError") = diverged;
     py::register_exception_translator([](std::exception_ptr error) {
         try {

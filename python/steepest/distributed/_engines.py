@@ -46,6 +46,14 @@ def run_on(
     RankError
         If a rank has gone, on the others; the engine's own error where it knows of it first. Nothing is tried again,
         for a training goes on from its checkpoint: call this again with a function that resumes it.
+
+    Examples
+    --------
+    >>> from steepest.distributed import run_on
+    >>> def share(comm, rows):
+    ...     return comm.rank, len(rows)
+    >>> run_on("ray", share, [[1, 2], [3]])  # doctest: +SKIP
+    [(0, 2), (1, 1)]
     """
     start = _start_of(engine)
     if not len(shards):
