@@ -1,8 +1,8 @@
 """The tests of the kernels on arm64, by an emulator: `python tests/arm64.py [arguments of pytest]`.
 
-The core is compiled for arm64 by `aarch64-linux-gnu-g++`, and a Python for it, with NumPy and pytest, runs the tests under
-`qemu-aarch64`, so that NEON's kernels are compared with the same reference. On Debian: `dpkg --add-architecture arm64;
-apt-get update; apt-get install g++-aarch64-linux-gnu qemu-user`. It takes some minutes.
+The core is compiled for arm64 by `aarch64-linux-gnu-g++`, and a Python for it, with NumPy and pytest, runs the tests
+under `qemu-aarch64`, so that NEON's kernels are compared with the same reference. It takes some minutes. On Debian:
+`dpkg --add-architecture arm64; apt-get update; apt-get install g++-aarch64-linux-gnu qemu-user`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def python_for_arm64() -> tuple[Path, str]:
     assert version is not None
     name = version.group(0)
     if not (root / "usr" / "bin" / name).exists():
-        packages = [f"{name}-minimal", f"lib{name}-minimal", f"lib{name}-stdlib", f"lib{name}-dev", *LIBRARIES.split()]
+        packages = [f"{name}-minimal", f"lib{name}-minimal", f"lib{name}-stdlib", f"lib{name}-dev", *LIBRARIES]
         folder = BUILD / "packages"
         folder.mkdir(parents=True, exist_ok=True)
         run("apt-get", "download", "-q", *(f"{package}:arm64" for package in packages), cwd=folder)

@@ -225,7 +225,7 @@ public:
             if (schedule.is_none()) return trainer.set_schedule(nullptr);
             const auto rate = [this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
-                const py::object asked = schedule();  // it may set another one, or another thread may
+                const py::object asked = this->schedule();  // it may set another one, or another thread may
                 if (asked.is_none()) return visit([](auto& own) { return own.progress().learning_rate; });
                 return learning_rate_of(asked, asked(step), step);
             };
