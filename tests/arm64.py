@@ -66,15 +66,15 @@ def build(root: Path, version: str) -> Path:
     """Compile the package for arm64; return the folder that it lies in."""
     suffix = f".cpython-{version.replace('.', '')}-aarch64-linux-gnu.so"
     pybind11 = run(sys.executable, "-m", "pybind11", "--cmakedir").strip()
+    include = root / "usr" / "include"
     settings = {
         "CMAKE_BUILD_TYPE": "Release",
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": "aarch64",
         "CMAKE_CXX_COMPILER": COMPILER,
-        "CMAKE_CXX_FLAGS": f"-isystem {root / 'usr' / 'include'}",
+        "CMAKE_CXX_FLAGS": f"-I{include / f'python{version}'} -isystem {include}",  # before those of this Python
         "PYBIND11_USE_CROSSCOMPILING": "ON",
         "Python_EXECUTABLE": sys.executable,
-        "Python_INCLUDE_DIR": str(root / "usr" / "include" / f"python{version}"),
         "PYTHON_MODULE_EXTENSION": suffix,
         "PYTHON_MODULE_DEBUG_POSTFIX": "",
         "PYTHON_IS_DEBUG": "0",
