@@ -7,7 +7,11 @@ import importlib
 
 import pytest
 
-EXAMPLES = [("steepest.callbacks.pruning", "optuna")]
+EXAMPLES = [
+    ("steepest.callbacks.pruning", "optuna"),
+    ("steepest.online.classifier", "numpy"),
+    ("steepest.online.regressor", "numpy"),
+]
 
 
 @pytest.mark.parametrize(("module", "needed"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
