@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ def test_show_versions_says_what_a_report_needs(
     ):  # fmt: skip
         assert f"  {line}\n" in printed
     assert re.findall(r"^\S.*$", printed, re.MULTILINE) == ["system", "python", "steepest", "packages"]
-    assert str(Path.home()) not in printed.replace("/\n", "\n") or str(Path.home()) == "/"
 
 
 def test_show_versions_imports_no_package() -> None:
