@@ -17,7 +17,8 @@ from quick_estimators import classifier, regressor
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own types while it is imported
     mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
-    pytest.importorskip("mlflow.sklearn", reason="mlflow.sklearn is not installed")
+    for name in ("mlflow.pyfunc", "mlflow.sklearn"):  # which it imports when they are first asked for
+        pytest.importorskip(name, reason=f"{name} is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, and of what it asks of pydantic and pickle
 
 X = normal(0, (60, 3))
