@@ -1,4 +1,4 @@
-"""What a report of a bug has to say about the machine and what is installed there."""
+"""The lines on machine and packages that a report of a bug needs."""
 
 from __future__ import annotations
 

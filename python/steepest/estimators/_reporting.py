@@ -28,7 +28,7 @@ def with_callbacks(method: M) -> M:
 
 @dataclass(eq=False)
 class FitReporter:
-    """What tells scikit-learn's callbacks of a fit: a task, whose subtasks are networks, whose subtasks are epochs.
+    """Tells scikit-learn's callbacks of a fit: a task, whose subtasks are networks, whose subtasks are epochs.
 
     Parameters
     ----------

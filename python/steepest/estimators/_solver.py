@@ -144,7 +144,7 @@ class Solver:
         return Member(plan, part, fit, rules)
 
     def _model_of(self, network: Network) -> Model[Any]:
-        """Return what predicts by one network."""
+        """Return a model that predicts by one network."""
         return Model(self.task, self.preprocessor, [network])
 
     def result(self, members: Sequence[Member], n: int) -> FitResult:

@@ -1,4 +1,4 @@
-"""What the two online models share: keys in slots, their running scale, and one step of the network for each row."""
+"""The base of the two online models: keys in slots, their running scale, and a step of the network for each row."""
 
 from __future__ import annotations
 
