@@ -47,7 +47,7 @@ class SteepestModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         self.model = st.load(context.artifacts["model"])
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None):  # MLflow takes type hints for schemas
         return self.model.predict(model_input)
 
 
