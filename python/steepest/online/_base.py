@@ -22,7 +22,7 @@ from ..training import Trainer
 from ._scale import FURTHEST, Numbers, RunningScale
 
 FIRST_ROWS = 32  # after each of which the scale is learned anew, where a key is new
-ROWS = 128  # after which it is at the latest
+ROWS = 256  # after which it is at the latest, and before that after an eighth of all so far
 _NO_ROW = (KeyError, TypeError, ValueError, OverflowError, struct.error)  # what the short way cannot read
 
 
@@ -102,6 +102,7 @@ class OnlineMLP:
         self._stride = self._buffer.strides[0]
         self._x, self._out = np.zeros((1, network.n_in)), np.zeros((1, network.n_out), network.dtype)
         self._target: NDArray[Any] = np.zeros(*self._target_kind)
+        self._goal = self._target.reshape(-1)  # the same number
         self._step, self._predict = self._trainer.step, network.predict
         self._lay_out()
 
@@ -156,7 +157,7 @@ class OnlineMLP:
             self._place += 1
             return
         self._settles = FIRST_ROWS if new else max(self._settles - 1, 0)
-        self._until = 0 if self._settles else min(2 * self._until + FIRST_ROWS, ROWS) - 1
+        self._until = 0 if self._settles else min(max(self.n_rows // 8, FIRST_ROWS), ROWS) - 1
         self._scale, self._place = scale, 0
         if new:
             self._keys += new
@@ -202,7 +203,7 @@ class OnlineMLP:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters, what was learned, and the rows that the scale has not seen."""
-        made = ("_buffer", "_stride", "_x", "_out", "_target", "_step", "_predict")  # by _allocate
+        made = ("_buffer", "_stride", "_x", "_out", "_target", "_goal", "_step", "_predict")  # by _allocate
         laid_out = ("_n_keys", "_get", "_pack", "_rows", "_spare", "_scaled", "_mean", "_inverse")
         state = {name: value for name, value in vars(self).items() if name not in (*made, *laid_out)}
         return state | {"_seen_later": self._buffer[: self._place, : 1 + len(self._keys)].copy()}

@@ -101,7 +101,7 @@ class OnlineClassifier(OnlineMLP, Classifier):  # type: ignore[misc]
         place = self._place
         if place < self._until and len(x) == self._n_keys:
             try:
-                self._target[0] = self._labels[y]
+                self._goal[0] = self._labels[y]
                 self._pack(self._buffer, place * self._stride, 0.0, *self._get(x))
                 scaled = self._scaled
                 _subtract(self._rows[place], self._mean, scaled)
@@ -111,7 +111,7 @@ class OnlineClassifier(OnlineMLP, Classifier):  # type: ignore[misc]
                 return
             except _NO_ROW:
                 pass
-        self._target[0] = output = self._output_of(y)
+        self._goal[0] = output = self._output_of(y)
         self._learn(x, 0.0, lambda _: self._target)
         self._labels[y] = output
 

@@ -99,7 +99,7 @@ class OnlineRegressor(OnlineMLP, Regressor):  # type: ignore[misc]
                     scaled = self._scaled
                     _subtract(self._rows[place], self._mean, scaled)
                     _multiply(scaled, self._inverse, scaled)
-                    self._target[0, 0] = target
+                    self._goal[0] = target
                     self._step(self._x, self._target)
                     self._place = place + 1
                     return
@@ -130,7 +130,7 @@ class OnlineRegressor(OnlineMLP, Regressor):  # type: ignore[misc]
 
     def _scaled_target(self, y: float, scale: RunningScale) -> NDArray[np.float64]:
         scaled = (y - float(scale.mean[0])) / float(scale.deviation[0])
-        self._target[0, 0] = min(max(scaled, -FURTHEST), FURTHEST)
+        self._goal[0] = min(max(scaled, -FURTHEST), FURTHEST)
         return self._target
 
 
