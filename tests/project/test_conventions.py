@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,6 @@ def test_addresses_stand_in_one_place(project: Any) -> None:
 
 
 def test_names_of_tests_are_not_names_of_packages() -> None:
-    import importlib.util
-
+    """The one would be imported in place of the other."""
     folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
-    assert not {name for name in folders if (spec := importlib.util.find_spec(name)) and spec.origin}
+    assert not folders & packages_distributions().keys()
