@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `doors`, `fuzz`, `mutants`, `bench`, ..."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `doors`, `fuzz`, `mutants`, `bench`, `docs` ..."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ def tsan(session: nox.Session) -> None:
     """The tests of threads with the thread sanitizer in the compiled core."""
     session.install(".[test]")
     session.run("python", "tests/sanitize.py", "thread", *session.posargs)
+
+
+@nox.session
+def arm64(session: nox.Session) -> None:
+    """The tests of the kernels on arm64, cross-compiled and under an emulator; the file says what that needs."""
+    session.install("cmake", "ninja", "pybind11>=3.1")
+    session.run("python", "tests/arm64.py", *session.posargs)
 
 
 @nox.session
@@ -101,6 +108,14 @@ def quality(session: nox.Session) -> None:
     """Cross-validation of the defaults; `nox -s quality -- --write` renews its table in bench/README.md."""
     session.install(".[bench]")
     session.run("python", "bench/quality.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, build/site/index.html: all scripts of the gallery run, and every warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "build/site", *session.posargs)
+    session.run("python", "docs/check_site.py", "build/site")
 
 
 @nox.session

@@ -23,7 +23,6 @@ import report
 import steepest as st
 from run import machine
 from steepest.distributed import CostModel, Hub, connect
-from steepest.training._shared_rows import packed, snapshot_of
 
 CASES = (((16, 64, 64, 1), 64), ((784, 128, 10), 64), ((100, 256, 256, 256, 1), 256))  # widths, rows of a batch
 BETWEEN = (1, 16, "auto")
@@ -79,9 +78,15 @@ def measured(comm: Any, *, hub: bool) -> list[dict[str, Any]]:
                     seconds_of(trainer_of(widths), x, y, batch, comm=comm, sync_every=between)
                 )  # fmt: skip
         own = trainer_of(widths)
-        size = packed(snapshot_of(own)[0]).size
         medians = {key: float(np.median(values or [math.nan])) for key, values in times.items()}
-        found.append({"model": model, "parameters": own.network.n_parameters, "averaged": size, "seconds": medians})
+        found.append(
+            {
+                "model": model,
+                "parameters": own.network.n_parameters,
+                "averaged": own._core.values().size,
+                "seconds": medians,
+            }
+        )
     return found
 
 

@@ -23,9 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 
 import reference as ref
 import steepest as st
+from steepest.distributed import Hub, connect
 from steepest.layers import Layer
 from steepest.optimizers import Optimizer
 from steepest.recipe import Recipe
+
+LOCAL = "127.0.0.1"
 
 # One of each rule, with unusual settings.
 OPTIMIZERS = [
@@ -270,3 +273,31 @@ def interrupted(delay: float) -> Iterator[None]:
         yield
         time.sleep(30)
     timer.join()
+
+
+def run_ranks(
+    size: int, work: Callable[[Any, int], Any], through: Callable[[int, str], str] = lambda _, address: address
+) -> list[Any]:
+    """Call `work(comm, rank)` in a thread for each rank; return what each returned or raised.
+
+    `through` is called with a rank and the hub's address, and returns the one that the rank connects to.
+    """
+    found: list[Any] = [None] * size
+
+    def run(rank: int, address: str) -> None:
+        comm = connect(through(rank, address), rank)
+        try:
+            found[rank] = work(comm, rank)
+        except BaseException as error:
+            found[rank] = error
+        finally:
+            comm.close()
+
+    with Hub(size, LOCAL) as hub:
+        threads = [threading.Thread(target=run, args=(rank, hub.address)) for rank in range(size)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+            assert not thread.is_alive()
+    return found

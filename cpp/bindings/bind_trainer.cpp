@@ -4,6 +4,20 @@
 namespace steepest {
 namespace {
 
+constexpr const char* kDivergedError =
+    R"(Training met a loss that is not finite; `epoch`, `step`, `learning_rate` and `loss` say where.
+
+Examples
+--------
+>>> import steepest as st
+>>> net = st.Network(1, [st.Dense(1, init=[[1.0]])], seed=0)
+>>> try:
+...     history = st.Trainer(net, "mse", st.SGD(1e6)).fit([[1.0]], [0.0], epochs=100)
+... except st.DivergedError as error:
+...     print(error.learning_rate, error.epoch < 100)
+1000000.0 True
+)";
+
 void translate_divergence(py::handle type, const Diverged& error) {
     py::object instance = py::reinterpret_borrow<py::object>(type)(error.what());
     instance.attr("epoch") = error.epoch;
@@ -14,10 +28,8 @@ void translate_divergence(py::handle type, const Diverged& error) {
 }
 
 void bind_divergence(py::module_& m) {
-    static py::handle diverged = PyErr_NewExceptionWithDoc(
-        "steepest.DivergedError",
-        "Training met a loss that is not finite; `epoch`, `step`, `learning_rate` and `loss` say where.", PyExc_ArithmeticError,
-        nullptr);
+    static py::handle diverged =
+        PyErr_NewExceptionWithDoc("steepest.DivergedError", kDivergedError, PyExc_ArithmeticError, nullptr);
     m.attr("DivergedError") = diverged;
     py::register_exception_translator([](std::exception_ptr error) {
         try {
@@ -106,6 +118,7 @@ void bind_trainer(py::module_& m) {
             [](PyTrainer& self, std::uint32_t epoch) { self.set([&](auto& t) { t.set_epoch(epoch); }); })
         .def_property("schedule", &PyTrainer::schedule, &PyTrainer::set_schedule)
         .def_property_readonly("n_steps", [](PyTrainer& self) { return self.progress().n_steps; })
+        .def_property_readonly("n_averaged", [](PyTrainer& self) { return self.progress().n_averaged; })
         .def("step", &PyTrainer::step, py::arg("x"), py::arg("y"), py::arg("sample_weight") = none)
         .def("apply", &PyTrainer::apply, py::arg("gradients"))
         .def("check", &PyTrainer::check, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("prefix"),
@@ -115,6 +128,8 @@ void bind_trainer(py::module_& m) {
         .def("differentiate", &PyTrainer::differentiate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
         .def("mean_gradient", &PyTrainer::mean_gradient)
         .def("order", &PyTrainer::order, py::arg("n"))
+        .def("run_steps", &PyTrainer::run_steps, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("rows"),
+             py::arg("batch_size"), py::arg("on_progress") = none)
         .def("end_epoch", &PyTrainer::end_epoch)
         .def(
             "evaluation",
@@ -132,6 +147,8 @@ void bind_trainer(py::module_& m) {
         .def("forget_average", [](PyTrainer& self) { self.visit([](auto& t) { t.forget_average(); }); })
         .def("state", &PyTrainer::state)
         .def("snapshot", &PyTrainer::snapshot)
+        .def("values", &PyTrainer::values)
+        .def("set_values", &PyTrainer::set_values, py::arg("flat"), py::arg("n_steps"), py::arg("n_averaged"))
         .def("restore", &PyTrainer::restore, py::arg("state"))
         .def("is_finite",
              [](PyTrainer& self) {

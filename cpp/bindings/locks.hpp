@@ -4,7 +4,10 @@
 #include <pybind11/pybind11.h>
 
 #include <atomic>
+#include <mutex>
+#include <optional>
 #include <stdexcept>
+#include <thread>
 
 #include "../core/access.hpp"
 
@@ -26,8 +29,10 @@ inline void refuse_at_the_end() {
 class RunningCall {
 public:
     RunningCall() {
-        refuse_at_the_end();
-        running_calls.fetch_add(1);
+        running_calls.fetch_add(1);  // first, so that the end either sees it or is seen
+        if (!interpreter_ends.load()) return;
+        running_calls.fetch_sub(1);
+        throw Ending{};
     }
     ~RunningCall() { running_calls.fetch_sub(1); }
     RunningCall(const RunningCall&) = delete;
@@ -56,19 +61,37 @@ class GilRelease {
 public:
     explicit GilRelease(double flops) {
         if (flops <= 1e5) return;
-        refuse_at_the_end();
-        running_calls.fetch_add(1);
+        call_.emplace();
         state_ = PyEval_SaveThread();
     }
     ~GilRelease() noexcept(false) {
-        if (!state_) return;
-        PyEval_RestoreThread(state_);
-        running_calls.fetch_sub(1);
+        if (state_) PyEval_RestoreThread(state_);
     }
     GilRelease(const GilRelease&) = delete;
 
 private:
+    std::optional<RunningCall> call_;
     PyThreadState* state_ = nullptr;
 };
+
+// Guards an object of Python's that one thread replaces while another takes it: the GIL does that, where there is one.
+#if defined(Py_GIL_DISABLED)
+class ObjectLock final : Forked {
+public:
+    void lock() {
+        while (held_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+    }
+    void unlock() { held_.store(false, std::memory_order_release); }
+
+private:
+    void after_fork() override { held_ = false; }
+    std::atomic<bool> held_{false};
+};
+#else
+struct ObjectLock {
+    void lock() {}
+    void unlock() {}
+};
+#endif
 
 }  // namespace steepest

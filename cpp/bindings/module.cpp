@@ -34,16 +34,67 @@ py::dict build_info() {
     return info;
 }
 
+constexpr const char* kSetNumThreads = R"(Set the number of threads of the core.
+
+Parameters
+----------
+n : int
+    Threads, >= 1. Results do not depend on it.
+
+Raises
+------
+ValueError
+    If `n` is not within 1 ... 1024.
+
+Examples
+--------
+>>> import steepest as st
+>>> before = st.get_num_threads()
+>>> st.set_num_threads(1)
+>>> st.get_num_threads()
+1
+>>> st.set_num_threads(before)
+)";
+
+constexpr const char* kGetNumThreads = R"(Return the number of threads of the core.
+
+Returns
+-------
+int
+    At first STEEPEST_NUM_THREADS, or the processors that the process may use, within the quota of its control group and
+    within OMP_NUM_THREADS.
+
+Examples
+--------
+>>> import steepest as st
+>>> st.get_num_threads() >= 1
+True
+)";
+
+constexpr const char* kBuildInfo = R"(Say what runs here.
+
+Returns
+-------
+dict
+    "version", "isa" (the instruction set in use), "available_isas" (those of this machine), "threads" and "compiler".
+
+Examples
+--------
+>>> import steepest as st
+>>> sorted(st.build_info())
+['available_isas', 'compiler', 'isa', 'threads', 'version']
+)";
+
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The compiled core: networks, training and threads, without any convenience. Use `steepest` instead.";
     m.attr("__version__") = STEEPEST_VERSION;
     current_isa();  // an unknown STEEPEST_ISA is reported at import
     get_num_threads();
 
-    m.def("set_num_threads", &set_num_threads, py::arg("n"));
-    m.def("get_num_threads", &get_num_threads);
+    m.def("set_num_threads", &set_num_threads, py::arg("n"), kSetNumThreads);
+    m.def("get_num_threads", &get_num_threads, kGetNumThreads);
     py::class_<AloneScope>(m, "Alone")
         .def(py::init<>())
         .def("__enter__", [](AloneScope& self) { self.limit.emplace(1); })
@@ -55,7 +106,7 @@ PYBIND11_MODULE(_core, m) {
         .def("record", &Chooser::record, py::arg("seconds"), py::arg("work"));
     m.def("team_sizes", &team_sizes, py::arg("threads"));
     m.def("set_isa", &set_isa, py::arg("name"));
-    m.def("build_info", &build_info);
+    m.def("build_info", &build_info, kBuildInfo);
     m.def(
         "philox",
         [](const Words& counter, const std::array<std::uint32_t, 2>& key) {

@@ -61,7 +61,7 @@ public:
         const ExclusiveUse use(user_);
         const double size = static_cast<double>(visit([](auto& trainer) { return trainer.network().state_size(); }));
         std::optional<RunningCall> running;  // Python code that the core asks may give the GIL away
-        if (has_custom_loss() || !schedule_.is_none()) running.emplace();
+        if (has_custom_loss() || has_schedule()) running.emplace();
         if (has_custom_loss()) set_custom_loss(arguments);
         const GilRelease released(6.0 * size * static_cast<double>(arguments.data.x.rows));
         return visit(f);
@@ -115,13 +115,20 @@ public:
     double run_epoch(py::handle x, py::handle y, const py::object& weights, std::size_t batch_size, bool shuffle,
                      const py::object& on_progress) {
         const Arguments arguments(x, y, weights, has_custom_loss());
-        const auto report = [&](std::size_t rows, double loss) {
-            refuse_at_the_end();
-            const py::gil_scoped_acquire acquire;
-            if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            if (!on_progress.is_none()) on_progress(rows, loss);
-        };
+        const auto report = [&](std::size_t rows, double loss) { report_to(on_progress, rows, loss); };
         return work(arguments, [&](auto& trainer) { return trainer.run_epoch(arguments.data, batch_size, shuffle, report); });
+    }
+
+    // Steps on batches of these rows in this order, of an epoch that `end_epoch` ends; (sum of losses, sum of weights)
+    std::pair<double, double> run_steps(py::handle x, py::handle y, const py::object& weights, const Indices& rows,
+                                        std::size_t batch_size, const py::object& on_progress) {
+        Arguments arguments(x, y, weights, has_custom_loss());
+        arguments.choose(rows, "");
+        const auto report = [&](std::size_t done, double loss) { report_to(on_progress, done, loss); };
+        return work(arguments, [&](auto& trainer) {
+            const Epoch part = trainer.run_steps(arguments.data, batch_size, false, report);
+            return std::pair{part.loss_sum, part.weight_sum};
+        });
     }
 
     Evaluation evaluation(const std::optional<std::vector<std::string>>& metrics, const std::vector<double>& units) {
@@ -218,15 +225,20 @@ public:
             if (schedule.is_none()) return trainer.set_schedule(nullptr);
             const auto rate = [this](std::uint64_t step) {
                 const py::gil_scoped_acquire acquire;
-                const py::object asked = schedule_;  // it may set another one, or another thread may
+                const py::object asked = schedule();  // it may set another one, or another thread may
                 if (asked.is_none()) return visit([](auto& own) { return own.progress().learning_rate; });
                 return learning_rate_of(asked, asked(step), step);
             };
             trainer.set_schedule(std::make_shared<const Schedule>(Schedule{rate, true}));
         });
-        schedule_ = schedule;
+        py::object last = schedule;
+        const std::lock_guard lock(lock_);
+        std::swap(schedule_, last);  // which ends without the lock, for that may run any Python code
     }
-    py::object schedule() const { return schedule_; }
+    py::object schedule() {
+        const std::lock_guard lock(lock_);
+        return schedule_;
+    }
 
     // What a schedule returned, as a number; an error that names both where it is none.
     static double learning_rate_of(const py::object& schedule, const py::object& found, std::uint64_t step) {
@@ -261,6 +273,47 @@ public:
             copies.add_values(tensors);
             py::dict state = take_state(trainer, copies);
             return py::make_tuple(std::move(tensors), std::move(state));
+        });
+    }
+
+    // What ranks of a training have a mean of, of one moment, as one row-major array after the other.
+    py::object values() {
+        return visit([](auto& trainer) -> py::object {
+            std::size_t size = 0;
+            each_value(trainer, [&](const auto& p, const auto&) { size += p.rows * p.columns; });
+            auto flat = new_array<ScalarOf<decltype(trainer)>>({size});
+            auto* to = flat.mutable_data();
+            const GilRelease released(static_cast<double>(size));
+            const ReadAccess access(trainer.network().access());
+            each_value(trainer, [&](const auto& p, const auto& from) {
+                trainer.network().read(p, from, to);
+                to += p.rows * p.columns;
+            });
+            return std::move(flat);
+        });
+    }
+
+    // Numbers in place of those of `values`, after so many steps.
+    void set_values(const py::array& flat, std::uint64_t n_steps, std::uint64_t n_averaged) {
+        visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
+            const py::array_t<T, py::array::c_style | py::array::forcecast> values(flat);
+            std::size_t size = 0;
+            each_value(trainer, [&](const auto& p, const auto&) { size += p.rows * p.columns; });
+            if (values.ndim() != 1 || static_cast<std::size_t>(values.size()) != size) {
+                throw py::value_error("values has " + std::to_string(values.size()) + " numbers: expected " +
+                                      std::to_string(size) + " in one dimension");
+            }
+            const T* from = values.data();
+            Progress progress = progress_of(trainer);
+            progress.n_steps = n_steps, progress.n_averaged = n_averaged;
+            const GilRelease released(static_cast<double>(size));
+            const WriteAccess access(trainer.network().access(), Claim::exclude);
+            each_value(trainer, [&](const auto& p, const auto& to) {
+                trainer.network().write(p, from, to);
+                from += p.rows * p.columns;
+            });
+            trainer.set_progress(progress);
         });
     }
 
@@ -342,6 +395,17 @@ private:
         return result;
     }
 
+    static void report_to(const py::object& on_progress, std::size_t rows, double loss) {
+        refuse_at_the_end();
+        const py::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!on_progress.is_none()) on_progress(rows, loss);
+    }
+
+    bool has_schedule() {
+        const std::lock_guard lock(lock_);
+        return !schedule_.is_none();
+    }
     bool has_custom_loss() const { return !custom_loss_.is_none(); }
 
     // Lets the core ask the caller's function about rows of these arguments, which must live while it does.
@@ -389,6 +453,15 @@ private:
         if (trainer.options().accumulate > 1) all(trainer.state().sums(), ".sum");
     }
 
+    // f(parameter, matrix) for the trained parameters and then for all that the trainer keeps beside them
+    template <class Core, class F>
+    static void each_value(const Core& trainer, F f) {
+        for (const auto& p : trainer.network().parameters()) {
+            if (p->trained) f(*p, p->value);
+        }
+        each_slot(trainer, [&](const auto& p, const auto& slot, const std::string&) { f(p, slot); });
+    }
+
     // f(name, number) for the counters and the like that a checkpoint of such a trainer holds. The names are its format.
     template <class P, class F>
     static void each_number(const TrainerOptions& options, P& progress, F f) {
@@ -404,6 +477,7 @@ private:
 
     std::variant<std::unique_ptr<Trainer<float>>, std::unique_ptr<Trainer<double>>> trainer_;
     py::object schedule_ = py::none(), custom_loss_ = py::none();
+    ObjectLock lock_;                      // of schedule_
     std::atomic<std::uintptr_t> user_{0};  // the thread at work, see ExclusiveUse
 };
 

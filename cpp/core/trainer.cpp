@@ -102,13 +102,19 @@ double Trainer<T>::advance(Epoch& epoch, double work) {
 }
 
 template <class T>
-double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress) {
+Epoch Trainer<T>::run_steps(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress) {
     Epoch epoch = begin_epoch(data, batch_size, shuffled);
     Poll poll;
     while (!epoch.over()) {
         advance(epoch, kWorkPerClock);
         if (poll.is_due()) on_progress(epoch.done, epoch.mean_loss());
     }
+    return epoch;
+}
+
+template <class T>
+double Trainer<T>::run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress) {
+    const Epoch epoch = run_steps(data, batch_size, shuffled, on_progress);
     end_epoch();
     return epoch.mean_loss();
 }

@@ -44,6 +44,7 @@ public:
     // One pass over the rows. `on_progress` is called every kPollInterval or so with the rows done and their mean loss.
     using OnProgress = std::function<void(std::size_t, double)>;
     double run_epoch(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress);
+    Epoch run_steps(const Data& data, std::size_t batch_size, bool shuffled, const OnProgress& on_progress);  // does not end it
     void end_epoch();                                      // `run_epoch` ends with it, and so do epochs of steps
     const std::vector<std::size_t>& order(std::size_t n);  // in which this epoch visits n rows
     // Measures rows, of the averaged weights where there are such.

@@ -40,7 +40,14 @@ def axes_or_new(ax: Axes | None, who: str) -> Axes:
 
 
 def import_pyarrow() -> Any:
-    """Import pyarrow; ModuleNotFoundError with the extra that installs it."""
+    """Import pyarrow; ModuleNotFoundError with the extra that installs it.
+
+    Examples
+    --------
+    >>> from steepest.files import import_pyarrow
+    >>> import_pyarrow().__name__
+    'pyarrow'
+    """
     arrow = require("pyarrow", "pyarrow", "reading tables")
     importlib.import_module("pyarrow.compute")  # which it does not load itself
     return arrow

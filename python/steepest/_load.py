@@ -38,6 +38,15 @@ def load(path: str | os.PathLike[str]) -> Network | MLPClassifier | MLPRegressor
         If it holds an estimator, and scikit-learn is not installed.
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(4, [st.Dense(16, "relu"), st.Dense(3)], seed=0)
+    >>> net.save("net.safetensors")
+    >>> again = st.load("net.safetensors")
+    >>> (again.predict([[1, 2, 3, 4]]) == net.predict([[1, 2, 3, 4]])).all().item()
+    True
     """
     tensors, metadata = read_model(path)
     if "groups" in metadata:

@@ -43,6 +43,15 @@ def write_model(path: StrPath, tensors: Mapping[str, NDArray[Any]], metadata: Ma
         If the file cannot be written.
     MemoryError
         If there is no memory for its bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.files import read_model, write_model
+    >>> write_model("m.safetensors", {"weight": np.ones((2, 1), np.float32)}, {"kind": "own"})
+    >>> tensors, metadata = read_model("m.safetensors")
+    >>> tensors["weight"].shape, metadata["kind"]
+    ((2, 1), 'own')
     """
     from safetensors.numpy import save
 
@@ -87,6 +96,15 @@ def read_model(path: StrPath) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         If the file cannot be opened.
     MemoryError
         If there is no memory for its bytes.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> from steepest.files import read_model
+    >>> st.Network(4, [st.Dense(3)], seed=0).save("net.safetensors")
+    >>> tensors, metadata = read_model("net.safetensors")
+    >>> sorted(tensors)
+    ['0.bias', '0.weight']
     """
     from safetensors.numpy import load
 

@@ -135,6 +135,14 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     ------
     TypeError, OSError
         As of `writing_atomically`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from steepest.files import write_atomically
+    >>> write_atomically("note.txt", b"whole")
+    >>> Path("note.txt").read_text()
+    'whole'
     """
     with writing_atomically(path) as file:
         file.write(data)

@@ -70,6 +70,13 @@ class PeriodicEmbedding(ColumnLayer):
     (m * (2 * n_frequencies + 1), size): for each embedded column the weights of its cosines, of its sines, and the
     bias; they begin uniform within 1 / sqrt(2 * n_frequencies). `frequency` has (m, n_frequencies), in whole turns by
     unit of x, and no weight decay.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(3, [st.PeriodicEmbedding(8, 4, columns=[0]), st.Dense(1)], seed=0)
+    >>> net.parameters["1.weight"].shape  # three columns, and four features of the first
+    (7, 1)
     """
 
     n_frequencies: int = 24
@@ -125,6 +132,15 @@ class PiecewiseLinear(ColumnLayer):
     The points are no parameters but buffers, both (n_points, columns): `points`, where they lie, increasing in each
     column, and `values`, what the columns become there; beyond the outermost points a column stays. They begin as y = x
     from -1 to 1, and are set by `Network.set_parameters`.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.PiecewiseLinear(3)], seed=0)
+    >>> net.set_parameters({"0.points": [[0.0], [1.0], [10.0]], "0.values": [[0.0], [0.5], [1.0]]})
+    >>> net.predict([[0.5], [10.0]])
+    array([[0.25],
+           [1.  ]], dtype=float32)
     """
 
     n_points: int
@@ -252,7 +268,7 @@ class PiecewiseLinearEmbedding(ColumnLayer):
         -----
         Of quantiles that are equal, or closer than a millionth of the column's range, one stays; for each that falls
         away, the widest bin is halved, the first of several. A column of one number v has edges evenly spaced by
-        halving around it, from v - max(1, |v|) to v + max(1, |v|).
+        halving around it, from ``v - max(1, |v|)`` to ``v + max(1, |v|)``.
         """
         n_bins, rows = integer("n_bins", n_bins, ge=1), as_array("x", x)
         if rows.dtype.kind not in "biuf":

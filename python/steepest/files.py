@@ -95,6 +95,14 @@ def read_idx(path: StrPath) -> NDArray[Any]:
     Notes
     -----
     Format: http://yann.lecun.com/exdb/mnist (bytes 0, 0, type, number of dimensions; big-endian sizes; the data).
+
+    Examples
+    --------
+    >>> from steepest.files import read_idx
+    >>> with open("labels-idx1-ubyte", "wb") as file:
+    ...     written = file.write(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))  # unsigned bytes, one dimension of 3
+    >>> read_idx("labels-idx1-ubyte")
+    array([7, 2, 1], dtype=uint8)
     """
     with _reading(path, "IDX") as stream:
         magic = stream.read(4)
@@ -133,6 +141,14 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
         limit.
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.files import read_npz
+    >>> np.savez("t.npz", x=np.zeros((3, 2)), y=np.arange(3))
+    >>> {name: array.shape for name, array in read_npz("t.npz").items()}
+    {'x': (3, 2), 'y': (3,)}
     """
     with open_to_read(path) as file, refusing(path, "NPZ"):
         if not zipfile.is_zipfile(file):
@@ -146,7 +162,7 @@ def read_npz(path: StrPath) -> dict[str, NDArray[Any]]:
 def read_csv(
     path: StrPath, *, header: bool | Literal["auto"] = "auto", delimiter: str = ",", text: Collection[str] = ()
 ) -> pyarrow.Table:
-    """Read a table from a CSV file in UTF-8, plain or compressed by gzip.
+    r"""Read a table from a CSV file in UTF-8, plain or compressed by gzip.
 
     Each column becomes whole numbers, numbers, true and false, dates, times or text, whichever fits all its values.
     `MISSING` lists what stands for a missing value; it counts only in columns that are not text, so that a column of
@@ -179,6 +195,14 @@ def read_csv(
         If pyarrow is not installed.
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> from steepest.files import read_csv
+    >>> with open("t.csv", "w") as file:
+    ...     written = file.write("size,price\n1,10\n2,20\n")
+    >>> read_csv("t.csv").column_names
+    ['size', 'price']
     """
     if header not in (True, False, "auto"):
         raise ValueError(f"header is {header!r}: expected True, False or 'auto'")
@@ -222,7 +246,7 @@ def read_csv(
 def read_table(
     path: StrPath, *, header: bool | Literal["auto"] = "auto", delimiter: str = ",", text: Collection[str] = ()
 ) -> pyarrow.Table:
-    """Read a table from a Parquet file, known by its first bytes, or else from a CSV file.
+    r"""Read a table from a Parquet file, known by its first bytes, or else from a CSV file.
 
     Parameters
     ----------
@@ -248,6 +272,14 @@ def read_table(
         If pyarrow is not installed.
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> from steepest.files import read_table
+    >>> with open("t.csv", "w") as file:
+    ...     written = file.write("size;price\n1;10\n2;20\n")
+    >>> read_table("t.csv", delimiter=";").num_rows
+    2
     """
     with open_to_read(path) as file:
         if not is_parquet(file.read(START)):
@@ -425,6 +457,12 @@ def is_number(field: str) -> bool:
     ----------
     field : str
         Such as "-1.5e3", "inf" or "nan".
+
+    Examples
+    --------
+    >>> from steepest.files import is_number
+    >>> is_number("1e-3"), is_number("one")
+    (True, False)
     """
     try:
         float(field)

@@ -21,7 +21,7 @@ class History(Mapping[str, NDArray[np.float64]]):
     """The record of a fit: a mapping from a metric's name to an array with one number an epoch.
 
     "loss" is the mean training loss over the rows, each taken at the moment its batch was trained; "learning_rate" the
-    rate of the epoch's last step; "seconds" the time the epoch took, validation included; "val_..." the metrics of
+    rate of the epoch's last step; "seconds" the time the epoch took, validation included; ``"val_..."`` the metrics of
     `Trainer.evaluate` for the validation rows after the epoch.
 
     Parameters
@@ -30,6 +30,16 @@ class History(Mapping[str, NDArray[np.float64]]):
         The metric that `best_epoch` goes by: that of `EarlyStopping`, else val_loss, or loss without validation rows.
     mode : {"auto", "min", "max"}, default="auto"
         Whether the smallest or the largest is the best; "auto" knows by the metric's name.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.Dense(1)], seed=0)
+    >>> history = st.Trainer(net, "mse", st.SGD(0.1)).fit([[0.0], [1.0]], [1.0, 3.0], epochs=50)
+    >>> sorted(history)
+    ['learning_rate', 'loss', 'seconds']
+    >>> bool(history["loss"][-1] < history["loss"][0]), history.n_epochs
+    (True, 50)
     """
 
     def __init__(self, monitor: str = "loss", mode: str = "auto") -> None:

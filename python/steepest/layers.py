@@ -82,6 +82,13 @@ class Dense(Layer):
     With fan-in i and fan-out o, the uniform bounds are sqrt(6 / i) (He), sqrt(6 / (i + o)) (Glorot) and sqrt(3 / i)
     (LeCun); the normal forms have the standard deviations sqrt(2 / i), sqrt(2 / (i + o)) and sqrt(1 / i) and are not
     truncated. These are PyTorch's formulas at gain sqrt(2) for He and 1 for the rest.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(4, [st.Dense(16, "relu"), st.Dense(3)], seed=0)
+    >>> {name: value.shape for name, value in net.parameters.items()}
+    {'0.weight': (4, 16), '0.bias': (16,), '1.weight': (16, 3), '1.bias': (3,)}
     """
 
     n_out: int
@@ -147,6 +154,13 @@ class Activation(Layer):
         If `alpha` is not a number.
     ValueError
         If `name` is an unknown one, or `alpha` is below 0 or given with an activation that takes none.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(4, [st.Dense(16), st.BatchNorm(), st.Activation("relu"), st.Dense(1)], seed=0)
+    >>> net.predict([[1, 2, 3, 4]]).shape
+    (1, 1)
     """
 
     name: str
@@ -178,6 +192,13 @@ class Dropout(Layer):
         If `p` is not a number.
     ValueError
         If `p` is below 0, or 1 or more.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(2, [st.Dropout(0.5)], seed=0)
+    >>> net.predict([[1, 2]])  # at inference nothing is dropped
+    array([[1., 2.]], dtype=float32)
     """
 
     p: float
@@ -214,6 +235,16 @@ class BatchNorm(Layer):
     Definitions and defaults are PyTorch's: the batch is normalized by its biased variance, the running variance
     collects the unbiased one. At inference the running statistics are used, and also in training for a batch of one
     row, which has no variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> net = st.Network(2, [st.BatchNorm()], seed=0)
+    >>> rows = net.forward([[1, 100], [3, 500]])  # in training mode: by the rows of this batch
+    >>> np.round(rows, 2)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
 
     momentum: float = 0.1
@@ -251,6 +282,15 @@ class LayerNorm(Layer):
         If `eps` is not a number.
     ValueError
         If `eps` is not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> net = st.Network(3, [st.LayerNorm()], seed=0)
+    >>> np.round(net.predict([[1, 2, 3], [10, 20, 30]]), 2)
+    array([[-1.22,  0.  ,  1.22],
+           [-1.22,  0.  ,  1.22]], dtype=float32)
     """
 
     eps: float = 1e-5
@@ -291,6 +331,13 @@ class FeatureScale(Layer):
     Notes
     -----
     `scale` has the shape (1, columns), begins at 1, and has no weight decay.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(3, [st.FeatureScale(lr_multiplier=6), st.Dense(1)], seed=0)
+    >>> net.parameters["0.scale"]
+    array([[1., 1., 1.]], dtype=float32)
     """
 
     lr_multiplier: float = 1.0
@@ -329,6 +376,14 @@ class Residual(Layer):
         If `layers` is not a sequence of layers.
     ValueError
         If `layers` is empty, or more than 64 blocks stand within one another.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> block = st.Residual([st.Dense(16, "relu"), st.Dense(16)])
+    >>> net = st.Network(4, [st.Dense(16), block, st.Dense(1)], seed=0)
+    >>> list(net.parameters)
+    ['0.weight', '0.bias', '1.0.weight', '1.0.bias', '1.1.weight', '1.1.bias', '2.weight', '2.bias']
     """
 
     layers: Sequence[Layer]

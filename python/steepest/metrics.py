@@ -21,6 +21,12 @@ def sign_of(metric: str, mode: str = "auto") -> float:
         Its name, with "val_" before it or without.
     mode : {"auto", "min", "max"}, default="auto"
         Whether the smallest or the largest is the best; "auto" knows by the name.
+
+    Examples
+    --------
+    >>> from steepest.callbacks import sign_of
+    >>> sign_of("val_accuracy"), sign_of("loss")
+    (1.0, -1.0)
     """
     if mode == "auto":
         larger = ("accuracy", "subset_accuracy", "r2", "auc", "f1", "top", "confidence")
@@ -44,6 +50,12 @@ def monitored(monitor: str | None, metrics: Sequence[str], who: str) -> str:
     ------
     ValueError
         If `monitor` is none of `metrics`.
+
+    Examples
+    --------
+    >>> from steepest.callbacks import monitored
+    >>> monitored(None, ["loss", "val_loss"], "EarlyStopping")
+    'val_loss'
     """
     if monitor is None:
         return "val_loss" if "val_loss" in metrics else "loss"

@@ -110,6 +110,16 @@ class SGD(Optimizer):
     frozen layers are not counted. Of equals the first moves: parameters in the order of `Network.parameters`, row by
     row. A parameter that is not chosen stays as it is in that step: it does not decay, and its velocity does not
     change. ``clip_norm`` is compared with the norm of the gradients of all, chosen or not.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.Dense(1, init=[[1.0]])], seed=0)
+    >>> trainer = st.Trainer(net, "mse", st.SGD(0.1, momentum=0.9))
+    >>> trainer.step([[1.0]], [0.0])  # the loss before the step is (1 - 0)**2, its slope 2
+    1.0
+    >>> net.parameters["0.weight"]  # 1 - 0.1 * 2
+    array([[0.8]], dtype=float32)
     """
 
     rule: ClassVar[str] = "sgd"
@@ -151,6 +161,14 @@ class Adam(Optimizer):
         Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
     clip_value, clip_norm : float, default=None
         As in `SGD`.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.Dense(1, init=[[1.0]])], seed=0)
+    >>> loss = st.Trainer(net, "mse", st.Adam(0.1)).step([[1.0]], [0.0])
+    >>> round(float(net.parameters["0.weight"][0, 0]), 4)  # the first step is as long as the rate
+    0.9
     """
 
     rule: ClassVar[str] = "adam"
@@ -187,6 +205,12 @@ class AdamW(Adam):
         As above, >= 0, for the weights of dense layers alone.
     clip_value, clip_norm : float, default=None
         As in `SGD`.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> st.AdamW(st.schedules.cosine(3e-3), weight_decay=0.1, clip_norm=1.0)
+    AdamW(lr=cosine(0.003), weight_decay=0.1, clip_norm=1.0)
     """
 
     _: KW_ONLY
@@ -215,6 +239,14 @@ class RMSprop(Optimizer):
         Added to the gradient as ``weight_decay * w``, for the weights of dense layers alone.
     clip_value, clip_norm : float, default=None
         As in `SGD`.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.Dense(1, init=[[1.0]])], seed=0)
+    >>> loss = st.Trainer(net, "mse", st.RMSprop(0.01)).step([[1.0]], [0.0])
+    >>> round(float(net.parameters["0.weight"][0, 0]), 4)  # 1 - 0.01 * 2 / sqrt(0.01 * 2**2)
+    0.9
     """
 
     rule: ClassVar[str] = "rmsprop"

@@ -38,6 +38,12 @@ class Schedule(Spec):
         If an argument has another type.
     ValueError
         If an argument is out of its range, as the schedule documents it.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> isinstance(st.schedules.cosine(0.1), st.schedules.Schedule)
+    True
     """
 
     lr: float
@@ -110,6 +116,13 @@ class constant(Schedule):
     ----------
     lr : float
         The rate, >= 0.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> rate = st.schedules.constant(0.1)
+    >>> rate(0), rate(1000)
+    (0.1, 0.1)
     """
 
     def __call__(self, step: int) -> float:
@@ -163,6 +176,13 @@ class step(_Falling):
         The unit of `every`: steps of the optimizer, or epochs as long as those of the running fit.
     epoch_steps : int, default=None
         Steps in an epoch, for ``unit="epochs"``; `Trainer.fit` fills it in.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> rate = st.schedules.step(0.1, every=30, factor=0.1)
+    >>> [round(rate(step), 4) for step in (0, 29, 30, 60)]
+    [0.1, 0.1, 0.01, 0.001]
     """
 
     _: KW_ONLY
@@ -193,6 +213,13 @@ class exponential(_Falling):
     Notes
     -----
     With ``every=1`` this is PyTorch's ExponentialLR; with epochs it agrees with it at the start of each epoch.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> rate = st.schedules.exponential(0.1, every=100, factor=0.5)
+    >>> [round(rate(step), 4) for step in (0, 50, 100, 200)]
+    [0.1, 0.0707, 0.05, 0.025]
     """
 
     _: KW_ONLY
@@ -256,6 +283,13 @@ class cosine(_Spanning):
     Notes
     -----
     As PyTorch's CosineAnnealingLR this is periodic: past `total` the rate rises again (Keras stays at the end).
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> rate = st.schedules.cosine(0.1, total=100, warmup=10)
+    >>> [round(rate(step), 3) for step in (0, 9, 55, 99)]
+    [0.01, 0.1, 0.05, 0.0]
     """
 
     _: KW_ONLY
@@ -300,6 +334,13 @@ class one_cycle(_Spanning):
     -----
     Rates are those of PyTorch's OneCycleLR; the momentum is left alone. Past the end the last rate stays (PyTorch
     raises).
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> rate = st.schedules.one_cycle(0.1, total=100)
+    >>> [round(rate(step), 4) for step in (0, 29, 60, 99)]
+    [0.004, 0.1, 0.0589, 0.0]
     """
 
     _: KW_ONLY
@@ -356,6 +397,15 @@ class plateau(Schedule):
     absolute threshold, an epoch earlier). A metric that is not finite is no improvement. For negative metrics the share
     is of their size, where PyTorch's arithmetic would take a worse one for better. Only `fit` has epochs to observe:
     with `Trainer.step` the rate stays.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.Dense(1)], seed=0)
+    >>> rate = st.schedules.plateau(0.1, factor=0.5, patience=2, monitor="loss")
+    >>> history = st.Trainer(net, "mse", st.SGD(rate)).fit([[0.0]], [0.0], epochs=8)  # there is nothing to learn
+    >>> history["learning_rate"].round(3).tolist()
+    [0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025]
     """
 
     _: KW_ONLY

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +65,21 @@ def engine(request: pytest.FixtureRequest) -> Any:
     if request.param == "dask":
         found.wait_for_workers(2)  # a test may have killed one
     return "ray" if request.param == "ray" else found
+
+
+@pytest.fixture
+def mpirun(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python by mpirun in `tmp_path`, called with the ranks and Python's arguments."""
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+    command = shutil.which("mpirun") or shutil.which("mpirun", path=str(Path(sys.executable).parent))
+    if command is None:
+        pytest.skip("there is no mpirun")
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+
+    def run(size: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [command, "--oversubscribe", "-n", str(size), sys.executable, *arguments],
+            cwd=tmp_path, env=os.environ | allowed, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    return run

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import re
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -17,10 +15,6 @@ import numpy as np
 import pytest
 
 import steepest as st
-
-pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-MPIRUN = shutil.which("mpirun") or shutil.which("mpirun", path=str(Path(sys.executable).parent))
-pytestmark = pytest.mark.skipif(MPIRUN is None, reason="there is no mpirun")
 
 SCRIPT = textwrap.dedent(
     """
@@ -56,15 +50,15 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def mpirun(tmp_path: Path, size: int, limit: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:
-    script = tmp_path / "ranks.py"
-    script.write_text(SCRIPT)
-    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
-    command = [str(MPIRUN), "--oversubscribe", "-n", str(size), sys.executable, "-m", "mpi4py", str(script)]
-    return subprocess.run(
-        [*command, str(tmp_path / "run.safetensors"), json.dumps(options)],
-        capture_output=True, text=True, timeout=limit, env=os.environ | allowed, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def on_ranks(mpirun: Any, tmp_path: Path) -> Any:
+    """Runs the script on so many ranks, with options of `fit`."""
+
+    def run(size: int, **options: Any) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "ranks.py").write_text(SCRIPT)
+        return mpirun(size, "-m", "mpi4py", "ranks.py", "run.safetensors", json.dumps(options))  # type: ignore[no-any-return]
+
+    return run
 
 
 def states(done: subprocess.CompletedProcess[str]) -> list[tuple[int, np.ndarray[Any, Any]]]:
@@ -75,9 +69,9 @@ def states(done: subprocess.CompletedProcess[str]) -> list[tuple[int, np.ndarray
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_summed_gradients_are_a_step_on_the_batches_of_all(tmp_path: Path, size: int) -> None:
+def test_summed_gradients_are_a_step_on_the_batches_of_all(on_ranks: Any, size: int) -> None:
     batch = 60 // size
-    found = states(mpirun(tmp_path, size, epochs=3, batch_size=batch, shuffle=False))
+    found = states(on_ranks(size, epochs=3, batch_size=batch, shuffle=False))
     assert len(found) == size
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 4)).astype(np.float32)
@@ -93,31 +87,47 @@ def test_summed_gradients_are_a_step_on_the_batches_of_all(tmp_path: Path, size:
 
 
 @pytest.mark.parametrize("sync_every", [4, "auto"])
-def test_means_are_the_same_bits_on_every_rank(tmp_path: Path, sync_every: int | str) -> None:
-    found = states(mpirun(tmp_path, 3, epochs=3, batch_size=16, sync_every=sync_every))
+def test_means_are_the_same_bits_on_every_rank(on_ranks: Any, sync_every: int | str) -> None:
+    found = states(on_ranks(3, epochs=3, batch_size=16, sync_every=sync_every))
     for n_steps, state in found:
         assert n_steps == found[0][0]
         assert np.array_equal(state, found[0][1])
 
 
-def test_a_checkpoint_of_two_ranks_goes_on_with_three(tmp_path: Path) -> None:
-    ((n_steps, _), _) = states(mpirun(tmp_path, 2, epochs=2, batch_size=30))
-    found = states(mpirun(tmp_path, 3, resume=True, epochs=1, batch_size=20))
+def test_a_checkpoint_of_two_ranks_goes_on_with_three(on_ranks: Any) -> None:
+    ((n_steps, _), _) = states(on_ranks(2, epochs=2, batch_size=30))
+    found = states(on_ranks(3, resume=True, epochs=1, batch_size=20))
     assert [after for after, _ in found] == [n_steps + 5] * 3
 
 
-def test_a_killed_rank_ends_all(tmp_path: Path) -> None:
+def test_a_killed_rank_ends_all(on_ranks: Any, tmp_path: Path) -> None:
     start = time.monotonic()
-    done = mpirun(tmp_path, 2, kill=int(signal.SIGKILL), epochs=10**6, batch_size=8)
+    done = on_ranks(2, kill=int(signal.SIGKILL), epochs=10**6, batch_size=8)
     assert done.returncode != 0
     assert "rank" in done.stderr.lower()
     assert time.monotonic() - start < 60
     assert st.Trainer.resume(tmp_path / "run.safetensors").n_steps >= 5 * 19
 
 
-def test_an_interrupted_rank_interrupts_all(tmp_path: Path) -> None:
-    done = mpirun(tmp_path, 2, kill=int(signal.SIGINT), epochs=10**6, batch_size=8)
+def test_an_interrupted_rank_interrupts_all(on_ranks: Any) -> None:
+    done = on_ranks(2, kill=int(signal.SIGINT), epochs=10**6, batch_size=8)
     assert done.stdout.count("interrupted") == 2
     ((first, state), (second, other)) = states(done)
     assert first == second
     assert np.array_equal(state, other)
+
+
+def test_the_command_shares_out_the_networks(mpirun: Any, tmp_path: Path) -> None:
+    pytest.importorskip("typer", reason="typer is not installed")
+    random = np.random.default_rng(0)
+    x = random.normal(size=(400, 2))
+    lines = [f"{a:.4f},{b:.4f},{np.sin(a) + b:.4f}" for a, b in x]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,price", *lines]))
+    train = ["-m", "steepest", "train", "table.csv", "--target", "price"]
+    alone, both = mpirun(1, *train, "--out", "alone.safetensors"), mpirun(2, *train, "--out", "both.safetensors")
+    assert both.returncode == alone.returncode == 0, both.stderr
+    assert len(re.findall(r"Trained \d networks", both.stdout)) == both.stdout.count("Wrote both.safetensors") == 1
+    assert (tmp_path / "both.safetensors").read_bytes() == (tmp_path / "alone.safetensors").read_bytes()
+    wrong = mpirun(2, *train[:-1], "prices")
+    assert wrong.returncode == 2
+    assert "no column 'prices'" in wrong.stderr

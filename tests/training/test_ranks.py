@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,34 +17,11 @@ import pytest
 from numpy.typing import NDArray
 
 import steepest as st
+from helpers import LOCAL, run_ranks
 from steepest.distributed import Hub, RankError, check_comm, connect
 from steepest.training import _ranks
 
-LOCAL = "127.0.0.1"
 Array = NDArray[Any]
-
-
-def run_ranks(size: int, work: Callable[[Any, int], Any]) -> list[Any]:
-    """Call `work(comm, rank)` in a thread for each rank; return what each returned or raised."""
-    found: list[Any] = [None] * size
-
-    def run(rank: int, address: str) -> None:
-        comm = connect(address, rank)
-        try:
-            found[rank] = work(comm, rank)
-        except BaseException as error:
-            found[rank] = error
-        finally:
-            comm.close()
-
-    with Hub(size, LOCAL) as hub:
-        threads = [threading.Thread(target=run, args=(rank, hub.address)) for rank in range(size)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=60)
-            assert not thread.is_alive()
-    return found
 
 
 def returned(found: Sequence[Any]) -> list[Any]:
@@ -441,6 +417,39 @@ def test_a_rank_alone_trains_as_without_others() -> None:
         states.append(own.network._core.state())
     for state in states[1:]:
         np.testing.assert_allclose(state, states[0], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_within_the_core_are_those_with_a_look_at_each_batch(weighted: bool) -> None:
+    x, y = rows()
+    weight = np.repeat([0.0, 1.0, 2.0], 20) if weighted else None
+
+    class Looking(st.Callback):
+        def on_batch_end(self, fit: Any) -> None:
+            """Be there, so that every batch is Python's."""
+
+    states, losses = [], []
+    for callbacks in ([], [Looking()]):
+        own = trainer(ema=0.9)
+        history = own.fit(
+            x, y, sample_weight=weight, epochs=3, batch_size=7, comm=_Alone(), sync_every=4, callbacks=callbacks
+        )
+        states.append([own.network._core.state(), own._core.values()])
+        losses.append(history["loss"].tolist())
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-12)
+
+
+def test_values_of_another_size_are_refused() -> None:
+    core = trainer()._core
+    values = core.values()
+    for wrong in (values[:-1], values.reshape(1, -1)):
+        with pytest.raises(ValueError, match="values has .* numbers: expected"):
+            core.set_values(wrong, 1, 0)
+    np.testing.assert_array_equal(core.values(), values)
+    with pytest.raises(ValueError, match="rows has 60 at 0"):
+        core.run_steps(*rows(), None, np.array([60]), 7)
 
 
 @pytest.mark.parametrize(

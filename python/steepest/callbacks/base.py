@@ -18,7 +18,15 @@ Rows: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 
 class TrainerView(Protocol):
-    """A trainer as callbacks see it: `steepest.Trainer` is one, and says what each of these is."""
+    """A trainer as callbacks see it: `steepest.Trainer` is one, and says what each of these is.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> trainer.learning_rate, trainer.n_steps, trainer.ema
+    (0.1, 0, None)
+    """
 
     history: History
 
@@ -116,6 +124,17 @@ class FitState:
         The training rows and the validation rows, as the fit reads them; None where a fit has none, or no arrays.
     batch_loss : float, default=nan
         The mean loss of the last batch, before its update: for `on_batch_end`. NaN if all its rows have the weight 0.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> seen = []
+    >>> watch = st.LambdaCallback(on_epoch_end=lambda fit: seen.append((fit.epoch, fit.n_rows, fit.stopped)))
+    >>> history = trainer.fit(x, y, epochs=2, callbacks=[watch])
+    >>> seen
+    [(0, 2, False), (1, 2, False)]
     """
 
     trainer: TrainerView
@@ -242,6 +261,13 @@ def check_callbacks(callbacks: Iterable[Callback] | Callback) -> list[Callback]:
     ------
     TypeError
         If `callbacks` holds anything but objects of `Callback`.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> from steepest.callbacks import check_callbacks
+    >>> len(check_callbacks(st.TimeLimit(60)))
+    1
     """
     active = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
     for callback in active:

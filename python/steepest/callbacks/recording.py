@@ -67,6 +67,15 @@ class Checkpoint(Spec, Callback):
     Notes
     -----
     A metric that is not a number is no improvement.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=4, callbacks=[st.Checkpoint("run.ckpt", every=2)])
+    >>> st.Trainer.resume("run.ckpt").n_steps  # four epochs of one batch
+    4
     """
 
     only_first_rank = True
@@ -142,6 +151,16 @@ class CSVLogger(Spec, Callback):
     -----
     RuntimeWarning
         If it cannot be written later, as when the disk is full: training goes on, and the next epoch tries again.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=3, callbacks=[st.CSVLogger("run.csv")])
+    >>> with open("run.csv") as file:
+    ...     print(file.readline().strip())
+    loss,learning_rate,seconds
     """
 
     only_first_rank = True
@@ -213,6 +232,16 @@ class TensorBoard(Spec, Callback):
     -----
     RuntimeWarning
         If nothing can be written later, as when the disk is full: training goes on without.
+
+    Examples
+    --------
+    >>> import os
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=3, callbacks=[st.TensorBoard("runs/first")])
+    >>> len(os.listdir("runs/first"))  # a file of events, for `tensorboard --logdir runs`
+    1
     """
 
     only_first_rank = True

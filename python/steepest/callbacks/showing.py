@@ -9,7 +9,17 @@ from .base import OLD_NAMES, Callback, FitState, Hook
 
 
 class PrintEpochs(Callback):
-    """Print a line after each epoch, as ``fit(verbose=True)`` does."""
+    """Print a line after each epoch, as ``fit(verbose=True)`` does.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> from steepest.callbacks import PrintEpochs
+    >>> history = trainer.fit(x, y, epochs=1, callbacks=[PrintEpochs()])  # doctest: +SKIP
+    [(0, 2), (1, 1)]
+    """
 
     only_first_rank = True
 
@@ -26,6 +36,15 @@ class Progress(Callback):
     ------
     ImportError
         At the beginning of a fit, if tqdm is not installed.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=3, callbacks=[st.Progress()])  # draws the bar on standard error
+    >>> history.n_epochs
+    3
     """
 
     only_first_rank = True

@@ -22,6 +22,25 @@ class BestWeights:
     ----------
     score : float
         The best score so far, -inf before the first.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> from steepest.callbacks import BestWeights
+    >>> class KeepFirst(st.Callback):
+    ...     def on_train_begin(self, fit):
+    ...         self.best = BestWeights()
+    ...     def on_epoch_end(self, fit):
+    ...         self.best.offer(-fit.epoch, fit)  # of all epochs, the first has the largest score
+    ...     def on_train_end(self, fit):
+    ...         self.best.put_back(fit)
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=9, callbacks=[KeepFirst()])
+    >>> other = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> history = other.fit(x, y, epochs=1)
+    >>> (trainer.predict(x) == other.predict(x)).all().item()
+    True
     """
 
     def __init__(self) -> None:
@@ -82,6 +101,16 @@ class EarlyStopping(Spec, Callback):
     Notes
     -----
     A metric that is not a number is no improvement.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> stopping = st.EarlyStopping(monitor="val_loss", patience=5)
+    >>> history = trainer.fit(x, y, epochs=100, validation=([[0.5]], [1.0]), callbacks=[stopping])
+    >>> history.n_epochs < 100, history.best_epoch == history.n_epochs - 6
+    (True, True)
     """
 
     monitor: str | None = None
@@ -139,6 +168,15 @@ class TimeLimit(Spec, Callback):
         If `seconds` is no number.
     ValueError
         If `seconds` is not above 0 and finite.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=10, callbacks=[st.TimeLimit(60)])
+    >>> history.n_epochs
+    10
     """
 
     seconds: float
@@ -182,6 +220,15 @@ class Until(Callback):
     ValueError
         If there are no targets, or one is out of its range. At the beginning of a fit: if the fit has no such metric,
         or confidence is asked for without validation rows or of a loss that is not of classes.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> trainer = st.Trainer(st.Network(1, [st.Dense(1)], seed=0), "mse", st.SGD(0.1))
+    >>> x, y = [[0.0], [1.0]], [1.0, 3.0]
+    >>> history = trainer.fit(x, y, epochs=1000, callbacks=[st.Until(loss=0.01)])
+    >>> history.n_epochs < 1000, bool(history["loss"][-1] <= 0.01)
+    (True, True)
     """
 
     def __init__(self, **targets: float) -> None:

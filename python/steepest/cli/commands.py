@@ -90,6 +90,7 @@ def train(
         sys.stdout.write(dump_config(context))
         return
     require_sklearn()
+    from ._ranks import ranks_of_mpirun
     from ._training import Job, Use
 
     if resume:
@@ -101,14 +102,18 @@ def train(
     )  # fmt: skip
     check_out(out, table, valid)
     _use_threads(threads)
-    console = new_console()
-    job = Job.of(table, reading.table(table, names=[target], text=ignore or ()), use, reading)
-    job.check_saveable()
-    estimator = job.resumed(out, asked.get("max_iter")) if resume else job.estimator(asked)
-    job.describe(console)
-    interrupted = job.fit(estimator, console, out)
-    job.measure(estimator, console)
-    tell(console, f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv")
+    with ranks_of_mpirun() as comm:
+        first = comm is None or comm.rank == 0
+        console = new_console(quiet=not first)
+        job = Job.of(table, reading.table(table, names=[target], text=ignore or ()), use, reading)
+        job.check_saveable()
+        estimator = job.resumed(out, asked.get("max_iter")) if resume else job.estimator(asked)
+        if not first:
+            estimator.set_params(callbacks=None)  # which show progress
+        job.describe(console)
+        interrupted = job.fit(estimator, console, out if first else None)
+        job.measure(estimator, console)
+        tell(console, f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv")
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 

@@ -71,9 +71,9 @@ class _Lasting(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-def new_console(*, stderr: bool = False) -> Console:
-    """Return standard output, or standard error, on which text is written as it stands."""
-    return _Lasting(highlight=False, markup=False, stderr=stderr)
+def new_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Return standard output, or standard error, on which text is written as it stands; or none if quiet."""
+    return _Lasting(highlight=False, markup=False, stderr=stderr, quiet=quiet)
 
 
 @contextmanager

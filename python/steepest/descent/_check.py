@@ -40,6 +40,17 @@ class Entry:
         The derivative of the cost by backpropagation, and by differences.
     error : float
         The distance of the two, over the largest derivative of the parameter (but at least 1e-5 of the cost).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> entry = st.descent.check(net, x, y, "mse").entries[0]
+    >>> entry.name, bool(abs(entry.gradient - entry.difference) < 1e-6)
+    ('0.weight', True)
     """
 
     name: str
@@ -59,6 +70,17 @@ class Check:
         All that were compared, the worst first.
     layers : dict of str to float
         The largest error of each layer, from input to output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> found = st.descent.check(net, x, y, "mse")
+    >>> len(found.entries), sorted(found.layers), max(found.layers.values()) < 1e-6
+    (33, ['0', '1'], True)
     """
 
     entries: tuple[Entry, ...]
@@ -156,6 +178,16 @@ def check(
 
     A loss of the user's own is asked for its value at each difference, in float64, and for its gradient once. Where
     that gradient does not belong to the value, all layers that the error reaches are wrong, the last one among them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> st.descent.check(net, x, y, "mse").ok
+    True
     """
     check_network(net, learns=True)
     cost, entries = Cost.of(loss), integer("entries", entries, ge=1)

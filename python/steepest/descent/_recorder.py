@@ -45,6 +45,19 @@ class Histogram(NamedTuple):
         Numbers in each bin.
     edges : array of shape (bins + 1,)
         Limits of the bins, in the numbers' own unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> recorder = st.descent.Recorder(every=1, bins=10)
+    >>> history = st.Trainer(net, "mse", st.Adam(0.01)).fit(x, y, epochs=1, callbacks=[recorder])
+    >>> weights = recorder.records[0].weights
+    >>> int(weights.counts.sum()), weights.edges.shape  # 2 * 8 weights and 8 biases
+    (24, (11,))
     """
 
     counts: NDArray[np.int64]
@@ -72,6 +85,18 @@ class LayerRecord(NamedTuple):
         Root mean square of the layer's output.
     weights, outputs : Histogram or None
         Of all its parameters, and of its outputs on the sample rows; None where there are none, or they are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> recorder = st.descent.Recorder(every=1)
+    >>> history = st.Trainer(net, "mse", st.Adam(0.01)).fit(x, y, epochs=2, callbacks=[recorder])
+    >>> [(record.epoch, record.layer, record.activation) for record in recorder.records[:2]]
+    [(0, '0', 'tanh'), (0, '1', '')]
     """
 
     epoch: int
@@ -142,6 +167,20 @@ class Recorder(Spec, Callback):
 
     If the path outgrows 64 MiB, or with "auto" 100 points, every second point of it is dropped, and from then on half
     as many are kept. The recorder keeps hold of the training data, not a copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> recorder = st.descent.Recorder(every=10)
+    >>> history = st.Trainer(net, "mse", st.Adam(0.01)).fit(x, y, epochs=40, callbacks=[recorder])
+    >>> recorder.epochs, recorder.costs[-1] < recorder.costs[0]
+    ([0, 10, 20, 30, 40], True)
+    >>> recorder.series("gradient_norm", "0").shape
+    (5,)
     """
 
     every: int | Literal["auto"] = "auto"

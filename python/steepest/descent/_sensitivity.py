@@ -27,6 +27,15 @@ class Sensitivity:
         By input column.
     turn : float
         The part of its size by which each was turned: 0.01 is one percent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> net = st.Network(2, [st.Dense(1, init=[[3.0], [0.0]])], seed=0)
+    >>> found = st.descent.sensitivity(net, np.random.default_rng(0).normal(size=(50, 2)))
+    >>> bool(found.features[0] > 0), bool(found.features[1] == 0)  # the second column counts for nothing
+    (True, True)
     """
 
     layers: dict[str, float]
@@ -80,6 +89,17 @@ def sensitivity(net: Network, x: ArrayLike, *, turn: float = 0.01, draws: int = 
     their own: turned all the same way, every layer of a relu network would only scale the output. For a column c with
     the standard deviation d it is ``sqrt(mean((f(x + turn * d * e_c) - f(x))**2) / mean(f(x)**2))``. Where the output
     is zero throughout, it is zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> found = st.descent.sensitivity(net, x)
+    >>> sorted(found.layers), found.features.shape
+    (['0', '1'], (2,))
     """
     check_network(net)
     turn, draws = number("turn", turn, gt=0), integer("draws", draws, ge=1)

@@ -55,6 +55,14 @@ class Slope:
         Derivative of the cost by the weight there: below zero the cost falls as the weight grows.
     values, costs : arrays of shape (values,)
         The curve; the weight itself is one of the values.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(1, [st.Dense(1, init=[[1.0]])], seed=0, dtype="float64")
+    >>> curve = st.descent.slope(net, [[1.0]], [0.0], "mse", "0.weight", (0, 0), span=2)
+    >>> round(curve.cost, 6), round(curve.tangent, 6)  # w**2 and 2 * w at w = 1
+    (1.0, 2.0)
     """
 
     name: str
@@ -176,6 +184,17 @@ def slope(
     ``(value - weight) * u`` with one number u for each row. So the layers before it are computed once, and the layers
     after it for all values and rows in one call, or in a few where there are very many. An embedding is computed anew
     for each value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> curve = st.descent.slope(net, x, y, "mse", "1.weight", (0, 0))
+    >>> curve.values.shape, bool(curve.best_cost <= curve.cost)
+    ((201,), True)
     """
     check_network(net, learns=True)
     cost = Cost.of(loss)

@@ -47,6 +47,20 @@ class Surface:
         The cost at the projected points.
     off_plane : array of shape (n,) or None
         The distance of each point of the path from the plane, as a part of its distance from the center, 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> recorder = st.descent.Recorder(every=1)
+    >>> trainer = st.Trainer(net, "mse", st.Adam(0.02))
+    >>> history = trainer.fit(x, y, epochs=5, callbacks=[recorder])
+    >>> plane = st.descent.surface(net, x, y, trainer, "pca", recorder, steps=5)
+    >>> plane.path.shape, bool(plane.path_costs[-1] < plane.path_costs[0])
+    ((6, 2), True)
     """
 
     a: NDArray[np.float64]
@@ -167,6 +181,17 @@ def surface(
     -----
     The cost is what `Trainer.evaluate` calls the loss, in float64, with the running statistics of batch normalization
     as they are now.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0, dtype="float64")
+    >>> plane = st.descent.surface(net, x, y, "mse", steps=5)
+    >>> plane.costs.shape, bool(plane.costs.min() <= plane.cost)
+    ((5, 5), True)
     """
     check_network(net, learns=True)
     choice("directions", directions, DIRECTIONS)

@@ -11,12 +11,35 @@ from .._arrays import shown
 
 
 class RankError(RuntimeError):
-    """Another rank has failed, or cannot be reached any more."""
+    """Another rank has failed, or cannot be reached any more.
+
+    Examples
+    --------
+    >>> from steepest.distributed import RankError
+    >>> try:
+    ...     raise RankError("rank 1: it was killed")  # as a fit does whose other rank has gone
+    ... except RankError as error:
+    ...     print(error)
+    rank 1: it was killed
+    """
 
 
 @runtime_checkable
 class Comm(Protocol):
-    """Connects the ranks of a job: every rank calls the same methods in the same order."""
+    """Connects the ranks of a job: every rank calls the same methods in the same order.
+
+    Examples
+    --------
+    >>> from steepest.distributed import check_comm
+    >>> class Alone:  # the least that a comm can be
+    ...     rank, size = 0, 1
+    ...     def allreduce(self, array):
+    ...         return array
+    ...     def broadcast(self, array):
+    ...         return array
+    >>> check_comm(Alone()).size
+    1
+    """
 
     @property
     def rank(self) -> int:
@@ -63,12 +86,12 @@ class _Torch:
 
     def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
         tensor = self._tensor(array)
-        self._group.allreduce([tensor]).wait()
+        self._group.allreduce(tensor).wait()
         return np.asarray(tensor.numpy())
 
     def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
         tensor = self._tensor(array)
-        self._group.broadcast([tensor], 0).wait()
+        self._group.broadcast(tensor, 0).wait()
         return np.asarray(tensor.numpy())
 
 
@@ -86,6 +109,15 @@ def check_comm(comm: Any) -> Comm:
         If it is none of these.
     ValueError
         If its rank is not one of its size.
+
+    Examples
+    --------
+    >>> from steepest.distributed import Hub, check_comm, connect
+    >>> with Hub(1, host="127.0.0.1") as hub:
+    ...     comm = check_comm(connect(hub.address, rank=0))
+    ...     comm.rank, comm.size
+    ...     comm.close()
+    (0, 1)
     """
     if hasattr(comm, "Allreduce") and hasattr(comm, "Bcast"):
         comm = _Mpi(comm)

@@ -46,6 +46,14 @@ def run_on(
     RankError
         If a rank has gone, on the others; the engine's own error where it knows of it first. Nothing is tried again,
         for a training goes on from its checkpoint: call this again with a function that resumes it.
+
+    Examples
+    --------
+    >>> from steepest.distributed import run_on
+    >>> def share(comm, rows):
+    ...     return comm.rank, len(rows)
+    >>> run_on("ray", share, [[1, 2], [3]])  # doctest: +SKIP
+    [(0, 2), (1, 1)]
     """
     start = _start_of(engine)
     if not len(shards):
@@ -67,14 +75,17 @@ def _call(rank: Rank, place: Any) -> Any:
     return rank(place)
 
 
+def library_of(engine: Any) -> str:
+    """Return the name of the library that an engine is of; a string is a name itself."""
+    return engine if isinstance(engine, str) else type(engine).__module__.partition(".")[0]
+
+
 def _start_of(engine: Any) -> Callable[[Rank, list[Any]], list[Any]]:
-    if isinstance(engine, str) and engine == "ray":
+    library = library_of(engine)
+    if library == "ray":
         return _on_ray
-    module = type(engine).__module__.partition(".")[0]
-    if module == "distributed":
-        return partial(_on_dask, engine)
-    if module == "pyspark":
-        return partial(_on_spark, engine)
+    if library in ("distributed", "pyspark") and not isinstance(engine, str):
+        return partial(_on_dask if library == "distributed" else _on_spark, engine)
     raise TypeError(f'engine is {shown(engine)}: expected a dask.distributed.Client, a SparkSession or "ray"')
 
 

@@ -226,6 +226,21 @@ def connect(address: str, rank: int, timeout: float = 60.0) -> Any:
     ------
     RankError
         If the hub cannot be reached, or has refused this rank or another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from steepest.distributed import Hub, connect
+    >>> def summed(address, rank):
+    ...     comm = connect(address, rank)
+    ...     total = comm.allreduce(np.full(2, rank + 1.0))
+    ...     comm.close()
+    ...     return total
+    >>> with Hub(2, host="127.0.0.1") as hub, ThreadPoolExecutor() as pool:
+    ...     totals = list(pool.map(summed, [hub.address] * 2, range(2)))
+    >>> totals[0]
+    array([3., 3.])
     """
     place, _, token = address.partition("/")
     host, _, port = place.rpartition(":")

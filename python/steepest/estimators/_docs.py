@@ -178,7 +178,7 @@ ATTRIBUTES: dict[str, Entry] = {
     "n_outputs_": Entry("int", "Outputs of a network."),
     "out_activation_": Entry("str", "The link between outputs and predictions, by scikit-learn's names."),
     "n_features_in_": Entry("int", "Columns of X."),
-    "feature_names_in_": Entry("array of shape (n_features_in_,)", "Their names, where all are text."),
+    "feature_names_in_": Entry("array of str, one for each column", "Their names, where all are text."),
     "target_name_": Entry("str or None", "Name of y, where it has one."),
 }
 

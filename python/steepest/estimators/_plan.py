@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..distributed._together import comm_here
 from ..recipe import Recipe
 from ._input import Rows
 from ._model import Model
@@ -106,6 +107,8 @@ class FitPlan:
         if fitted is not None:
             n_networks, dtype = len(fitted.networks), fitted.preprocessor.dtype
         limit = settings.time_limit
+        if limit is not None and comm_here() is not None:
+            raise ValueError(f"time_limit is {limit:g}: ranks that fit together do the same, and expect no time limit")
         deadline = None if limit is None else (time.monotonic() if began is None else began) + limit
         return cls(settings, recipe, tiny, online, fitted is not None, seed, n_networks, dtype, deadline=deadline)
 

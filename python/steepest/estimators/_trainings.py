@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 from .._core import DivergedError, get_num_threads
 from ..callbacks import Callback
+from ..distributed._together import comm_here
 from ..history import History
 from ..network import Network
 from ..training import Trainer
 from ..training._fits import Fit, run_fits
 from ..training._rows import RowSource
+from ..training._shared_out import share_out
 from ._input import Rows
 from ._online import Seen
 from ._plan import FitPlan, Places
+from ._sklearn_preset import StopLikeSklearn
 from ._time import OutOfTimeError, out_of_time
 
 
@@ -159,10 +162,25 @@ class Trainings:
         diverged: list[DivergedError | None] = []
         interrupt = None
         look = None if self.deadline is None else out_of_time(self.deadline)
+
+        def run(fits: list[Fit]) -> list[DivergedError | None]:
+            return run_fits(fits, get_num_threads(), at_once=self.at_once, by_hand=self.by_hand, progress=look)
+
+        comm = comm_here()
         try:
-            diverged = run_fits(self.fits, get_num_threads(), at_once=self.at_once, by_hand=self.by_hand, progress=look)
+            if comm is None or not self._can_be_shared_out:
+                diverged = run(self.fits)
+            else:
+                diverged, interrupted = share_out(self.fits, comm, run)
+                interrupt = KeyboardInterrupt() if interrupted else None
         except OutOfTimeError:
             pass
         except KeyboardInterrupt as found:
             interrupt = found
         return self.finish(diverged, interrupt)
+
+    @property
+    def _can_be_shared_out(self) -> bool:
+        """Whether ranks have something to share: not where a rule has a curve of its own, as scikit-learn's."""
+        rules = (rule for fit in self.fits for rule in fit.callbacks)
+        return len(self.fits) > 1 and not any(isinstance(rule, StopLikeSklearn) for rule in rules)

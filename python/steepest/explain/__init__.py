@@ -40,6 +40,13 @@ def demo_page(seed: int, callbacks: Sequence[Callback] = ()) -> str:
     ------
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from steepest.explain import demo_page
+    >>> page = demo_page(seed=0)
+    >>> page.startswith("<!DOCTYPE html>"), "Two spirals" in page
+    (True, True)
     """
     xor, spirals = train_xor(seed, *callbacks), train_spirals(seed, *callbacks)
     task = paragraph(
@@ -92,6 +99,21 @@ def table_page(subject: Subject, encoder: TableEncoder, source: str, numbers: Ma
         If one of these metrics is missing.
     ImportError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> from steepest import explain
+    >>> table = {"size": np.arange(60.0) % 7, "age": np.arange(60.0) % 11}
+    >>> price = table["size"] - table["age"]
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, price, "regression", target_name="price")
+    >>> x, y = encoder.transform(table), encoder.encode_target(price)
+    >>> network = st.Network(2, [st.Dense(4, "tanh"), st.Dense(1)], seed=0)
+    >>> subject = explain.of_model(network, encoder, x, y)
+    >>> page = explain.table_page(subject, encoder, "Sixty rows.", {"r2": 0.5, "mae": 1.0}, "on these rows")
+    >>> "How a network knows price" in page
+    True
     """
     first, *rest = story_sections(replace(subject, figures=measured(numbers, where)))
     what = "a class" if encoder.task == "classification" else "a number"

@@ -64,6 +64,22 @@ def table_subject(
     ValueError
         If only one of `history` and `recorder` is given, the recorder has no path of this network's weights, or the
         network was trained by another loss than cross_entropy, binary_cross_entropy or mse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> from steepest import explain
+    >>> table = {"size": np.arange(60.0) % 7, "age": np.arange(60.0) % 11}
+    >>> price = table["size"] - table["age"]
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, price, "regression", target_name="price")
+    >>> x, y = encoder.transform(table), encoder.encode_target(price)
+    >>> network = st.Network(2, [st.Dense(4, "tanh"), st.Dense(1)], seed=0)
+    >>> recorder = st.descent.Recorder(every=1)
+    >>> history = st.Trainer(network, "mse").fit(x, y, epochs=5, callbacks=[recorder])
+    >>> subject = explain.table_subject(network, encoder, x, y, history, recorder, kept_best=False)
+    >>> subject.outputs
+    ['price']
     """
     if (history is None) != (recorder is None):
         given, missing = ("recorder", "history") if history is None else ("history", "recorder")
@@ -111,6 +127,21 @@ def of_model(network: Network, encoder: TableEncoder, x: Rows, y: Targets) -> Su
     ------
     ValueError
         As by `table_subject`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import steepest as st
+    >>> from steepest import explain
+    >>> table = {"size": np.arange(60.0) % 7, "age": np.arange(60.0) % 11}
+    >>> price = table["size"] - table["age"]
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, price, "regression", target_name="price")
+    >>> x, y = encoder.transform(table), encoder.encode_target(price)
+    >>> network = st.Network(2, [st.Dense(4, "tanh"), st.Dense(1)], seed=0)
+    >>> history = st.Trainer(network, "mse").fit(x, y, epochs=20)
+    >>> subject = explain.of_model(network, encoder, x, y)
+    >>> subject.inputs, subject.training is None
+    (['size', 'age'], True)
     """
     return table_subject(network, encoder, x, y)
 

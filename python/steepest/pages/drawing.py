@@ -46,7 +46,13 @@ def color(role: str) -> str:
 
 
 def require_matplotlib() -> None:
-    """Raise ModuleNotFoundError, with what to do, if matplotlib is not installed."""
+    """Raise ModuleNotFoundError, with what to do, if matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from steepest.explain import require_matplotlib
+    >>> require_matplotlib()  # it is there
+    """
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:

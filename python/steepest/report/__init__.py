@@ -56,6 +56,18 @@ def report_page(
     ------
     ModuleNotFoundError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> from sklearn.datasets import load_iris
+    >>> from steepest.report import report_page
+    >>> x, y = load_iris(return_X_y=True)
+    >>> model = st.MLPClassifier(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(x[::2], y[::2])
+    >>> numbers = {"accuracy": model.score(x[1::2], y[1::2])}
+    >>> page = report_page(model, x[1::2], y[1::2], target="species", numbers=numbers, source="Iris.")
+    >>> "How well species is predicted" in page
+    True
     """
     classifies = isinstance(model, MLPClassifier)
     sections = [summary_section(numbers, len(truth), classifies=classifies)]

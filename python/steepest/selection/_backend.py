@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from .._arrays import shown
 from .._core import build_info
 from .._extras import require
+from ..distributed._engines import library_of
 from ..training._many import check_jobs
 
 T = TypeVar("T")
@@ -72,21 +73,21 @@ def workers_of(backend: Any, n_jobs: int | None) -> Workers | None:
         If `backend` is none of these.
     """
     threads = 1 if n_jobs in (None, -1) else check_jobs(n_jobs)
-    if isinstance(backend, str) and backend == "threads":
+    library = library_of(backend)
+    if library == "threads":
         return None
-    if isinstance(backend, str) and backend == "joblib":
+    if library == "joblib":
         joblib = require("joblib", "scikit-learn", "backend='joblib'")
         asked = joblib.effective_n_jobs(None)  # 1 where nobody has asked for a number
         n_jobs = asked if asked > 1 else joblib.effective_n_jobs(-1)
         return Workers(n_jobs, partial(_by_joblib, joblib, n_jobs), threads)
-    if isinstance(backend, str) and backend == "ray":
+    if library == "ray":
         ray = require("ray", "ray", "backend='ray'")
         return Workers(int(ray.cluster_resources().get("CPU", 1)), partial(_by_ray, ray), threads)
-    module = type(backend).__module__.partition(".")[0]
-    if module == "distributed":
+    if library == "distributed" and not isinstance(backend, str):
         found = backend.scheduler_info(n_workers=-1)["workers"].values()
         return Workers(sum(worker["nthreads"] for worker in found), partial(_by_dask, backend), threads)
-    if module == "pyspark":
+    if library == "pyspark" and not isinstance(backend, str):
         context = backend.sparkContext
         return Workers(context.defaultParallelism, partial(_by_spark, context), threads)
     raise TypeError(

@@ -109,6 +109,17 @@ class GroupModels:
         Epochs that each group was trained.
     loss_ : array of shape (groups,) or (groups + 1,)
         Their last losses in training.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import steepest as st
+    >>> table = pd.DataFrame({"shop": ["north", "west"] * 40, "price": [1 + i / 80 for i in range(80)]})
+    >>> sold = table["price"].where(table["shop"] == "north", -table["price"])
+    >>> est = st.MLPRegressor(hidden_layer_sizes=(8,), max_iter=30, random_state=0)
+    >>> models = st.fit_groups(est, table, sold, by="shop")
+    >>> models.predict(table.iloc[[60, 61]]).round()
+    array([ 2., -2.])
     """
 
     def __init__(

@@ -60,6 +60,16 @@ class SearchResult:
         of its epochs until then; "diverged"; and "rank", from 1.
     seconds_ : float
         What the search took, without the last fit.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> space = {"hidden_layer_sizes": [(8,), (16,)]}
+    >>> found = st.search(st.MLPRegressor(max_iter=5), space, X, y, n=2, random_state=0)
+    >>> sorted(found.best_params_), len(found.cv_results_["rank"]), found.predict(X[:3]).shape
+    (['hidden_layer_sizes'], 2, (3,))
     """
 
     best_params_: dict[str, Any]

@@ -24,7 +24,20 @@ _NUMBERS = (numbers.Real, decimal.Decimal)
 
 
 class DataWarning(UserWarning):
-    """Cells of a table are not of their column's kind, and count as missing."""
+    r"""Cells of a table are not of their column's kind, and count as missing.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import steepest as st
+    >>> with open("t.csv", "w") as file:
+    ...     written = file.write("size\n" + "1\n2\n" * 10 + "twelve\n")
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     table = st.tables.read("t.csv")
+    >>> caught[0].category.__name__
+    'DataWarning'
+    """
 
 
 class Column(NamedTuple):

@@ -48,6 +48,14 @@ class LabelFeatures(Spec):
         If an argument has another type.
     ValueError
         If `kind` is another one, a label occurs twice, or there is not a mean for each label.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> table = {"color": ["red", "blue", "green", "red"] * 5}
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, range(20), "regression")
+    >>> type(encoder.columns[0]).__name__, encoder.feature_names
+    ('LabelFeatures', ['color=blue', 'color=green', 'color=red'])
     """
 
     name: str
@@ -206,6 +214,14 @@ class BinaryFeatures(Spec):
         If an argument has another type.
     ValueError
         If `kind` is another one, or the labels are not two different ones.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> table = {"sold": [True, False] * 10}
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, range(20), "regression")
+    >>> type(encoder.columns[0]).__name__, encoder.feature_names
+    ('BinaryFeatures', ['sold=true'])
     """
 
     name: str

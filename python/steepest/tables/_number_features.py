@@ -59,6 +59,14 @@ class NumberFeatures(Spec):
         If an argument has another type.
     ValueError
         If a number is not finite, `scale` is not above 0, `edges` do not increase, or `quantiles` decrease.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> table = {"size": [1.0, 2.0, None, 8.0] * 5}
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, range(20), "regression")
+    >>> type(encoder.columns[0]).__name__, encoder.feature_names
+    ('NumberFeatures', ['size', 'size is missing'])
     """
 
     name: str
@@ -216,6 +224,15 @@ class TimeFeatures(Spec):
         If an argument has another type.
     ValueError
         If a number is not finite, `scale` is not above 0, `edges` do not increase, or a cycle is another one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import steepest as st
+    >>> table = {"day": pd.date_range("2024-01-01", periods=20)}
+    >>> encoder = st.tables.TableEncoder(bins=0).fit(table, range(20), "regression")
+    >>> type(encoder.columns[0]).__name__, encoder.feature_names[-2:]
+    ('TimeFeatures', ['day, sine of the week', 'day, cosine of the week'])
     """
 
     name: str

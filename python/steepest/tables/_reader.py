@@ -50,8 +50,8 @@ def read(
     Parameters
     ----------
     source : str, path or list of them
-        A file, a folder of files, a pattern such as "data/*.csv", a pipe, or "-" for standard input. Several files must
-        have the same columns, in any order.
+        A file, a folder of files, a pattern such as ``data/*.csv``, a pipe, or "-" for standard input. Several files
+        must have the same columns, in any order.
     sep : str, optional
         The character between fields of CSV; by default a tab, ";", "|" or "," is found.
     decimal : str, optional
@@ -95,10 +95,11 @@ def read(
 
     Examples
     --------
-    >>> import steepest as st
-    >>> path = getfixture("tmp_path") / "table.csv"
-    >>> _ = path.write_text("size;price;kind\n1,5;1.200,00;a\n2,25;-;b\n3,0;900,00;a\n")
     >>> import warnings
+    >>> from pathlib import Path
+    >>> import steepest as st
+    >>> path = Path("table.csv")
+    >>> _ = path.write_text("size;price;kind\n1,5;1.200,00;a\n2,25;-;b\n3,0;900,00;a\n")
     >>> with warnings.catch_warnings(record=True) as said:
     ...     warnings.simplefilter("always")
     ...     table = st.tables.read(path)
@@ -128,7 +129,7 @@ def read_batches(
     columns: Collection[str] | None = None,
     **options: Any,
 ) -> Iterator[pyarrow.RecordBatch]:
-    """Go through a table in batches, in constant memory where the format allows that (CSV, Parquet, Arrow).
+    r"""Go through a table in batches, in constant memory where the format allows that (CSV, Parquet, Arrow).
 
     What a column is, its first `batch_rows` rows tell, or `kinds`; all numbers are float64. A column without a value in
     them counts as numbers.
@@ -153,6 +154,14 @@ def read_batches(
     ------
     TypeError, ValueError, ModuleNotFoundError, OSError
         As `read`; also ValueError where a column is of another kind later on.
+
+    Examples
+    --------
+    >>> from steepest.tables import read_batches
+    >>> with open("t.csv", "w") as file:
+    ...     written = file.write("size,price\n1,10\n2,20\n3,30\n")
+    >>> [batch.num_rows for batch in read_batches("t.csv", batch_rows=2)]
+    [2, 1]
     """
     typist = Typist(Options.of(options), columns)
     yield from typed_batches(source, typist, integer("batch_rows", batch_rows, ge=1))

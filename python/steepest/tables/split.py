@@ -40,6 +40,14 @@ def split_rows(
         If `share` is not a number.
     ValueError
         If `share` is not between 0 and 1, or if rounding leaves one of the two parts without rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.tables import split_rows
+    >>> kept, held = split_rows(np.arange(10), 0.3, seed=0)
+    >>> len(kept), len(held)
+    (7, 3)
     """
     n_held = round(number("share", share, gt=0, lt=1) * len(rows))
     order = np.random.default_rng(seed).permutation(len(rows))
@@ -87,6 +95,15 @@ def split_groups(
         If `share` is not a number.
     ValueError
         If `share` is not between 0 and 1, or `groups` has other than n values or fewer than two different ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.tables import split_groups
+    >>> customers = np.array(["a", "a", "b", "b", "c", "c", "d", "d"])
+    >>> kept, held = split_groups(np.arange(8), 0.25, seed=0, groups=customers)
+    >>> set(customers[kept]) & set(customers[held])
+    set()
     """
     share = number("share", share, gt=0, lt=1)
     if len(groups) != len(rows):
@@ -132,6 +149,15 @@ def split_latest(
         If `share` is not a number.
     ValueError
         If `share` is not between 0 and 1, `times` has other than n values, one of them is missing, or all are the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.tables import split_latest
+    >>> years = np.array([2021, 2024, 2020, 2023, 2022])
+    >>> kept, held = split_latest(np.arange(5), 0.4, years)
+    >>> years[held].tolist()
+    [2024, 2023]
     """
     share = number("share", share, gt=0, lt=1)
     if len(times) != len(rows):

@@ -38,6 +38,14 @@ class Classes(Spec):
         If `dtype` is not text, or no type of NumPy's.
     ValueError
         If the labels are fewer than two, not sorted or not different, or not all of this type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.tables import Classes
+    >>> classes = Classes.fit("color", np.array(["red", "blue", "red"], object))
+    >>> classes.labels
+    ('blue', 'red')
     """
 
     labels: Sequence[Any]
@@ -147,6 +155,13 @@ class Units(Spec):
         If one of them is not a number.
     ValueError
         If one of them is not finite, or `scale` is not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.tables import Units
+    >>> Units(mean=100.0, scale=10.0).decode(np.array([[0.0], [1.5]]))
+    array([100., 115.])
     """
 
     mean: float
@@ -238,6 +253,13 @@ def infer_task(name: str, values: NDArray[Any]) -> Task:
     ValueError
         If it is text of more than 20 different values, and of more than one for each four rows, such as names, or
         numbers with a stray letter among them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from steepest.tables import infer_task
+    >>> infer_task("color", np.array(["red", "blue"], object)), infer_task("price", np.array([1.5, 2.25, 7.0]))
+    ('classification', 'regression')
     """
     if values.dtype.kind == "f":
         return "regression"

@@ -169,6 +169,14 @@ class ArrayRows:
 
         return run_batches(core, len(self.x), batch_size, shuffle, self.batch, on_progress, on_batch)
 
+    def batches(
+        self, order: NDArray[np.int64], batch_size: int, on_progress: OnProgress | None, on_batch: OnBatch | None
+    ) -> Batches:
+        """Return the batches of an epoch in this order."""
+        if on_batch is None and not self._mapped:
+            return ArrayBatches(self, order, batch_size, on_progress)
+        return Batches(order, batch_size, self.batch, on_progress, on_batch)
+
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """Return the rows with these indices."""
         if self._mapped:
@@ -251,10 +259,14 @@ class Batches:
         """Of the rows so far."""
         return self.loss_sum / self.weight_sum if self.weight_sum else 0.0
 
+    def _next_rows(self, n: int) -> NDArray[np.int64]:
+        rows = self.order[self._done : self._done + n]
+        self._done += len(rows)
+        return rows
+
     def next(self, step: Callable[[Any, Any, Any], float]) -> float:
         """Take a step on the next batch; return its sum of weights, 0 where no rows are left or none counts."""
-        rows = self.order[self._done : self._done + self._size]
-        self._done += len(rows)
+        rows = self._next_rows(self._size)
         weight, loss = 0.0, float("nan")
         if len(rows):
             batch = self._read(rows)
@@ -265,9 +277,37 @@ class Batches:
                 self.weight_sum += weight
         if self._on_batch is not None:
             self._on_batch(self._done, self.mean_loss, loss, weight)
+        self._report()
+        return weight
+
+    def next_steps(self, core: CoreTrainer, n: int) -> float:
+        """Take n steps, or those that are left; return their sum of weights."""
+        return sum(self.next(core.step) for _ in range(n))
+
+    def _report(self) -> None:
         if self._on_progress is not None and time.monotonic() - self._last_report >= PROGRESS_INTERVAL:
             self._on_progress(self._done, self.mean_loss)
             self._last_report = time.monotonic()
+
+
+class ArrayBatches(Batches):
+    """Batches of arrays in memory, which the core gathers itself."""
+
+    def __init__(
+        self, rows: ArrayRows, order: NDArray[np.int64], batch_size: int, on_progress: OnProgress | None
+    ) -> None:
+        super().__init__(order, batch_size, rows.batch, on_progress, None)
+        self._rows = rows
+
+    def next_steps(self, core: CoreTrainer, n: int) -> float:
+        """As `Batches`."""
+        chosen = self._next_rows(n * self._size)
+        if not len(chosen):
+            return 0.0
+        loss, weight = core.run_steps(self._rows.x, self._rows.y, self._rows.weight, chosen, self._size)
+        self.loss_sum += loss
+        self.weight_sum += weight
+        self._report()
         return weight
 
 

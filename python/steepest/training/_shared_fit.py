@@ -23,10 +23,6 @@ from ._shared_rows import (
     Agreement,
     SharedHeldOut,
     SharedRows,
-    counts_in,
-    packed,
-    put_averaged,
-    snapshot_of,
     steps_between,
 )
 
@@ -133,8 +129,8 @@ def _described(fit: Fit, sync_every: int | str) -> dict[str, Any]:
 def _begin_alike(trainer: Any, ranks: Ranks) -> None:
     """Give all ranks the first one's parameters, and what its optimizer keeps."""
     trainer.network._core.restore(ranks.from_first(trainer.network._core.state()))
-    own, state = snapshot_of(trainer)
-    counts, values = counts_in(state), ranks.from_first(packed(own))
-    *first, epoch = ranks.from_first(np.array([*counts.values(), trainer._core.epoch])).tolist()
-    put_averaged(trainer, own, state, values, dict(zip(counts, first, strict=True)))
-    trainer._core.epoch = epoch
+    core = trainer._core
+    values = ranks.from_first(core.values())
+    n_steps, n_averaged, epoch = ranks.from_first(np.array([core.n_steps, core.n_averaged, core.epoch])).tolist()
+    core.set_values(values, n_steps, n_averaged)
+    core.epoch = epoch

@@ -21,8 +21,8 @@ from .._core import DivergedError
 from .._core import Trainer as CoreTrainer
 from ..callbacks import Callback, FitState
 from ..callbacks.base import Rows
+from ..distributed._mean import weighted_mean
 from ..network import Network
-from ._checkpoint import State
 from ._loop import diverged
 from ._ranks import Ranks
 from ._rows import ArrayRows, Batches, OnBatch, OnProgress
@@ -104,7 +104,7 @@ class SharedRows(_Shard):
         self._check_rates()
         n = self._rows.n_rows
         order = core.order(n) if shuffle else np.arange(n)
-        epoch = Batches(order, batch_size, self._rows.batch, on_progress, on_batch)
+        epoch = self._rows.batches(order, batch_size, on_progress, on_batch)
         steps = math.ceil(self._most / batch_size)
         counts = np.ones(steps, bool)  # those in which a rank has rows that count
         if self._weighted:
@@ -160,10 +160,10 @@ class _Summed:
 
     def __init__(self, ranks: Ranks, trainer: Any, epoch: Batches) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
-        self._like = {name: np.asarray(array) for name, array in trainer.network.parameters.items()}
-        self._gradient: NDArray[Any] = np.empty(0)
+        self._like = dict(trainer.network.parameters)
         self.dtype = np.dtype(trainer.network.dtype)
-        self.n = 1 + sum(array.size for array in self._like.values())
+        self.n = 1 + trainer.network.n_parameters
+        self._gradient = np.zeros(self.n - 1, self.dtype)
 
     def _differentiate(self, x: Any, y: Any, weight: Any) -> float:
         loss = float(self._core.differentiate(x, y, weight))
@@ -172,19 +172,14 @@ class _Summed:
 
     def round(self, counts: NDArray[np.bool_]) -> None:
         """Take the one step of this exchange."""
-        message = np.zeros(self.n, self.dtype)
         try:
             weight = self._epoch.next(self._differentiate)
-            if weight:
-                message[0], message[1:] = weight, self._gradient
-                message[1:] *= message[0]
         except DivergedError:
-            message[:] = math.nan  # as all will see
-        total = self._ranks.sum(message)
-        gradient = total[1:] / total[0] if total[0] else total[1:]
+            weight = math.nan  # as all will see
+        gradient, total = weighted_mean(self._ranks.sum, self._gradient, weight)
         if not np.isfinite(gradient).all():
             raise self._ranks.known(diverged(self._trainer, "a gradient of the ranks is not finite"))
-        if total[0]:
+        if total:
             self._core.apply(unpacked(gradient, self._like))
 
 
@@ -193,56 +188,24 @@ class _Averaged:
 
     def __init__(self, ranks: Ranks, trainer: Any, epoch: Batches) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
-        own, state = snapshot_of(trainer)
-        self._counts = counts_in(state)
+        self._n_steps, self._n_averaged = self._core.n_steps, self._core.n_averaged
         self.dtype = np.dtype(trainer.network.dtype)
-        self.n = 1 + packed(own).size
+        self.n = 1 + self._core.values().size
 
     def round(self, counts: NDArray[np.bool_]) -> None:
         """Take the steps, of which those count in which any rank has rows that do, and then the mean over the ranks."""
-        weight = 0.0
-        message = np.zeros(self.n, self.dtype)
         try:
-            for _ in counts:
-                weight += self._epoch.next(self._core.step)
-            own, state = snapshot_of(self._trainer)
-            message[0], message[1:] = weight, packed(own)
-            message[1:] *= message[0]
-            if not weight:
-                message[1:] = 0  # which has not trained has nothing to say
+            weight = self._epoch.next_steps(self._core, len(counts))
         except DivergedError:
-            message[:] = math.nan  # as all will see
-        total = self._ranks.sum(message)
-        if not np.isfinite(total).all():
+            weight = math.nan  # as all will see
+        mean, total = weighted_mean(self._ranks.sum, self._core.values(), weight)
+        if not np.isfinite(mean).all():
             raise self._ranks.known(diverged(self._trainer, "the mean of the ranks is not finite"))
-        self._counts = {name: count + int(counts.sum()) for name, count in self._counts.items()}
-        if total[0]:
-            put_averaged(self._trainer, own, state, total[1:] / total[0], self._counts)
-
-
-def snapshot_of(trainer: Any) -> tuple[dict[str, NDArray[Any]], State]:
-    """Return all that ranks have a mean of, by name, and the trainer's state at the same moment.
-
-    That is the parameters, and what optimizer and average keep of each.
-    """
-    tensors, state = trainer._core.snapshot()
-    learned = {name: tensors[name] for name in trainer.network.parameters}
-    return learned | {name: array for name, array in state.items() if array.ndim}, state
-
-
-def counts_in(state: State) -> dict[str, int]:
-    """Return the steps that a trainer has taken, and those that its average is of, if it has one."""
-    return {name: int(state[name]) for name in ("n_steps", "n_averaged") if name in state}
-
-
-def put_averaged(
-    trainer: Any, like: dict[str, NDArray[Any]], state: State, values: NDArray[Any], counts: dict[str, int]
-) -> None:
-    """Give a trainer numbers and counts in place of those of its snapshot, `like` and `state`."""
-    found = unpacked(values, like)
-    state = state | {name: found.pop(name) for name, array in state.items() if array.ndim}
-    trainer.network.set_parameters(found)
-    trainer._core.restore(state | {name: np.array(count, np.uint64) for name, count in counts.items()})
+        n_steps = int(counts.sum())
+        self._n_steps += n_steps
+        self._n_averaged += n_steps if self._trainer.ema else 0
+        if total:
+            self._core.set_values(mean, self._n_steps, self._n_averaged)
 
 
 def packed(arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
@@ -303,20 +266,20 @@ def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, steps: int, ra
     ranks : Ranks
         Of the training.
     """
-    copy = deepcopy(trainer)
-    copy._core.schedule, copy._core.learning_rate = None, 0.0
+    core = deepcopy(trainer)._core
+    core.schedule, core.learning_rate = None, 0.0
     batch = min(batch_size, rows.n_rows)
     weights = None if rows.weight is None else np.ones(batch)
-    message = np.zeros(1 + packed(snapshot_of(trainer)[0]).size, trainer.network.dtype)
     step, exchange = [], []
     for _ in range(_TRIALS):
         with ranks.told():
             start = time.perf_counter()
-            copy._core.step(rows.x[:batch], rows.y[:batch], weights)
+            core.step(rows.x[:batch], rows.y[:batch], weights)
             step.append(time.perf_counter() - start)
         ranks.sum_small()  # all are ready for the next
         start = time.perf_counter()
-        ranks.sum(message)
+        mean, _ = weighted_mean(ranks.sum, core.values(), 1.0)
+        core.set_values(mean, core.n_steps, core.n_averaged)
         exchange.append(time.perf_counter() - start)
     own = [statistics.median(step), statistics.median(exchange)]
     seconds_of_step, seconds_of_exchange = ranks.sum_small(own) / ranks.size

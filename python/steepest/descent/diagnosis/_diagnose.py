@@ -28,6 +28,14 @@ class Diagnosis(list[Finding]):
     ----------
     iterable : iterable of Finding, default=()
         The findings, in their order.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0)
+    >>> found = st.descent.diagnose(net, [[0, 1000], [1, 3000], [0, -2000], [1, 500]], [0, 1, 0, 1], "mse")
+    >>> [finding.code for finding in found]
+    ['loss_misfit', 'unscaled_inputs', 'saturated_units']
     """
 
     def __str__(self) -> str:
@@ -79,6 +87,15 @@ def diagnose(
     unscaled_inputs, unscaled_targets, exploding_gradients, vanishing_gradients, dead_units, saturated_units,
     rate_too_high, rate_too_low, majority_only, overfitting, and, where none of these was found, underfitting. Each
     threshold stands beside its check, with the reason for it.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> from sklearn.datasets import load_wine
+    >>> x, y = load_wine(return_X_y=True)  # columns of sizes from 0.1 to 1,000
+    >>> net = st.Network(13, [st.Dense(8, "relu"), st.Dense(3)], seed=0)
+    >>> st.descent.diagnose(net, x, y, "cross_entropy")[0].code
+    'unscaled_inputs'
     """
     return examine(_gather(subject, x, y, loss, history))
 

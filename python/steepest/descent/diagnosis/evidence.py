@@ -41,6 +41,14 @@ class Finding:
         The figures, by name; NaN where one is not known.
     rank : int
         Its place among findings: causes have a lower one than what they bring about.
+
+    Examples
+    --------
+    >>> import steepest as st
+    >>> net = st.Network(2, [st.Dense(8, "tanh"), st.Dense(1)], seed=0)
+    >>> finding = st.descent.diagnose(net, [[0, 1000], [1, 3000], [0, -2000], [1, 500]], [0, 1, 0, 1], "mse")[0]
+    >>> finding.code, finding.severity
+    ('loss_misfit', 'warning')
     """
 
     code: str
