@@ -41,17 +41,16 @@ def test_an_estimator_is_saved_and_loaded(make: Any, tmp_path: Path) -> None:
         assert np.array_equal(loaded.predict(X), model.predict(X))
 
 
-class SteepestModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """What `st.load` reads, as MLflow's model; nothing is unpickled but this class."""
-
-    def load_context(self, context: Any) -> None:
-        self.model = st.load(context.artifacts["model"])
-
-    def predict(self, context, model_input, params=None):  # MLflow takes type hints for schemas
-        return self.model.predict(model_input)
-
-
 def test_a_file_of_save_is_served(tmp_path: Path) -> None:
+    """By a class of one's own, which reads it by `st.load`: nothing is unpickled but this class."""
+
+    class SteepestModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def load_context(self, context):
+            self.model = st.load(context.artifacts["model"])
+
+        def predict(self, context, model_input, params=None):  # MLflow takes type hints for schemas
+            return self.model.predict(model_input)
+
     model = regressor().fit(X, X[:, 0])
     model.save(tmp_path / "model.safetensors")
     artifacts = {"model": str(tmp_path / "model.safetensors")}
