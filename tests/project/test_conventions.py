@@ -1,4 +1,4 @@
-"""What is said in several files is said alike: versions, dependencies, extras."""
+"""What is said in several files is said alike: versions, dependencies, addresses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from steepest._extras import _EXTRAS
 
 ROOT = Path(__file__).parents[2]
 RECIPE = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text()
@@ -31,12 +29,6 @@ def test_the_recipe_has_the_dependencies(project: Any) -> None:
     assert set(project["dependencies"]) <= found
     extras = project["optional-dependencies"]
     assert {*extras["sklearn"], *extras["tables"]} <= found
-
-
-def test_every_extra_has_the_package_that_an_error_promises(project: Any) -> None:
-    for package, extra in _EXTRAS.items():
-        names = [re.split(r"[<>=\[;]", line)[0] for line in project["optional-dependencies"][extra]]
-        assert package in names, (package, extra)
 
 
 def test_addresses_stand_in_one_place(project: Any) -> None:
