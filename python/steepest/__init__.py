@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import schedules
 from ._core import DivergedError, __version__, build_info, get_num_threads, set_num_threads
 from ._load import load
+from ._show_versions import show_versions
 from .callbacks import (
     Callback,
     Checkpoint,
@@ -20,6 +21,7 @@ from .callbacks import (
     EarlyStopping,
     History,
     LambdaCallback,
+    OptunaPruning,
     Progress,
     TensorBoard,
     TimeLimit,
@@ -47,7 +49,7 @@ with suppress(ImportError):  # threadpoolctl is optional
     from . import _threadpool as _threadpool
 
 if TYPE_CHECKING:
-    from . import descent, distributed, tables
+    from . import descent, distributed, online, tables
     from ._predict_batches import predict_batches
     from .estimators import MLPClassifier, MLPRegressor
     from .selection import GroupModels, SearchResult, cross_validate, fit_groups, search
@@ -74,6 +76,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "Network",
+    "OptunaPruning",
     "PeriodicEmbedding",
     "PiecewiseLinear",
     "PiecewiseLinearEmbedding",
@@ -95,10 +98,12 @@ __all__ = [
     "fit_many",
     "get_num_threads",
     "load",
+    "online",
     "predict_batches",
     "schedules",
     "search",
     "set_num_threads",
+    "show_versions",
     "tables",
 ]
 
@@ -117,7 +122,7 @@ _NEED_SKLEARN = {
 
 def __getattr__(name: str) -> Any:
     """Import what few need when it is first asked for: scikit-learn is optional."""
-    if name in ("descent", "distributed", "tables"):
+    if name in ("descent", "distributed", "online", "tables"):
         return importlib.import_module(f"{__name__}.{name}")
     room = _NEED_SKLEARN.get(name)
     if room is None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _EXTRAS = {
     "distributed": "dask",
     "matplotlib": "plot",
+    "optuna": "doors",
     "pyarrow": "tables",
     "ray": "ray",
     "scikit-learn": "sklearn",

@@ -74,7 +74,8 @@ class BatchPredictor:
         Parameters
         ----------
         batch : data frame, pyarrow Table or RecordBatch, mapping of str to array, or iterator of these
-            The rows, with the columns that the model was fitted on, and those to keep.
+            The rows, with the columns that the model was fitted on, and those to keep. Data frames are pandas' or
+            polars'.
 
         Returns
         -------
@@ -95,6 +96,9 @@ class BatchPredictor:
         if hasattr(batch, "iloc"):
             names = list(batch.columns)
             return type(batch)(self._kept(batch, names) | self._predicted(batch, names), index=batch.index)
+        if _is_polars(batch):
+            found = self._kept(batch, batch.columns) | self._predicted(batch, batch.columns)
+            return type(batch)({name: _texts(column) for name, column in found.items()})
         if type(batch).__module__.partition(".")[0] == "pyarrow" and hasattr(batch, "schema"):
             arrow, names = import_pyarrow(), batch.schema.names
             found = self._kept(batch, names) | self._predicted(batch, names)
@@ -137,7 +141,7 @@ class BatchPredictor:
             return np.column_stack([np.asarray(batch[name]) for name in names if name not in self._keep])
         by = getattr(self.model, "by_", ())
         wanted = [name for name in names if name in {*known, *by}]
-        if hasattr(batch, "iloc"):
+        if hasattr(batch, "iloc") or _is_polars(batch):
             return batch[wanted]
         if isinstance(batch, Mapping):
             return require("pandas", "pandas", "a batch of arrays").DataFrame({name: batch[name] for name in wanted})
@@ -155,6 +159,15 @@ class BatchPredictor:
         names = ["prediction"] if n == 1 else [f"prediction_{i}" for i in range(n)]
         labels = list(model.classes_) if self._proba else []
         return dict.fromkeys(names, own) | {f"probability_{label}": np.dtype(np.float64) for label in labels}
+
+
+def _is_polars(batch: Any) -> bool:
+    return type(batch).__module__.partition(".")[0] == "polars" and type(batch).__name__ == "DataFrame"
+
+
+def _texts(column: Any) -> Any:
+    """Return a column for polars, to which labels are text or numbers and no objects of Python's."""
+    return column.tolist() if isinstance(column, np.ndarray) and column.dtype == object else column
 
 
 def _task_of(model: Any) -> Any:

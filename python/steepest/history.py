@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._extras import axes_or_new, require
+from ._html import Markup, join, table, tag
 from .metrics import sign_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,19 @@ class History(Mapping[str, NDArray[np.float64]]):
         ax.legend(frameon=False)
         return ax
 
+    def _repr_html_(self) -> str:
+        """Return the losses as lines, and each metric's first, best epoch's and last number, for notebooks."""
+        if not self.n_epochs:
+            return tag("p", repr(self))
+        best = self.best_epoch
+        rows = [
+            (name, f"{column[0]:.4g}", "" if best is None else f"{column[best]:.4g}", f"{column[-1]:.4g}")
+            for name, column in self.items()
+        ]
+        title = f"History of {self.n_epochs:,} epochs, best {best} by {self.monitor}"
+        header = ("", "first", "best epoch", "last")
+        return tag("div", _lines(self), table(title, header, rows))
+
     def __repr__(self) -> str:
         """Return a short account."""
         if not self.n_epochs:
@@ -137,3 +151,33 @@ class History(Mapping[str, NDArray[np.float64]]):
         names = dict.fromkeys(("loss", self.monitor))
         moves = [f"{name} {self[name][0]:.4g} -> {self[name][-1]:.4g}" for name in names]
         return f"History({self.n_epochs} epochs, best {self.best_epoch} by {self.monitor}: {', '.join(moves)})"
+
+
+_WIDTH, _HEIGHT = 360, 120  # of the drawing for notebooks, in pixels
+_MOST = 360  # points of a line
+_COLORS = {"loss": "#2a78b8", "val_loss": "#d9822b"}
+
+
+def _lines(history: History) -> Markup:
+    """Return training and validation loss over the epochs as an SVG; on a logarithmic scale where they fall far."""
+    columns = {name: history[name] for name in _COLORS if name in history}
+    finite = np.concatenate([column[np.isfinite(column)] for column in columns.values()])
+    if not len(finite):
+        return Markup()
+    low, high = float(finite.min()), float(finite.max())
+    as_log = low > 0 and high > 20 * low
+    if as_log:
+        low, high = np.log10(low), np.log10(high)
+        columns = {name: np.log10(np.where(column > 0, column, np.nan)) for name, column in columns.items()}
+    parts = [tag("title", f"{' and '.join(columns)} by epoch{', logarithmic' if as_log else ''}")]
+    for name, column in columns.items():
+        every = max(1, -(-len(column) // _MOST))
+        places = np.arange(0, len(column), every)
+        places = places[np.isfinite(column[places])]
+        x = 4 + (_WIDTH - 8) * places / max(len(column) - 1, 1)
+        y = 4 + (_HEIGHT - 8) * (high - column[places]) / ((high - low) or 1.0)
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+        parts.append(tag("polyline", points=points, fill="none", stroke=_COLORS[name], stroke_width="1.8"))
+    size: dict[str, str | float] = {"width": _WIDTH, "height": _HEIGHT, "viewBox": f"0 0 {_WIDTH} {_HEIGHT}"}
+    legend = [tag("span", f"\u2014 {name} ", style=f"color:{_COLORS[name]}") for name in columns]
+    return join([tag("svg", parts, role="img", **size), tag("div", legend)])

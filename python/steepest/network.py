@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ._arrays import reason_of
 from ._core import Network as CoreNetwork
 from ._core import __version__
+from ._html import table
 from ._model_file import read_model, write_model
 from ._validation import choice, integer, number
 from .layers import (
@@ -409,8 +410,26 @@ class Network:
 
     def __str__(self) -> str:
         """Return a summary: layer, output size, activation, parameters, bytes and FLOPs a row."""
+        rows = self._summary()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(f"{cell:{'<' if i in (0, 2) else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in rows
+        ]
+        rule = "-" * len(lines[0])
+        return "\n".join([self._title(), lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        header, *rows = self._summary()
+        return table(self._title(), header, rows)
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: {self.n_in:,} -> {self.n_out:,}, {self.dtype}"
+
+    def _summary(self) -> list[tuple[str, ...]]:
+        """Return the rows of a summary: its header, the layers and the total."""
         itemsize = np.dtype(self.dtype).itemsize
-        rows = [("layer", "output", "activation", "parameters", "bytes", "FLOPs a row")]
+        rows: list[tuple[str, ...]] = [("layer", "output", "activation", "parameters", "bytes", "FLOPs a row")]
         all_flops = 0
         for node in iter_nodes(self._layers, self.n_in):
             name, layer, n_in, n_out = node
@@ -421,14 +440,7 @@ class Network:
             title = f"{name} {type(layer).__name__}"
             rows.append((title, f"{n_out:,}", activation, f"{size:,}", f"{size * itemsize:,}", f"{flops:,}"))
         size = self.n_parameters
-        rows.append(("total", f"{self.n_out:,}", "", f"{size:,}", f"{size * itemsize:,}", f"{all_flops:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(f"{cell:{'<' if i in (0, 2) else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in rows
-        ]
-        rule = "-" * len(lines[0])
-        title = f"{type(self).__name__}: {self.n_in:,} -> {self.n_out:,}, {self.dtype}"
-        return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return [*rows, ("total", f"{self.n_out:,}", "", f"{size:,}", f"{size * itemsize:,}", f"{all_flops:,}")]
 
     def _trained_layers(self) -> list[str]:
         """Return the names of the layers with parameters, in order."""

@@ -12,8 +12,9 @@ import pytest
 
 MODULES = (
     "steepest", "steepest.callbacks", "steepest.descent", "steepest.distributed", "steepest.explain", "steepest.files",
-    "steepest.report", "steepest.schedules", "steepest.tables", "steepest.training",
+    "steepest.online", "steepest.report", "steepest.schedules", "steepest.tables", "steepest.training",
 )  # fmt: skip
+NEEDED = {"steepest.OptunaPruning": "optuna"}  # by an example, beside what the extra `test` installs
 NO_EXAMPLE = {"steepest.explain.train"}  # of a way to train that is on its way out
 
 
@@ -36,6 +37,8 @@ PUBLIC = public()
 def test_an_example_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = inspect.getdoc(PUBLIC[name]) or ""
     assert "Examples\n--------\n" in text
+    if name in NEEDED:
+        pytest.importorskip(NEEDED[name], reason=f"{NEEDED[name]} is not installed")
     monkeypatch.chdir(tmp_path)
     runner = doctest.DocTestRunner(verbose=False)
     said: list[str] = []

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "steepest"
 MODULES = (
     "steepest", "steepest.callbacks", "steepest.descent", "steepest.estimators", "steepest.explain", "steepest.files",
-    "steepest.schedules", "steepest.tables", "steepest.training",
+    "steepest.online", "steepest.schedules", "steepest.tables", "steepest.training",
 )  # fmt: skip
 LONGEST = 60  # lines of a function, its docstring aside
 BRITISH = re.compile(

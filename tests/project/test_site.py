@@ -13,7 +13,14 @@ from types import ModuleType
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-MODULES = ("steepest", "steepest.descent", "steepest.distributed", "steepest.schedules", "steepest.tables")
+MODULES = (
+    "steepest",
+    "steepest.descent",
+    "steepest.distributed",
+    "steepest.online",
+    "steepest.schedules",
+    "steepest.tables",
+)
 LISTED = set(re.findall(r"^   ([\w.]+)$", (DOCS / "reference.rst").read_text(), re.MULTILINE))
 SCRIPTS = sorted((DOCS / "gallery").glob("*.py"))
 

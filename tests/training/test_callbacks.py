@@ -168,7 +168,7 @@ def test_extras_bring_what_callbacks_need() -> None:
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     for package, extra in _EXTRAS.items():
         assert re.search(rf'^{extra} = \[.*"{package}>=', project, re.MULTILINE)
-        is_engine = extra in ("dask", "ray")  # which are large, and of no use to most
+        is_engine = extra in ("dask", "doors", "ray")  # which are large, and of no use to most
         assert bool(re.search(rf"^all = .*[\[,]{extra}[,\]]", project, re.MULTILINE)) is not is_engine
 
 
@@ -653,6 +653,9 @@ class Bar:
         assert not self.closed
         self.n += n
         self.places.append(self.n)
+
+    def refresh(self) -> None:
+        assert not self.closed
 
     def close(self) -> None:
         self.closed = True

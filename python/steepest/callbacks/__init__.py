@@ -3,6 +3,7 @@
 from ..history import History
 from ..metrics import MODES, monitored, sign_of
 from .base import OLD_NAMES, Callback, FitState, TrainerView, check_callbacks
+from .pruning import OptunaPruning
 from .recording import Checkpoint, CSVLogger, TensorBoard
 from .showing import LambdaCallback, PrintEpochs, Progress
 from .stopping import BestWeights, EarlyStopping, TimeLimit, Until
@@ -18,6 +19,7 @@ __all__ = [
     "FitState",
     "History",
     "LambdaCallback",
+    "OptunaPruning",
     "PrintEpochs",
     "Progress",
     "TensorBoard",

@@ -66,7 +66,8 @@ class Progress(Callback):
         self._move(fit, fit.n_rows, {name: fit.metrics[name] for name in shown})
 
     def on_train_end(self, fit: FitState) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it stands at the end, which a short fit has not drawn yet."""
+        self._bar.refresh()
         self._bar.close()
         self._bar = None
 

@@ -39,6 +39,7 @@ from ._pack import Pack
 from ._params import Parameters, Settings
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
+from ._reporting import CallbackSupportMixin, FitReporter, with_callbacks
 from ._saving import save
 from ._shared import Once, Shared
 from ._solver import Solver
@@ -83,12 +84,13 @@ class Begun(Generic[K]):
 
 
 @dataclass(eq=False, repr=False)
-class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
+class BaseMLP(Parameters, CallbackSupportMixin, BaseEstimator, Generic[K]):  # type: ignore[misc]
     """The estimator without its task."""
 
     _losses: ClassVar[tuple[str, ...]]  # by name
     _numeric: ClassVar[bool]  # whether targets are numbers
 
+    @with_callbacks
     def fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, eval_set: Any = None) -> E:
         """Train anew, or from the last weights with `warm_start`.
 
@@ -128,7 +130,10 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         self: E, X: Any, y: Any, sample_weight: Any, eval_set: Any, *, classes: Any = None, online: bool = False
     ) -> E:
         """Fit, or leave the estimator as it was: what others see of it changes at once, when all is done."""
+        reporter = None if online else FitReporter.begin(self, X, y, sample_weight)
         work = self._twin(self.__dict__.copy())
+        if reporter is not None:
+            reporter.work, work._reporter = work, reporter
         if isinstance(X, Stream):
             if online:
                 raise TypeError("X is a Stream: partial_fit expects rows, and fit takes a stream")
@@ -140,13 +145,16 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         self._become(work, model, result, name)
         if result.interrupt is not None:
             raise result.interrupt
+        if reporter is not None:
+            reporter.end()
         return self
 
     def _become(self, work: E, model: Model[K], result: FitResult, target_name: Any) -> None:
         """Take over what a fit of `work`, a twin, has found; the parameters stay."""
         result = replace(result, recipe=result.recipe | {"in_words": in_words(result.recipe)})
         work._publish(model, result, target_name if isinstance(target_name, str) else None)
-        fitted = {key: value for key, value in vars(work).items() if key not in self._get_param_names()}
+        passing = (*self._get_param_names(), "_reporter")
+        fitted = {key: value for key, value in vars(work).items() if key not in passing}
         kept = {key: vars(self)[key] for key in self._get_param_names()}
         self.__dict__ = fitted | kept
 
@@ -155,6 +163,12 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
         twin = object.__new__(type(self))
         twin.__dict__ = attributes
         return twin
+
+    def _settings(self) -> Settings:
+        """Return the checked parameters, with what reports the fit to scikit-learn's callbacks."""
+        settings = Settings.of(self.get_params(deep=False), self._losses)
+        reporter = vars(self).get("_reporter")
+        return settings if reporter is None else replace(settings, reporter=reporter)
 
     def _solve(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, classes: Any, online: bool
@@ -175,7 +189,7 @@ class BaseMLP(Parameters, BaseEstimator, Generic[K]):  # type: ignore[misc]
     ) -> Begun[K]:
         """Read, plan, split and preprocess; nothing is trained yet. What is `shared` is by fits on the same rows."""
         shared, began = shared or Shared(), time.monotonic()
-        settings = Settings.of(self.get_params(deep=False), self._losses)
+        settings = self._settings()
         fitted = self._model if self.__sklearn_is_fitted__() and (settings.warm_start or online) else None
         rows, task, eval_rows, places, as_table = self._read_all(
             settings, fitted, X, y, sample_weight, eval_set, classes, online=online

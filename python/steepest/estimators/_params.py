@@ -18,6 +18,7 @@ from ..metrics import MODES, sign_of
 from ..optimizers import Optimizer, check_optimizer
 from ..recipe import Recipe, effort_of
 from ..schedules import LearningRate
+from ._reporting import FitReporter
 
 Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -123,6 +124,7 @@ class Settings:
     label_smoothing: float | None = 0.0
     quantile: float = 0.5
     delta: float | None = None
+    reporter: FitReporter | None = None  # where scikit-learn's own callbacks are set
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], losses: tuple[str, ...]) -> Settings:

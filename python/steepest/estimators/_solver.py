@@ -24,6 +24,7 @@ from ._errors import warn_caller
 from ._finite import predicts_finite
 from ._input import Rows
 from ._lbfgs import minimize
+from ._model import Model
 from ._optimizer import gradient_factor, make_optimizer, sklearn_penalty
 from ._plan import FitPlan
 from ._preprocess import Preprocessor
@@ -106,7 +107,7 @@ class Solver:
             self._seconds = seconds_of_epoch(plan, some, self._training(part), n, self.task.loss)
         if self._seconds is None:
             return None
-        return epochs_in_time(plan.deadline, self._seconds, len(some), one_by_one=bool(plan.settings.callbacks))
+        return epochs_in_time(plan.deadline, self._seconds, len(some), one_by_one=self.has_callbacks)
 
     def trainers_of(self, plan: FitPlan, networks: Sequence[Network], n: int, seeds: Sequence[int]) -> list[Trainer]:
         """Return trainers of new networks by a plan of their own."""
@@ -120,7 +121,12 @@ class Solver:
     @property
     def by_hand(self) -> bool:
         """Whether those that need Python train one after the other."""
-        return bool(self.plan.settings.callbacks) or self.plan.settings.n_jobs is None
+        return self.has_callbacks or self.plan.settings.n_jobs is None
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether the user watches, by callbacks of this package's or of scikit-learn's."""
+        return bool(self.plan.settings.callbacks) or self.plan.settings.reporter is not None
 
     def member(self, plan: FitPlan, trainer: Trainer, part: Part, n: int) -> Member:
         """Return a training of one network by its own plan."""
@@ -128,12 +134,18 @@ class Solver:
         watch = Watch.of(self.task, settings.eval_metric)
         held = None if part.held_out is None else self._source(part.held_out)
         rules = stopping_rules(plan, self.task, trainer, watch, held_out=held is not None, n=n, trained=self.before.t)
-        callbacks = [*rules, *settings.callbacks, *([PrintEpochs()] if settings.verbose else [])]
+        # The report of an epoch comes first, and that of the end last, after the best weights are put back.
+        report = [] if settings.reporter is None else [settings.reporter.watch(self._model_of)]
+        callbacks = [*report, *rules, *settings.callbacks, *([PrintEpochs()] if settings.verbose else [])]
         metrics = None if held is None else watch.metrics
         fit = Fit(trainer, self._training(part), held, metrics, callbacks, epochs, batch, settings.shuffle)
         if plan.deadline is not None and not fit.is_native:
             fit = replace(fit, callbacks=[*callbacks, Deadline(plan.deadline)])
         return Member(plan, part, fit, rules)
+
+    def _model_of(self, network: Network) -> Model[Any]:
+        """Return a model that predicts by one network."""
+        return Model(self.task, self.preprocessor, [network])
 
     def result(self, members: Sequence[Member], n: int) -> FitResult:
         """Return the outcome of trainings that have ended."""

@@ -135,7 +135,7 @@ def solve_stream(
     eval_set : (X, y) or (X, y, sample_weight) or None
         In place of held-out rows.
     """
-    settings = Settings.of(estimator.get_params(deep=False), estimator._losses)
+    settings = estimator._settings()
     _refuse_what_needs_arrays(settings)
     stream = stream if y is None and sample_weight is None else stream.with_targets(y, sample_weight)
     few = _if_few(stream)
