@@ -83,7 +83,7 @@ def measured(comm: Any, *, hub: bool) -> list[dict[str, Any]]:
             {
                 "model": model,
                 "parameters": own.network.n_parameters,
-                "averaged": own._core.values().size,
+                "averaged": own._core.n_values,
                 "seconds": medians,
             }
         )

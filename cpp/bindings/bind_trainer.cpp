@@ -126,7 +126,8 @@ void bind_trainer(py::module_& m) {
         .def("run_epoch", &PyTrainer::run_epoch, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("batch_size"),
              py::arg("shuffle"), py::arg("on_progress"))
         .def("differentiate", &PyTrainer::differentiate, py::arg("x"), py::arg("y"), py::arg("sample_weight"))
-        .def("mean_gradient", &PyTrainer::mean_gradient)
+        .def("mean_gradient", &PyTrainer::mean_gradient, py::arg("out") = none)
+        .def("apply_flat", &PyTrainer::apply_flat, py::arg("flat"))
         .def("order", &PyTrainer::order, py::arg("n"))
         .def("run_steps", &PyTrainer::run_steps, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("rows"),
              py::arg("batch_size"), py::arg("on_progress") = none)
@@ -147,7 +148,8 @@ void bind_trainer(py::module_& m) {
         .def("forget_average", [](PyTrainer& self) { self.visit([](auto& t) { t.forget_average(); }); })
         .def("state", &PyTrainer::state)
         .def("snapshot", &PyTrainer::snapshot)
-        .def("values", &PyTrainer::values)
+        .def_property_readonly("n_values", &PyTrainer::n_values)
+        .def("values", &PyTrainer::values, py::arg("out") = none)
         .def("set_values", &PyTrainer::set_values, py::arg("flat"), py::arg("n_steps"), py::arg("n_averaged"))
         .def("restore", &PyTrainer::restore, py::arg("state"))
         .def("is_finite",

@@ -77,14 +77,16 @@ public:
         return work(arguments, [&](auto& trainer) { return trainer.differentiate(arguments.data); });
     }
 
-    py::object mean_gradient() {
+    // One row-major array after the other, in `out` or in a new array.
+    py::array mean_gradient(const std::optional<py::array>& out) {
         const ExclusiveUse use(user_);
-        return visit([](auto& trainer) -> py::object {
+        return visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
             std::size_t size = 0;
             for (const auto& p : trainer.network().parameters()) size += p->trained ? p->rows * p->columns : 0;
-            auto flat = new_array<ScalarOf<decltype(trainer)>>({size});
-            trainer.mean_gradient(flat.mutable_data());
-            return std::move(flat);
+            py::array flat = out ? *out : new_array<T>({size});
+            trainer.mean_gradient(flat_of<T>(flat, size));
+            return flat;
         });
     }
 
@@ -179,8 +181,29 @@ public:
                                       " entries: expected one for each of the " + std::to_string(values.size()) +
                                       " parameters");
             }
+            std::vector<const T*> gradients_of;
+            for (const std::vector<T>& of_one : values) gradients_of.push_back(of_one.data());
             const GilRelease released(8.0 * static_cast<double>(network.state_size()));
-            trainer.apply(values);
+            trainer.apply(gradients_of);
+        });
+    }
+
+    // As `apply`, of numbers as `mean_gradient` gives them, which are finite.
+    void apply_flat(py::array flat) {
+        const ExclusiveUse use(user_);
+        const RunningCall running;
+        visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
+            std::size_t size = 0;
+            std::vector<std::size_t> starts;
+            for (const auto& p : trainer.network().parameters()) {
+                if (p->trained) starts.push_back(std::exchange(size, size + p->rows * p->columns));
+            }
+            const T* const first = flat_of<T>(flat, size);
+            std::vector<const T*> gradients;
+            for (const std::size_t start : starts) gradients.push_back(first + start);
+            const GilRelease released(8.0 * static_cast<double>(size));
+            trainer.apply(gradients);
         });
     }
 
@@ -276,38 +299,39 @@ public:
         });
     }
 
-    // What ranks of a training have a mean of, of one moment, as one row-major array after the other.
-    py::object values() {
-        return visit([](auto& trainer) -> py::object {
+    // Numbers of what ranks of a training have a mean of: the parameters, and what is kept beside them.
+    std::size_t n_values() {
+        return visit([](auto& trainer) {
             std::size_t size = 0;
             each_value(trainer, [&](const auto& p, const auto&) { size += p.rows * p.columns; });
-            auto flat = new_array<ScalarOf<decltype(trainer)>>({size});
-            auto* to = flat.mutable_data();
+            return size;
+        });
+    }
+
+    // These numbers, of one moment: one row-major array after the other, in `out` or in a new array.
+    py::array values(const std::optional<py::array>& out) {
+        return visit([&](auto& trainer) {
+            using T = ScalarOf<decltype(trainer)>;
+            const std::size_t size = n_values();
+            py::array flat = out ? *out : new_array<T>({size});
+            T* to = flat_of<T>(flat, size);
             const GilRelease released(static_cast<double>(size));
             const ReadAccess access(trainer.network().access());
             each_value(trainer, [&](const auto& p, const auto& from) {
                 trainer.network().read(p, from, to);
                 to += p.rows * p.columns;
             });
-            return std::move(flat);
+            return flat;
         });
     }
 
     // Numbers in place of those of `values`, after so many steps.
-    void set_values(const py::array& flat, std::uint64_t n_steps, std::uint64_t n_averaged) {
+    void set_values(py::array flat, std::uint64_t n_steps, std::uint64_t n_averaged) {
         visit([&](auto& trainer) {
-            using T = ScalarOf<decltype(trainer)>;
-            const py::array_t<T, py::array::c_style | py::array::forcecast> values(flat);
-            std::size_t size = 0;
-            each_value(trainer, [&](const auto& p, const auto&) { size += p.rows * p.columns; });
-            if (values.ndim() != 1 || static_cast<std::size_t>(values.size()) != size) {
-                throw py::value_error("values has " + std::to_string(values.size()) + " numbers: expected " +
-                                      std::to_string(size) + " in one dimension");
-            }
-            const T* from = values.data();
+            const auto* from = flat_of<ScalarOf<decltype(trainer)>>(flat, n_values());
             Progress progress = progress_of(trainer);
             progress.n_steps = n_steps, progress.n_averaged = n_averaged;
-            const GilRelease released(static_cast<double>(size));
+            const GilRelease released(static_cast<double>(flat.size()));
             const WriteAccess access(trainer.network().access(), Claim::exclude);
             each_value(trainer, [&](const auto& p, const auto& to) {
                 trainer.network().write(p, from, to);
@@ -393,6 +417,18 @@ private:
             result[name] = asarray(number, real ? "float64" : "uint64");
         });
         return result;
+    }
+
+    // The numbers of an array that is as long as it must be, of the trainer's dtype, and writeable.
+    template <class T>
+    static T* flat_of(py::array& flat, std::size_t size) {
+        if (!py::isinstance<py::array_t<T>>(flat) || flat.ndim() != 1 || static_cast<std::size_t>(flat.size()) != size ||
+            !(flat.flags() & py::array::c_style)) {
+            throw py::value_error("expected " + std::to_string(size) +
+                                  " numbers of the trainer's dtype, one after the other: found " + std::to_string(flat.size()) +
+                                  " of " + std::string(py::str(flat.dtype())));
+        }
+        return static_cast<T*>(flat.mutable_data());
     }
 
     static void report_to(const py::object& on_progress, std::size_t rows, double loss) {

@@ -283,14 +283,14 @@ void TrainStep<T>::step_by_gradients(WriteAccess& access, Claim claim, double sc
 }
 
 template <class T>
-void TrainStep<T>::apply_gradients(const std::vector<std::vector<T>>& gradients) {
+void TrainStep<T>::apply_gradients(const std::vector<const T*>& gradients) {
     const Claim claim = first_claim();
     WriteAccess access(network_.access(), claim);
     step_by_gradients(access, claim, 1, [&](Share share) {
         if (share.leads()) {
             std::size_t next = 0;
             for (const auto& p : network_.parameters()) {
-                if (p->trained) network_.write(*p, gradients[next++].data(), p->gradient);
+                if (p->trained) network_.write(*p, gradients[next++], p->gradient);
             }
         }
         share.sync();

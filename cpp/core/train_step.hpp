@@ -98,7 +98,7 @@ public:
     LossSum run(Hold& hold, Batch<T>& batch, const Data& data, const Rows& rows, bool may_step);
     void store_gradients();  // from now on, for batches that may not step
     // One optimizer step by these gradients: of each trained parameter, row-major.
-    void apply_gradients(const std::vector<std::vector<T>>& gradients);
+    void apply_gradients(const std::vector<const T*>& gradients);
     void finish_group();          // one by the gradients that wait, fewer batches than there might be
     void mean_gradient(T* flat);  // of those that wait, and do so no longer; (numbers of all trained parameters)
 

@@ -53,7 +53,7 @@ public:
     Measurement<T> begin_measurement(const Data& data, Evaluation* evaluation);
     // A copy of the network with the averages in place of the parameters; null where there are none.
     std::unique_ptr<Network<T>> averaged_network();
-    void apply(const std::vector<std::vector<T>>& gradients) { step_.apply_gradients(gradients); }  // see TrainStep
+    void apply(const std::vector<const T*>& gradients) { step_.apply_gradients(gradients); }  // see TrainStep
     void mean_gradient(T* flat) { step_.mean_gradient(flat); }  // of all calls of `differentiate` since the last
     bool is_finite() const { return network_.is_finite() && step_.state().is_finite(); }
     void reset() { step_.reset(); }

@@ -444,8 +444,13 @@ def test_steps_within_the_core_are_those_with_a_look_at_each_batch(weighted: boo
 def test_values_of_another_size_are_refused() -> None:
     core = trainer()._core
     values = core.values()
-    for wrong in (values[:-1], values.reshape(1, -1)):
-        with pytest.raises(ValueError, match="values has .* numbers: expected"):
+    for wrong in (
+        values[:-1],
+        values.reshape(1, -1),
+        values.astype(np.float64),
+        np.zeros(2 * len(values), values.dtype)[::2],
+    ):
+        with pytest.raises(ValueError, match="expected .* numbers of the trainer's dtype"):
             core.set_values(wrong, 1, 0)
     np.testing.assert_array_equal(core.values(), values)
     with pytest.raises(ValueError, match="rows has 60 at 0"):

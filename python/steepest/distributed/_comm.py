@@ -61,11 +61,18 @@ class _Mpi:
 
     def __init__(self, comm: Any) -> None:
         self._comm, self.rank, self.size = comm, int(comm.rank), int(comm.size)
+        self._room = np.empty(0)
 
     def allreduce(self, array: NDArray[Any]) -> NDArray[Any]:
         total = np.empty_like(array)
-        self._comm.Allreduce(array, total)  # a sum, unless told otherwise
+        self._comm.Allreduce(array, total)
         return total
+
+    def allreduce_in_place(self, array: NDArray[Any]) -> None:
+        if (self._room.shape, self._room.dtype) != (array.shape, array.dtype):
+            self._room = np.empty_like(array)
+        self._comm.Allreduce(array, self._room)  # a sum, unless told otherwise
+        array[:] = self._room
 
     def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
         array = array.copy()

@@ -70,6 +70,7 @@ class Hub:
         self.address = f"{host or _own_address()}:{port}/{self._token}"
         self._deadline = time.monotonic() + timeout
         self._ranks: dict[int, socket.socket] = {}
+        self._rooms: dict[int, memoryview] = {}
         self._thread = threading.Thread(target=self._serve, name="steepest-hub", daemon=True)
         self._thread.start()
 
@@ -132,6 +133,13 @@ class Hub:
         for link in ranks.values():
             link.sendall(_HEAD.pack(_COPY, 0, len(text)) + text)
 
+    def _room(self, rank: int, n: int) -> memoryview:
+        """Return memory for n bytes that a rank sends, that of its last message if it had as many."""
+        room = self._rooms.get(rank)
+        if room is None or len(room) != n:
+            room = self._rooms[rank] = memoryview(bytearray(n))
+        return room
+
     def _round(self, links: list[socket.socket]) -> bool:
         """Read a message of each rank, and send each the answer; return whether there will be more."""
         kinds: list[bytes] = []
@@ -139,7 +147,7 @@ class Hub:
         for rank, link in enumerate(links):
             try:
                 kind, dtype, n = _HEAD.unpack(_read(link, _HEAD.size))
-                values = np.frombuffer(_read(link, n), _DTYPES[dtype])
+                values = np.frombuffer(_read(link, n, self._room(rank, n)), _DTYPES[dtype])
             except (OSError, IndexError) as error:
                 raise RankError(f"rank {rank} of {self._size} has gone ({error})") from None
             if rank and kind == _SUM and (values.shape, values.dtype) != (total.shape, total.dtype):
@@ -149,7 +157,7 @@ class Hub:
                 )
             kinds.append(kind)
             if rank == 0:
-                total = values.copy()
+                total = values
             elif kind == _SUM:
                 total += values
         if len(set(kinds)) > 1:
@@ -181,6 +189,10 @@ class _Link:
         """As in `Comm`."""
         return self._exchange(_SUM, array).reshape(np.shape(array))
 
+    def allreduce_in_place(self, array: NDArray[Any]) -> None:
+        """Let a contiguous array be its sum over all ranks."""
+        self._exchange(_SUM, array, array.reshape(-1).view(np.uint8).data)
+
     def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
         """As in `Comm`."""
         return self._exchange(_COPY, array if self.rank == 0 else array[:0]).reshape(np.shape(array))
@@ -191,13 +203,13 @@ class _Link:
             self._socket.sendall(_HEAD.pack(_BYE, 0, 0))
         self._socket.close()
 
-    def _exchange(self, kind: bytes, array: NDArray[Any]) -> NDArray[Any]:
+    def _exchange(self, kind: bytes, array: NDArray[Any], into: memoryview | None = None) -> NDArray[Any]:
         flat = np.ascontiguousarray(array).reshape(-1)
         try:
             self._socket.sendall(_HEAD.pack(kind, _DTYPES.index(flat.dtype), flat.nbytes))
             self._socket.sendall(flat.view(np.uint8).data)
             answer, dtype, n = _HEAD.unpack(_read(self._socket, _HEAD.size))
-            found = _read(self._socket, n)
+            found = _read(self._socket, n, into if answer == _SUM else None)
         except OSError as error:
             raise RankError(f"rank {self.rank} of {self.size} cannot reach the hub any more ({error})") from None
         if answer == _ERROR:
@@ -281,9 +293,9 @@ def _drain(link: socket.socket) -> None:
             pass
 
 
-def _read(link: socket.socket, n: int) -> bytearray:
-    """Return the next n bytes; OSError where the connection ends before."""
-    found = bytearray(n)
+def _read(link: socket.socket, n: int, into: memoryview | None = None) -> bytearray | memoryview:
+    """Return the next n bytes, in memory of n bytes if given; OSError where the connection ends before."""
+    found = bytearray(n) if into is None else into
     view, done = memoryview(found), 0
     while done < n:
         got = link.recv_into(view[done:])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._arrays import reason_of
 from ..distributed import Comm, RankError
+from ..distributed._mean import sum_in_place
 
 _SMALL = 128  # numbers that a small message has room for
 _TEXT = 600  # bytes of what has failed
@@ -49,13 +50,22 @@ class Ranks:
         RankError
             If another rank has failed or gone.
         """
-        message = np.zeros(self.size + len(values), values.dtype)
-        message[self.rank], message[self.size :] = trouble or self._interrupted * _INTERRUPTED, values
-        total = self._reduced(message)
-        troubles = total[: self.size]
-        if troubles.any():
-            self._end(troubles)
-        return total[self.size :]
+        message = np.empty(self.size + len(values), values.dtype)
+        message[self.size :] = values
+        return self.sum_in_place(message, trouble)
+
+    def sum_in_place(self, message: NDArray[Any], trouble: int = 0) -> NDArray[Any]:
+        """Let all but the first `size` numbers, which are for word of the ranks, be their sums, and return these.
+
+        It raises as `sum`.
+        """
+        message[: self.size] = 0
+        message[self.rank] = trouble or self._interrupted * _INTERRUPTED
+        with self._reaching_others():
+            sum_in_place(self.comm, message)
+        if message[: self.size].any():
+            self._end(message[: self.size].copy())
+        return message[self.size :]
 
     def sum_small(self, values: Any = ()) -> NDArray[np.float64]:
         """Return the same of a few numbers, in a message of one size."""
@@ -138,12 +148,10 @@ class Ranks:
         if self.rank == first:
             found = self._text.encode()[:_TEXT]
             text[: len(found)] = np.frombuffer(found, np.uint8)
-        said = self._reduced(text).astype(np.uint8).tobytes().rstrip(b"\0").decode(errors="replace")
-        raise RankError(f"rank {first} of {self.size} has failed: {said}")
-
-    def _reduced(self, message: NDArray[Any]) -> NDArray[Any]:
         with self._reaching_others():
-            return self.comm.allreduce(message)
+            sum_in_place(self.comm, text)
+        said = text.astype(np.uint8).tobytes().rstrip(b"\0").decode(errors="replace")
+        raise RankError(f"rank {first} of {self.size} has failed: {said}")
 
     @contextmanager
     def _reaching_others(self) -> Iterator[None]:

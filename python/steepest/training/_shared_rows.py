@@ -21,13 +21,13 @@ from .._core import DivergedError
 from .._core import Trainer as CoreTrainer
 from ..callbacks import Callback, FitState
 from ..callbacks.base import Rows
-from ..distributed._mean import weighted_mean
+from ..distributed._mean import mean_in_place
 from ..network import Network
 from ._loop import diverged
 from ._ranks import Ranks
 from ._rows import ArrayRows, Batches, OnBatch, OnProgress
 
-_OVERHEAD = 0.05  # of the time of steps, that exchanges may take where sync_every is "auto"
+_OVERHEAD = 0.025  # of the time of steps, that exchanges may take where sync_every is "auto"
 _TRIALS = 5
 
 
@@ -110,17 +110,17 @@ class SharedRows(_Shard):
         if self._weighted:
             counts = self._ranks.sum(_counting(self._rows, order, batch_size, steps)) > 0
         kind = _Summed if self._sync_every == 1 else _Averaged
-        exchange = kind(self._ranks, self._trainer, epoch)
+        shared = kind(self._ranks, self._trainer, epoch)
         left = math.ceil(steps / self._sync_every)
         try:
             for start in range(0, steps, self._sync_every):
-                exchange.round(counts[start : start + self._sync_every])
+                shared.round(counts[start : start + self._sync_every])
                 left -= 1
         except BaseException as error:
             with suppress(ValueError):  # a gradient that waits is of no step
                 core.mean_gradient()
             if left:
-                self._ranks.tell(error, exchange.n, exchange.dtype)
+                self._ranks.tell(error, shared.exchange.n, shared.exchange.dtype)
             raise
         core.end_epoch()
         loss, weight = self._ranks.sum_small([epoch.loss_sum, epoch.weight_sum]).tolist()
@@ -155,19 +155,45 @@ def _counting(rows: ArrayRows, order: NDArray[np.int64], batch_size: int, steps:
     return found
 
 
+class _Exchange:
+    """What the ranks have a mean of after some steps, in memory that stays.
+
+    Parameters
+    ----------
+    ranks : Ranks
+        Of the training.
+    n : int
+        Numbers of each rank.
+    dtype : str
+        Theirs.
+    """
+
+    def __init__(self, ranks: Ranks, n: int, dtype: str) -> None:
+        self._ranks, self.n, self.dtype = ranks, 1 + n, np.dtype(dtype)
+        self._whole = np.zeros(ranks.size + self.n, dtype)  # word of the ranks, the weight, the numbers
+        self._message = self._whole[ranks.size :]
+        self.numbers = self._message[1:]
+
+    def mean(self, weight: float) -> float:
+        """Let the numbers be their mean over the ranks; return the sum of weights."""
+        return mean_in_place(self._message, weight, lambda: self._ranks.sum_in_place(self._whole))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers are."""
+        return bool(np.isfinite(self.numbers.max(initial=0.0)) and np.isfinite(self.numbers.min(initial=0.0)))
+
+
 class _Summed:
     """Exchanges of gradients, one in each step."""
 
     def __init__(self, ranks: Ranks, trainer: Any, epoch: Batches) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
-        self._like = dict(trainer.network.parameters)
-        self.dtype = np.dtype(trainer.network.dtype)
-        self.n = 1 + trainer.network.n_parameters
-        self._gradient = np.zeros(self.n - 1, self.dtype)
+        self.exchange = _Exchange(ranks, trainer.network.n_parameters, trainer.network.dtype)
 
     def _differentiate(self, x: Any, y: Any, weight: Any) -> float:
         loss = float(self._core.differentiate(x, y, weight))
-        self._gradient = self._core.mean_gradient()
+        self._core.mean_gradient(self.exchange.numbers)
         return loss
 
     def round(self, counts: NDArray[np.bool_]) -> None:
@@ -176,11 +202,11 @@ class _Summed:
             weight = self._epoch.next(self._differentiate)
         except DivergedError:
             weight = math.nan  # as all will see
-        gradient, total = weighted_mean(self._ranks.sum, self._gradient, weight)
-        if not np.isfinite(gradient).all():
+        total = self.exchange.mean(weight)
+        if not self.exchange.is_finite:
             raise self._ranks.known(diverged(self._trainer, "a gradient of the ranks is not finite"))
         if total:
-            self._core.apply(unpacked(gradient, self._like))
+            self._core.apply_flat(self.exchange.numbers)
 
 
 class _Averaged:
@@ -189,8 +215,7 @@ class _Averaged:
     def __init__(self, ranks: Ranks, trainer: Any, epoch: Batches) -> None:
         self._ranks, self._trainer, self._core, self._epoch = ranks, trainer, trainer._core, epoch
         self._n_steps, self._n_averaged = self._core.n_steps, self._core.n_averaged
-        self.dtype = np.dtype(trainer.network.dtype)
-        self.n = 1 + self._core.values().size
+        self.exchange = _Exchange(ranks, self._core.n_values, trainer.network.dtype)
 
     def round(self, counts: NDArray[np.bool_]) -> None:
         """Take the steps, of which those count in which any rank has rows that do, and then the mean over the ranks."""
@@ -198,14 +223,15 @@ class _Averaged:
             weight = self._epoch.next_steps(self._core, len(counts))
         except DivergedError:
             weight = math.nan  # as all will see
-        mean, total = weighted_mean(self._ranks.sum, self._core.values(), weight)
-        if not np.isfinite(mean).all():
+        self._core.values(self.exchange.numbers)
+        total = self.exchange.mean(weight)
+        if not self.exchange.is_finite:
             raise self._ranks.known(diverged(self._trainer, "the mean of the ranks is not finite"))
         n_steps = int(counts.sum())
         self._n_steps += n_steps
         self._n_averaged += n_steps if self._trainer.ema else 0
         if total:
-            self._core.set_values(mean, self._n_steps, self._n_averaged)
+            self._core.set_values(self.exchange.numbers, self._n_steps, self._n_averaged)
 
 
 def packed(arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
@@ -249,7 +275,7 @@ class Agreement(Callback):
 
 
 def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, steps: int, ranks: Ranks) -> int:
-    """Return how many steps to take from one exchange to the next, for these to take a twentieth of the time.
+    """Return how many steps to take from one exchange to the next, for these to take a fortieth of the time.
 
     A step and an exchange are measured, on a copy of the trainer; all ranks go by the means of what they find.
 
@@ -270,18 +296,20 @@ def steps_between(trainer: Any, rows: ArrayRows, batch_size: int, steps: int, ra
     core.schedule, core.learning_rate = None, 0.0
     batch = min(batch_size, rows.n_rows)
     weights = None if rows.weight is None else np.ones(batch)
-    step, exchange = [], []
+    exchange = _Exchange(ranks, core.n_values, trainer.network.dtype)
+    of_steps, of_exchanges = [], []
     for _ in range(_TRIALS):
         with ranks.told():
             start = time.perf_counter()
             core.step(rows.x[:batch], rows.y[:batch], weights)
-            step.append(time.perf_counter() - start)
+            of_steps.append(time.perf_counter() - start)
         ranks.sum_small()  # all are ready for the next
         start = time.perf_counter()
-        mean, _ = weighted_mean(ranks.sum, core.values(), 1.0)
-        core.set_values(mean, core.n_steps, core.n_averaged)
-        exchange.append(time.perf_counter() - start)
-    own = [statistics.median(step), statistics.median(exchange)]
+        core.values(exchange.numbers)
+        exchange.mean(1.0)
+        core.set_values(exchange.numbers, core.n_steps, core.n_averaged)
+        of_exchanges.append(time.perf_counter() - start)
+    own = [statistics.median(of_steps), statistics.median(of_exchanges)]
     seconds_of_step, seconds_of_exchange = ranks.sum_small(own) / ranks.size
     wanted = math.ceil(float(seconds_of_exchange) / (_OVERHEAD * float(seconds_of_step)))
     return min(max(1, wanted), steps)
