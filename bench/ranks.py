@@ -25,9 +25,11 @@ from run import machine
 from steepest.distributed import CostModel, Hub, connect
 
 CASES = (((16, 64, 64, 1), 64), ((784, 128, 10), 64), ((100, 256, 256, 256, 1), 256))  # widths, rows of a batch
-BETWEEN = (1, 16, "auto")
 STEPS = 200  # of an epoch
-ROUNDS = 5
+BETWEEN = (1, 16, "auto")
+# Without others: with a gradient that is taken out and put back in every step, and in steps as one process takes them.
+APART = {"apart, gradients": 1, "apart": STEPS}
+ROUNDS = 7
 
 
 class Alone:
@@ -66,13 +68,15 @@ def measured(comm: Any, *, hub: bool) -> list[dict[str, Any]]:
     found = []
     for widths, batch in CASES:
         x, y = rows_of(widths, batch, comm.rank)
-        times: dict[Any, list[float]] = {key: [] for key in ("alone", "apart", *BETWEEN)}
+        times: dict[Any, list[float]] = {key: [] for key in ("alone", *APART, *BETWEEN)}
         for _ in range(ROUNDS):
             comm.allreduce(np.zeros(1))
             if comm.rank == 0:  # the other one waits
                 times["alone"].append(seconds_of(trainer_of(widths), x, y, batch))
             comm.allreduce(np.zeros(1))
-            times["apart"].append(seconds_of(trainer_of(widths), x, y, batch, comm=Alone(), sync_every=STEPS))
+            for name, between in APART.items():
+                comm.allreduce(np.zeros(1))
+                times[name].append(seconds_of(trainer_of(widths), x, y, batch, comm=Alone(), sync_every=between))
             for between in BETWEEN:
                 times[between].append(
                     seconds_of(trainer_of(widths), x, y, batch, comm=comm, sync_every=between)
@@ -112,7 +116,8 @@ def table(found: list[dict[str, Any]]) -> list[str]:
             seconds, said = one["seconds"][between], " | "
             if between != "auto":
                 size = 4 * (one["parameters"] if between == 1 else one["averaged"])
-                step = 2 * apart / model.speedup(apart, size, 2, int(between))
+                own = one["seconds"]["apart, gradients"] if between == 1 else apart
+                step = 2 * own / model.speedup(own, size, 2, int(between))
                 said = f"{1e6 * step:.1f} | {100 * (step / seconds - 1):+.0f}%"
             lines.append(
                 f"| {'-'.join(map(str, widths))} | {batch} | {between} | {1e6 * alone:.1f} | {1e6 * apart:.1f} | "

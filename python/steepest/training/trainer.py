@@ -284,7 +284,7 @@ class Trainer:
         sync_every : int or "auto", default=1
             With `comm`: steps from one exchange of the ranks to the next, >= 1. 1: gradients are summed in every step.
             Above 1: each rank takes steps of its own, and then parameters and the optimizer's moments become their
-            means. "auto": as many as let exchanges take a twentieth of the time, measured at the start.
+            means. "auto": as many as let exchanges take a fortieth of the time, measured at the start.
 
         Returns
         -------
