@@ -89,8 +89,8 @@ class CostModel:
         Parameters
         ----------
         step : float
-            Seconds of a step of one rank, > 0; where `sync_every` is 1, of one whose gradient is taken out and put back,
-            as by a fit with a comm of one rank.
+            Seconds of a step of one rank, > 0; where `sync_every` is 1, of one whose gradient is taken out and put
+            back, as by a fit with a comm of one rank.
         n_bytes : float
             Of an exchange: of all parameters; with their moments (two for Adam) where `sync_every` is above 1.
         ranks : int

@@ -156,7 +156,7 @@ def _counting(rows: ArrayRows, order: NDArray[np.int64], batch_size: int, steps:
 
 
 class _Exchange:
-    """What the ranks have a mean of after some steps, in memory that stays.
+    """Numbers of which the ranks have the mean after some steps, in memory that stays.
 
     Parameters
     ----------
