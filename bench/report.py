@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from picture import draw
 from works import WORKS, Work
 
 TITLES = {
@@ -14,7 +15,6 @@ TITLES = {
     "epoch": "One step of a whole epoch (shuffled minibatches, data in memory)",
 }
 README = Path(__file__).with_name("README.md")
-FRONT = README.parents[1] / "README.md"  # the project's own, which shows some rows
 FRONT_ROWS = {"step": "one step", "infer": "one prediction", "epoch": "a step within an epoch"}
 FRONT_WORKS = ["tiny-online", "tiny", "rl-policy", "digits", "mnist", "mnist-128", "mnist-512x2"]
 FRONT_PEERS = {"NumPy": ["numpy"], "scikit-learn": ["sklearn"], "PyTorch": ["torch", "torch-compiled"], "JAX": ["jax"]}
@@ -82,7 +82,8 @@ def write(result: dict[str, Any]) -> None:
             lines += ["", *table_head(table, peers), *rows]
     put(str(result["threads"]), lines)
     if result["threads"] > 1 and all(set(names) <= set(peers) for names in FRONT_PEERS.values()):
-        put("speed", front(result), FRONT)
+        put("speed", front(result))
+        draw()
 
 
 def short(seconds: float) -> str:
@@ -91,7 +92,7 @@ def short(seconds: float) -> str:
 
 
 def front(result: dict[str, Any]) -> list[str]:
-    """Return the table of the project's own README: a few rows, and of PyTorch's two ways the better."""
+    """Return the table in short: a few rows, and of PyTorch's two ways the better."""
     lines = ["| " + " | ".join(["microseconds for", "steepest", *FRONT_PEERS]) + " |", "|---" * 6 + "|"]
     for found in result["works"]:
         if found["name"] not in FRONT_WORKS or (found["table"], found["name"]) == ("infer", "mnist-512x2"):
@@ -111,11 +112,11 @@ def front(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def put(mark: str, lines: list[str], readme: Path = README) -> None:
-    """Replace what a README has between the comments of this mark."""
+def put(mark: str, lines: list[str]) -> None:
+    """Replace what README.md has between the comments of this mark."""
     start, end = (f"<!-- {edge} {mark} -->" for edge in ("begin", "end"))
-    text = readme.read_text()
+    text = README.read_text()
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(f"{readme} keeps no place {start} ... {end}")
-    readme.write_text(pattern.sub(lambda _: "\n".join([start, *lines, end]), text))
+        raise SystemExit(f"{README} keeps no place {start} ... {end}")
+    README.write_text(pattern.sub(lambda _: "\n".join([start, *lines, end]), text))

@@ -1,4 +1,4 @@
-"""Directives that take tables from README.md and bench/README.md, so that each figure stands in one place."""
+"""Directives that take tables from bench/README.md, so that each figure stands in one place."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def part(file: str, name: str) -> str:
 
 
 def speed() -> list[str]:
-    """Return the table of the README, with the versions that the benchmark's own table has."""
+    """Return the table in short, with the versions that the longer ones have."""
     versions = part("bench/README.md", "2").splitlines()[0].rpartition("steepest ")[2]
-    return [*part("README.md", "speed").splitlines(), "", f"Versions: steepest {versions}"]
+    return [*part("bench/README.md", "speed").splitlines(), "", f"Versions: steepest {versions}"]
 
 
 def ranks() -> list[str]:
