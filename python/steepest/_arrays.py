@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _PIECE = 1 << 16  # values of an array of objects looked at together
 
-_PACKAGE = __name__.partition(".")[0]
+# Whose frames stand between a caller and what is called: this package, and what scikit-learn wraps around `fit`.
+_WITHIN = (f"{__name__.partition('.')[0]}.", "sklearn.callback.")
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
@@ -29,7 +30,7 @@ _SHORT.maxstring = _SHORT.maxother = 120
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called into this package."""
     frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_WITHIN):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
