@@ -26,7 +26,7 @@ MASKED = {
 TIMES = {
     "dates": np.full((6, 2), np.datetime64("2020-01-01")),
     "durations": np.full((6, 2), np.timedelta64(3, "s")),
-    "no dates": np.full((6, 2), np.datetime64("NaT")),
+    "no dates": np.full((6, 2), np.datetime64("NaT", "D")),
     "objects": np.full((6, 2), datetime.date(2020, 1, 1), dtype=object),
 }
 

@@ -353,7 +353,9 @@ def _shares(microseconds: NDArray[np.float64], cycles: Sequence[str] = CYCLES) -
         elif cycle == "week":
             found[cycle] = ((days + 3) % 7) / 7
         else:
-            period = dates.astype("datetime64[Y]" if cycle == "year" else "datetime64[M]")
-            start, end = (each.astype("datetime64[D]").astype(np.int64) for each in (period, period + 1))
+            unit = "Y" if cycle == "year" else "M"
+            period = dates.astype(f"datetime64[{unit}]")
+            following = period + np.timedelta64(1, unit)
+            start, end = (each.astype("datetime64[D]").astype(np.int64) for each in (period, following))
             found[cycle] = (days - start) / (end - start)
     return found
