@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,24 @@ class Relay:
         self._server = socket.create_server((LOCAL, 0))
         self.port = self._server.getsockname()[1]
         self._port = port
+        self._ends: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._serve, daemon=True)]
         self._threads[0].start()
 
     def _serve(self) -> None:
         near, _ = self._server.accept()
         far = socket.create_connection((LOCAL, self._port))
+        self._ends = [near, far]
         for source, target in ((near, far), (far, near)):
             self._threads.append(threading.Thread(target=self._pass_on, args=(source, target), daemon=True))
             self._threads[-1].start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        while data := source.recv(1 << 16):
-            self._goes.wait()
-            target.sendall(data)
-        target.close()
+        with suppress(OSError):  # either end may have gone
+            while data := source.recv(1 << 16):
+                self._goes.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
     def cut(self, seconds: float) -> None:
         self._goes.clear()
@@ -46,6 +50,8 @@ class Relay:
         self._server.close()
         for thread in self._threads:
             thread.join(timeout=10)
+        for end in self._ends:
+            end.close()
 
 
 @pytest.mark.parametrize("sync_every", [1, 3])
