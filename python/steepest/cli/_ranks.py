@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .._extras import require
-from ..distributed import Comm, check_comm
-from ..distributed._together import together
+from ..distributed import Comm, check_comm, together
 
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # what Open MPI and MPICH tell a process
 
