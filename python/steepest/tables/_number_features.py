@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -353,7 +353,7 @@ def _shares(microseconds: NDArray[np.float64], cycles: Sequence[str] = CYCLES) -
         elif cycle == "week":
             found[cycle] = ((days + 3) % 7) / 7
         else:
-            unit = "Y" if cycle == "year" else "M"
+            unit: Literal["Y", "M"] = "Y" if cycle == "year" else "M"
             period = dates.astype(f"datetime64[{unit}]")
             following = period + np.timedelta64(1, unit)
             start, end = (each.astype("datetime64[D]").astype(np.int64) for each in (period, following))
