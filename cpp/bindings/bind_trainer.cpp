@@ -130,7 +130,7 @@ void bind_trainer(py::module_& m) {
         .def("apply_flat", &PyTrainer::apply_flat, py::arg("flat"))
         .def("order", &PyTrainer::order, py::arg("n"))
         .def("run_steps", &PyTrainer::run_steps, py::arg("x"), py::arg("y"), py::arg("sample_weight"), py::arg("rows"),
-             py::arg("batch_size"), py::arg("on_progress") = none)
+             py::arg("batch_size"))
         .def("end_epoch", &PyTrainer::end_epoch)
         .def(
             "evaluation",

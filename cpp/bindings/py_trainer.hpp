@@ -123,10 +123,11 @@ public:
 
     // Steps on batches of these rows in this order, of an epoch that `end_epoch` ends; (sum of losses, sum of weights)
     std::pair<double, double> run_steps(py::handle x, py::handle y, const py::object& weights, const Indices& rows,
-                                        std::size_t batch_size, const py::object& on_progress) {
+                                        std::size_t batch_size) {
         Arguments arguments(x, y, weights, has_custom_loss());
         arguments.choose(rows, "");
-        const auto report = [&](std::size_t done, double loss) { report_to(on_progress, done, loss); };
+        const py::none nobody;
+        const auto report = [&](std::size_t done, double loss) { report_to(nobody, done, loss); };
         return work(arguments, [&](auto& trainer) {
             const Epoch part = trainer.run_steps(arguments.data, batch_size, false, report);
             return std::pair{part.loss_sum, part.weight_sum};

@@ -22,7 +22,7 @@ from ..training import Trainer
 from ._scale import FURTHEST, Numbers, RunningScale
 
 FIRST_ROWS = 32  # after each of which the scale is learned anew, where a key is new
-ROWS = 256  # after which it is at the latest, and before that after an eighth of all so far
+ROWS = 512  # after which it is at the latest, and before that after an eighth of all so far
 _NO_ROW = (KeyError, TypeError, ValueError, OverflowError, struct.error)  # what the short way cannot read
 
 
@@ -68,8 +68,7 @@ class OnlineMLP:
             raise TypeError(f"hidden_layer_sizes is {shown(hidden_layer_sizes)}: expected a sequence such as (32, 32)")
         hidden = [Dense(integer("hidden_layer_sizes", width, ge=1), activation) for width in hidden_layer_sizes]
         network = Network(size, [PiecewiseLinear(2), *hidden, Dense(n_out)], seed=integer("seed", seed, ge=0))
-        limits = np.repeat([[-FURTHEST], [FURTHEST]], size, axis=1)
-        network.set_parameters({"0.points": limits, "0.values": limits})
+        network.set_parameters({"0.values": np.repeat([[-FURTHEST], [FURTHEST]], size, axis=1)})
         rule = Adam(0.003) if optimizer is None else check_optimizer(optimizer)
         self._trainer = Trainer(network, loss, rule, seed=seed)
         self._keys: list[Any] = []
@@ -82,7 +81,10 @@ class OnlineMLP:
 
     @property
     def network(self) -> Network:
-        """The network: its inputs are the scaled numbers of the keys in `features`, and zeros."""
+        """The network: its inputs are the numbers of the keys in `features` less their means, and zeros.
+
+        Its first layer holds their scale.
+        """
         return self._trainer.network
 
     @property
@@ -103,6 +105,7 @@ class OnlineMLP:
         self._x, self._out = np.zeros((1, network.n_in)), np.zeros((1, network.n_out), network.dtype)
         self._target: NDArray[Any] = np.zeros(*self._target_kind)
         self._goal = self._target.reshape(-1)  # the same number
+        self._points = np.outer([-FURTHEST, FURTHEST], np.ones(network.n_in))  # of the first layer: the ends of scales
         self._step, self._predict = self._trainer.step, network.predict
         self._lay_out()
 
@@ -114,7 +117,7 @@ class OnlineMLP:
         self._pack = struct.Struct(f"{n + 1}d").pack_into
         self._rows = [row[1 : n + 1] for row in self._buffer[:ROWS]]
         self._spare = self._buffer[ROWS, 1 : n + 1]
-        self._scaled = self._x[0, :n]
+        self._shifted = self._x[0, :n]
         self._use_scale()
 
     def _get_all(self, x: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -122,8 +125,10 @@ class OnlineMLP:
         return tuple(x[key] for key in self._keys)
 
     def _use_scale(self) -> None:
-        deviation = self._scale.deviation
-        self._mean, self._inverse = self._scale.mean[1:], 1 / deviation[1:]
+        self._mean, deviation = self._scale.mean[1:], self._scale.deviation
+        self._points[1, : self._n_keys] = FURTHEST * deviation[1:]
+        np.negative(self._points[1], self._points[0])
+        self.network.set_parameters({"0.points": self._points})
         self._use_target_scale(float(self._scale.mean[0]), float(deviation[0]))
 
     def _use_target_scale(self, mean: float, deviation: float) -> None:
@@ -170,8 +175,7 @@ class OnlineMLP:
         if len(x) == self._n_keys:
             try:
                 self._pack(self._buffer, self._stride * ROWS, 0.0, *self._get(x))
-                np.subtract(self._spare, self._mean, self._scaled)
-                np.multiply(self._scaled, self._inverse, self._scaled)
+                np.subtract(self._spare, self._mean, self._shifted)
                 return self._predict(self._x, self._out)
             except _NO_ROW:
                 pass
@@ -179,10 +183,13 @@ class OnlineMLP:
         return self._predict(self._x, self._out)
 
     def _put(self, values: Numbers, scale: RunningScale) -> None:
-        """Write the scaled numbers of a row to the network's input; what is missing is at the mean."""
+        """Write a row to the network's input, such that its first layer, which has the scale of before, gives the
+        scaled numbers; what is missing is at the mean.
+        """
         with np.errstate(over="ignore"):
-            scaled = (values - scale.mean[1:]) * (1 / scale.deviation[1:])
-        self._x[0, : len(values)] = np.where(np.isnan(scaled), 0.0, np.clip(scaled, -FURTHEST, FURTHEST))
+            scaled = (values - scale.mean[1:]) / scale.deviation[1:]
+        scaled = np.where(np.isnan(scaled), 0.0, np.clip(scaled, -FURTHEST, FURTHEST))
+        self._x[0, : len(values)] = scaled * (self._points[1, : len(values)] / FURTHEST)
 
     def _read(self, x: Mapping[Any, Any], *, growing: bool) -> tuple[Numbers, list[Any]]:
         """Return the numbers of a row by slot, NaN where there are none, and keys that are to have a slot."""
@@ -203,8 +210,8 @@ class OnlineMLP:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the parameters, what was learned, and the rows that the scale has not seen."""
-        made = ("_buffer", "_stride", "_x", "_out", "_target", "_goal", "_step", "_predict")  # by _allocate
-        laid_out = ("_n_keys", "_get", "_pack", "_rows", "_spare", "_scaled", "_mean", "_inverse")
+        made = ("_buffer", "_stride", "_x", "_out", "_target", "_goal", "_points", "_step", "_predict")  # by _allocate
+        laid_out = ("_n_keys", "_get", "_pack", "_rows", "_spare", "_shifted", "_mean")
         state = {name: value for name, value in vars(self).items() if name not in (*made, *laid_out)}
         return state | {"_seen_later": self._buffer[: self._place, : 1 + len(self._keys)].copy()}
 

@@ -103,9 +103,7 @@ class OnlineClassifier(OnlineMLP, Classifier):  # type: ignore[misc]
             try:
                 self._goal[0] = self._labels[y]
                 self._pack(self._buffer, place * self._stride, 0.0, *self._get(x))
-                scaled = self._scaled
-                _subtract(self._rows[place], self._mean, scaled)
-                _multiply(scaled, self._inverse, scaled)
+                _subtract(self._rows[place], self._mean, self._shifted)
                 self._step(self._x, self._target)
                 self._place = place + 1
                 return
@@ -157,4 +155,4 @@ class OnlineClassifier(OnlineMLP, Classifier):  # type: ignore[misc]
         return True
 
 
-_subtract, _multiply = np.subtract, np.multiply
+_subtract = np.subtract

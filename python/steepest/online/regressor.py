@@ -96,9 +96,7 @@ class OnlineRegressor(OnlineMLP, Regressor):  # type: ignore[misc]
                 target = (y - self._y_mean) / self._y_deviation
                 if -FURTHEST < target < FURTHEST:
                     self._pack(self._buffer, place * self._stride, y, *self._get(x))
-                    scaled = self._scaled
-                    _subtract(self._rows[place], self._mean, scaled)
-                    _multiply(scaled, self._inverse, scaled)
+                    _subtract(self._rows[place], self._mean, self._shifted)
                     self._goal[0] = target
                     self._step(self._x, self._target)
                     self._place = place + 1
@@ -134,4 +132,4 @@ class OnlineRegressor(OnlineMLP, Regressor):  # type: ignore[misc]
         return self._target
 
 
-_subtract, _multiply = np.subtract, np.multiply
+_subtract = np.subtract
