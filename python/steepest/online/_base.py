@@ -183,8 +183,9 @@ class OnlineMLP:
         return self._predict(self._x, self._out)
 
     def _put(self, values: Numbers, scale: RunningScale) -> None:
-        """Write a row to the network's input, such that its first layer, which has the scale of before, gives the
-        scaled numbers; what is missing is at the mean.
+        """Write a row to the network's input, what is missing at the mean.
+
+        The first layer, which has the scale of before, then gives the scaled numbers.
         """
         with np.errstate(over="ignore"):
             scaled = (values - scale.mean[1:]) / scale.deviation[1:]

@@ -57,7 +57,7 @@ class RunningScale:
 
     @cached_property
     def deviation(self) -> Numbers:
-        """The standard deviation of each column, as float32 can hold it; of one that has not varied yet, its size, or 1."""
+        """The standard deviation of each column, that float32 holds; of one that has not varied yet, its size, or 1."""
         found = np.sqrt(self.squares / np.maximum(self.count, 1))
         size = np.abs(self.mean)
         return np.clip(np.where(found <= 1e-12 * size, np.maximum(size, 1.0), found), 1e-30, 1e30)
