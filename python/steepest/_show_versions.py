@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -47,7 +46,9 @@ def _print(title: str, lines: Mapping[str, object]) -> None:
 
 def _version(package: str) -> str | None:
     """Return the version of a package, None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # here, for it is a tenth of the package's import
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         return None
