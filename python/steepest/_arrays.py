@@ -185,8 +185,8 @@ def no_numbers(name: str, given: Any, array: NDArray[Any]) -> ValueError | TypeE
         return ValueError(f"{found}: expected real numbers without fields, as structured_to_unstructured makes")
     if kind in "SU":
         return ValueError(
-            f"{found}, which is text: expected real numbers, as .astype('float64') makes of numerals, or for "
-            "labels .astype(str)"
+            f"{found}, which is text: expected real numbers, as .astype('float64') makes of numerals and "
+            "np.unique(labels, return_inverse=True)[1] of labels, which the estimators take as they are"
         )
     if kind == "c":
         return ValueError(f"{found}: expected real numbers, such as .real and .imag side by side")
@@ -247,7 +247,7 @@ def _refuse_file(name: str, values: Any) -> None:
 
 def _no_file(name: str, values: Any) -> TypeError:
     found = f"{name} is {shown(values)}: expected an array or a data frame"
-    return TypeError(f"{found}; steepest.files.read_table reads a file's rows")
+    return TypeError(f"{found}; steepest.tables.read reads a file's rows")
 
 
 def _masked(found: str, place: str) -> ValueError:

@@ -101,8 +101,8 @@ class Recipe(Spec):
     networks : int, default=1
         How many networks to average, >= 1. Each holds other rows out, so that together they learn from all.
     kinds : int, default=1
-        How many kinds of settings about these are tried for the networks, >= 1: those are kept that are best together
-        on held-out rows.
+        How many kinds of settings are tried for the networks, >= 1: those about these, or, where `frequencies` is 0,
+        those with an embedding. Those are kept that are best together on held-out rows.
 
     Raises
     ------
@@ -166,19 +166,20 @@ class Recipe(Spec):
         Returns
         -------
         Recipe
-            Up to 2,000 rows five networks without embeddings and dropout; up to 62,500 four with embeddings, and fewer
-            the more rows there are; "best" has three times as many, trained for longer and of several kinds, and
-            "fast" two or three.
+            Up to 2,000 rows five networks without embeddings and dropout and five with embeddings, of which those are
+            kept that are better on held-out rows, or all; up to 62,500 four with embeddings, and fewer the more rows
+            there are; "best" has three times as many, trained for longer and of several kinds, and "fast" two or
+            three.
         """
         many = n_rows > _FEW_ROWS
         if preset == "fast":
             quick = cls((128, 128), least_epochs=20, least_steps=1500, lr=0.02, networks=2)
             if not many:
-                return replace(quick, least_steps=600, frequencies=0)
+                return replace(quick, least_steps=600, frequencies=0, kinds=2)
             return quick if n_rows > _MANY_ROWS else replace(quick, least_epochs=30, least_steps=2500, networks=3)
         if not many:
-            small = cls((128, 128), None, 20, 600, dropout=0.0, label_smoothing=0.1, frequencies=0, networks=5)
-            return small if preset is None else replace(small, networks=15)
+            small = cls((128, 128), None, 20, 600, dropout=0.0, label_smoothing=0.1, frequencies=0, networks=5, kinds=2)
+            return small if preset is None else replace(small, networks=15, kinds=3)
         networks = max(1, min(4, _ROWS_OF_ALL // n_rows))
         if networks == 1:
             return cls() if preset is None else cls(networks=3, least_epochs=60)

@@ -46,6 +46,14 @@ def test_it_begins_with_what_becomes_of_each_column(folder: Path, capsys: pytest
     assert err.count("column 'id': left out as an id") == 1 and "Warning" not in err
 
 
+def test_without_holdout_it_learns_from_all_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(folder / "t.csv", houses())
+    out, _ = run(capsys, "train", path, "--target", "price", "--holdout", 0, "--hidden", 8, "--out", "all.safetensors")
+    assert ", 0 held out" in out and "held-out rows" not in out
+    recipe = st.load("all.safetensors").recipe_
+    assert recipe["training_rows"] + recipe["held_out_rows"] == 300
+
+
 @pytest.mark.parametrize("mark", ["", ".0"])
 def test_t13_the_task_of_whole_numbers_is_said(mark: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stars = [f"{i % 3}{mark}" for i in range(300)]
@@ -229,3 +237,16 @@ def test_ctrl_c_keeps_the_best_so_far(folder: Path) -> None:
     assert "Interrupted: what was best until then is kept." in out and "Traceback" not in err
     assert len(err.splitlines()) < 9
     assert metric(succeeded("evaluate", "model.safetensors", path, folder=folder), "r2") > 0.5
+
+
+@pytest.mark.parametrize("preset", [None, "best"])
+def test_the_command_trains_what_python_trains(
+    preset: str | None, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(folder / "t.csv", houses(120))
+    asked = () if preset is None else ("--preset", preset)
+    run(capsys, "train", path, "--target", "price", "--holdout", 0, "--out", "all.safetensors", *asked)
+    table = st.tables.read(path)
+    x, y = table.drop_columns(["price"]), table["price"].to_numpy()
+    own = st.MLPRegressor(preset=preset, random_state=0).fit(x, y)
+    np.testing.assert_array_equal(st.load("all.safetensors").predict(x), own.predict(x))

@@ -144,7 +144,7 @@ def test_r32_ctrl_c_and_the_lack_of_memory_stay_what_they_are(way: str) -> None:
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "init"])  # where a text is a name
 def test_r32_the_name_of_a_file_is_no_rows(way: str) -> None:
     name, call = WAYS[way]
-    with pytest.raises(TypeError, match=rf"^({name}).*a\.csv.*: expected an array.*steepest\.files\.read_table"):
+    with pytest.raises(TypeError, match=rf"^({name}).*a\.csv.*: expected an array.*steepest\.tables\.read"):
         call("a.csv")
 
 

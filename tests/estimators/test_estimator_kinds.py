@@ -176,7 +176,7 @@ def test_r23_whole_numbers_beyond_64_bits_are_numbers() -> None:
 @pytest.mark.parametrize("task", ["classifier", "regressor"])
 def test_r32_the_name_of_a_file_is_no_rows(task: str) -> None:
     for name in ("a.csv", b"a.csv"):
-        with pytest.raises(TypeError, match=r"^X is b?'a\.csv': expected an array.*steepest\.files\.read_table"):
+        with pytest.raises(TypeError, match=r"^X is b?'a\.csv': expected an array.*steepest\.tables\.read"):
             model(task).fit(name, LABELS)
         with pytest.raises(TypeError, match=r"^y is b?'a\.csv': expected an array"):
             model(task).fit(X, name)

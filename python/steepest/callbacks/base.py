@@ -188,6 +188,7 @@ class Callback:
     """
 
     only_first_rank: bool = False  # of a training by several, for what writes files or the screen
+    _only_shows: bool = False  # whether an estimator may train as many networks as without it
 
     def on_train_begin(self, fit: FitState) -> None:
         """Act before the first epoch; an error raised here leaves the network as it was."""

@@ -49,7 +49,7 @@ def load_estimator(path: Path) -> Estimator:
 
 def encoder_of(model: Estimator | Network) -> TableEncoder | None:
     """Return the encoder of the model's tables; None for a model of numbers alone."""
-    return None if isinstance(model, Network) else model._fitted.preprocessor.encoder
+    return None if isinstance(model, Network) else model.encoder_
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .._model_file import LONGEST_HEADER
 from .._validation import choice
 from ..callbacks import Callback
 from ..estimators import MLPClassifier, MLPRegressor
-from ..recipe import Recipe, effort_of
+from ..recipe import Recipe
 from ..tables import TASKS, Classes, DataWarning, TableEncoder, Units, infer_task
 from ..tables._columns import read_column
 from ..tables.targets import other_task
@@ -44,7 +44,7 @@ class Use:
     task : {"auto", "classification", "regression"}, default="auto"
         What it is.
     holdout : float, default=0.2
-        Share of the rows to measure by at the end.
+        Share of the rows to measure by at the end; 0 to learn from all.
     seed : int, default=0
         Of the split and the training.
     group, time : str, optional
@@ -168,7 +168,8 @@ class Job:
         encoded: Classes | Units = (Classes if task == "classification" else Units).fit(use.target, rows.truth)
         labels = encoded.encode(use.target, rows.truth) if isinstance(encoded, Classes) else None
         split = splitter(table, labels, use.seed, group=use.group, time=use.time)
-        training, held_out = split(np.arange(len(rows)), use.holdout)
+        everything = np.arange(len(rows))
+        training, held_out = split(everything, use.holdout) if use.holdout else (everything, everything[:0])
         choosing = None
         if use.valid is not None:
             others = reading.table(use.valid, names=table.column_names)
@@ -214,12 +215,7 @@ class Job:
         callbacks : sequence of Callback, default=()
             Beside the progress that is shown.
         """
-        # The callbacks describe no network: how many there are is the recipe's to decide, or the user's.
-        effort = effort_of(asked.get("preset"), asked.get("time_limit"))
-        describes = asked.keys() - {"preset", "time_limit"}
-        networks = 1 if describes else Recipe.for_rows(len(self.training), effort).networks
-        options = {"ensemble": networks} | asked | {"random_state": self.use.seed}
-        options["callbacks"] = [*callbacks, self._progress()]
+        options = asked | {"random_state": self.use.seed, "callbacks": [*callbacks, self._progress()]}
         return MLPClassifier(**options) if self.task == "classification" else MLPRegressor(**options)
 
     def resumed(self, path: Path, epochs: int | None) -> Estimator:
@@ -277,7 +273,7 @@ class Job:
         return interrupted
 
     def measure(self, estimator: Estimator, console: Console) -> dict[str, float]:
-        """Measure an estimator on the rows held out, and say so."""
+        """Measure an estimator on the rows held out, of which there are some, and say so."""
         part = self.rows.at(self.held_out)
         numbers = score(estimator, rows_for(estimator, part.table, self.path), self.use.target, part.truth)
         print_numbers(console, f"On the {len(part):,} held-out rows", numbers)
@@ -308,6 +304,7 @@ def _course(estimator: Estimator) -> str:
     histories = estimator.histories_
     if len(histories) > 1:
         epochs = sorted(history.n_epochs for history in histories)
-        return f"Trained {len(histories)} networks of {epochs[0]} to {epochs[-1]} epochs, each on other rows,"
+        span = f"{epochs[0]}" if epochs[0] == epochs[-1] else f"{epochs[0]} to {epochs[-1]}"
+        return f"Trained {len(histories)} networks of {span} epochs, each on other rows,"
     kept = f", kept number {(histories[0].best_epoch or 0) + 1}," if estimator.recipe_["held_out_rows"] else ""
     return f"Trained {histories[0].n_epochs} epochs{kept}"

@@ -72,7 +72,9 @@ def train(
     time_limit: Annotated[float | None, typer.Option(help="Seconds that the training may take.")] = None,
     out: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.safetensors"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training of the model in --out.")] = False,
-    holdout: Annotated[float, typer.Option(help="Share of the rows held out for the final metrics.")] = 0.2,
+    holdout: Annotated[
+        float, typer.Option(help="Share of the rows held out for the final metrics; 0 to learn from all.")
+    ] = 0.2,
     group: Annotated[str | None, typer.Option(help="Column whose groups are held out as a whole.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of times, of which the latest are held out.")] = None,
     valid: Annotated[Path | None, typer.Option(help="Table of its own to choose the best epoch by.")] = None,
@@ -97,7 +99,7 @@ def train(
         _refuse(context, "--resume, which goes on with a network as it is", "hidden", "preset")
     asked = asked_parameters(hidden, epochs) | asked_effort(preset, time_limit)
     use = Use(
-        target, task, number("--holdout", holdout, gt=0, lt=1), integer("--seed", seed, ge=0), group, time, weight,
+        target, task, number("--holdout", holdout, ge=0, lt=1), integer("--seed", seed, ge=0), group, time, weight,
         tuple(ignore or ()), valid,
     )  # fmt: skip
     check_out(out, table, valid)
@@ -112,7 +114,8 @@ def train(
             estimator.set_params(callbacks=None)  # which show progress
         job.describe(console)
         interrupted = job.fit(estimator, console, out if first else None)
-        job.measure(estimator, console)
+        if len(job.held_out):
+            job.measure(estimator, console)
         tell(console, f"Wrote {out}. Next: steepest predict {out} TABLE --out predictions.csv")
     if interrupted:
         raise typer.Exit(INTERRUPTED)

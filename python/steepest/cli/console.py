@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..callbacks import Callback, FitState
@@ -19,7 +19,7 @@ _LINES = 10  # of progress where no bar can be drawn
 
 
 class ProgressBar(Callback):
-    """Shows how far a fit is: a live bar in a terminal, elsewhere about ten lines.
+    """Shows how far a fit is: a live bar of each network in a terminal, elsewhere about ten lines of the first.
 
     Parameters
     ----------
@@ -29,8 +29,12 @@ class ProgressBar(Callback):
         What to show after each epoch besides the loss: a name of the history's, of the validation rows.
     """
 
+    _only_shows = True
+
     def __init__(self, console: Console, metric: str | None = None) -> None:
         self._metric = metric
+        self._tasks: dict[int, TaskID] = {}  # of each trainer
+        self._running = 0
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(),
@@ -39,12 +43,13 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, fit: FitState) -> None:
         """Draw the bar."""
-        self._task = self._progress.add_task("training", total=fit.epochs * fit.n_rows, numbers="")
+        self._tasks[id(fit.trainer)] = self._progress.add_task("training", total=fit.epochs * fit.n_rows, numbers="")
+        self._running += 1
         self._progress.start()
 
     def on_progress(self, fit: FitState) -> None:
         """Move the bar within an epoch."""
-        self._progress.update(self._task, completed=fit.epoch * fit.n_rows + fit.rows_done)
+        self._progress.update(self._tasks[id(fit.trainer)], completed=fit.epoch * fit.n_rows + fit.rows_done)
 
     def on_epoch_end(self, fit: FitState) -> None:
         """Move the bar, or print a line."""
@@ -52,15 +57,22 @@ class ProgressBar(Callback):
         numbers = f"loss {fit.metrics['loss']:.4f}"
         if self._metric in fit.metrics:
             numbers += f", on validation rows {self._metric.removeprefix('val_')} {fit.metrics[self._metric]:.4f}"
+        task = self._tasks[id(fit.trainer)]
         self._progress.update(
-            self._task, completed=done * fit.n_rows, description=f"epoch {done}/{fit.epochs}", numbers=numbers
+            task, completed=done * fit.n_rows, description=f"epoch {done}/{fit.epochs}", numbers=numbers
         )
-        if not self._console.is_terminal and (done % max(fit.epochs // _LINES, 1) == 0 or fit.stopped):
+        if self._is_first(fit) and not self._console.is_terminal and (done % max(fit.epochs // _LINES, 1) == 0 or fit.stopped):
             self._console.print(f"epoch {done}/{fit.epochs}: {numbers}", soft_wrap=True)
 
     def on_train_end(self, fit: FitState) -> None:
-        """Leave the bar as it stands."""
-        self._progress.stop()
+        """Leave the bar of the first network as it stands."""
+        self._progress.update(self._tasks[id(fit.trainer)], visible=self._is_first(fit))
+        self._running -= 1
+        if not self._running:
+            self._progress.stop()
+
+    def _is_first(self, fit: FitState) -> bool:
+        return id(fit.trainer) == next(iter(self._tasks))
 
 
 class _Lasting(Console):

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 from .._arrays import check_input, is_frame, reason_of
 from ..network import Network, dense_names
 from ..stream import Stream
+from ..tables import TableEncoder
 from ..tables._frames import in_memory
 from ._errors import located, refuse_too_large, warn_caller
 from ._input import (
@@ -32,6 +33,7 @@ from ._input import (
     read_weight,
     takes_encoder,
 )
+from ._kinds import kinds_on_few_rows
 from ._model import K, Model
 from ._networks import NetworkMaker, sklearn_networks
 from ._online import FEWEST_TO_SCALE_BY, Prepared, Seen, adapt
@@ -226,11 +228,15 @@ class BaseMLP(Parameters, CallbackSupportMixin, BaseEstimator, Generic[K]):  # t
             trainings = solver.begin(networks, parts, n)
         else:
             make = NetworkMaker(plan, task, features, preprocessor)
-            pack = Pack.within_time(solver, make, parts, n) if plan.is_pack and split.holds_out else None
+            tries = plan.tries_kinds and split.holds_out
+            is_pack = tries and plan.recipe.frequencies > 0
+            pack = Pack.within_time(solver, make, parts, n) if is_pack else None
             if pack is not None:
                 trainings = Trainings([], lambda *_: pack.run())
             else:
-                trainings = solver.begin(make(plan, plan.seeds), parts, n)
+                others = kinds_on_few_rows(plan, len(rows)) if tries and not is_pack and make.embeds else []
+                more = [(other, make(other, other.seeds)) for other in others]
+                trainings = solver.begin(make(plan, plan.seeds), parts, n, more)
         return Begun(task, preprocessor, trainings, found.seen)
 
     def _read_all(
@@ -389,6 +395,11 @@ class BaseMLP(Parameters, CallbackSupportMixin, BaseEstimator, Generic[K]):  # t
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
+
+    @property
+    def encoder_(self) -> TableEncoder | None:
+        """What reads its tables, and describes their columns; None where it learned from an array."""
+        return self._fitted.preprocessor.encoder
 
     @property
     def networks_(self) -> list[Network]:

@@ -156,6 +156,9 @@ LOSS_FUNCTION = (
 )
 
 ATTRIBUTES: dict[str, Entry] = {
+    "encoder_": Entry(
+        "TableEncoder or None", "Reads its tables, and describes them; None where it learned from an array."
+    ),
     "network_": Entry("Network", "The first network."),
     "networks_": Entry("list of Network", "All of an ensemble."),
     "recipe_": Entry("dict", 'Everything that was decided, and "in_words" in sentences.'),

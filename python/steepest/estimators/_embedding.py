@@ -39,19 +39,27 @@ class Embedding:
     scores: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, recipe: Recipe, features: Any, preprocessor: Preprocessor) -> Embedding:
+    def none(cls) -> Embedding:
+        """Return one of no column."""
+        return cls([], *[np.empty((0, 0))] * 3)
+
+    @classmethod
+    def fit(cls, features: Any, preprocessor: Preprocessor) -> Embedding:
         """Learn the normal scores of the columns of numbers from features to train on."""
-        none = cls([], *[np.empty((0, 0))] * 3)
-        if not recipe.frequencies or hasattr(features, "tocsr"):
-            return none
+        if hasattr(features, "tocsr"):
+            return cls.none()
         places = preprocessor.number_places(features.shape[1])
         sample = features[:: -(-len(features) // _SAMPLE_ROWS)]
         numbers = np.concatenate([block[:, places] for _, block in preprocessor.feature_blocks(sample)])
-        quantiles = [quantiles_of(np.sort(column).astype(np.float64)) for column in numbers.T]
+        quantiles = [_of_features(quantiles_of(np.sort(column).astype(np.float64))) for column in numbers.T]
         scores = [NormalScores(column) for column in quantiles]
-        chosen = [i for i, score in enumerate(scores) if len(score.points) >= _FEWEST_DISTINCT]
+        # Where two numbers meet, a quantile may lie between them.
+        distinct = [
+            min(len(np.unique(column)), len(score.points)) for column, score in zip(numbers.T, scores, strict=True)
+        ]
+        chosen = [i for i, n in enumerate(distinct) if n >= _FEWEST_DISTINCT]
         if not chosen:
-            return none
+            return cls.none()
         n_points = max(len(scores[i].points) for i in chosen)
         points, values = (
             np.stack([_filled(array, n_points, step) for array in arrays], axis=1)
@@ -62,7 +70,7 @@ class Embedding:
 
     def layers(self, recipe: Recipe) -> list[Layer]:
         """Return new layers."""
-        if not self.columns:
+        if not self.columns or not recipe.frequencies:
             return []
         most = max(_MOST_EMBEDDED // len(self.columns), 1)
         size, n_bins = min(recipe.embedding_size, most), min(recipe.embedded_bins, most)
@@ -72,12 +80,15 @@ class Embedding:
 
     def put_into(self, network: Network) -> None:
         """Let a new network that begins with these layers have the points, and the edges of its bins."""
-        if not self.columns:
-            return
         network.set_parameters({"0.points": self.points, "0.values": self.values})
         bins = network.layers[1]
         if isinstance(bins, PiecewiseLinearEmbedding):
             network.set_parameters({"1.edges": bins.edges_of(self.scores, bins.n_bins)})
+
+
+def _of_features(quantiles: list[float]) -> list[float]:
+    """Return quantiles as features have them: two that differ by the rounding of a mean are one point of a network."""
+    return [float(np.float32(quantile)) for quantile in quantiles]
 
 
 def _filled(numbers: NDArray[np.float64], n: int, step: float) -> NDArray[np.float64]:

@@ -23,14 +23,22 @@ class NetworkMaker:
     def __init__(self, plan: FitPlan, task: Task, features: Any, preprocessor: Preprocessor) -> None:
         self.task = task
         self._speaks = np.any([block.any(axis=0) for _, block in preprocessor.feature_blocks(features)], axis=0)
-        self._embedding = Embedding.fit(plan.recipe, features, preprocessor)
+        embeds = plan.recipe.frequencies > 0 or plan.tries_kinds
+        self._embedding = Embedding.fit(features, preprocessor) if embeds else Embedding.none()
+
+    @property
+    def embeds(self) -> bool:
+        """Whether there are columns of which an embedding can be made."""
+        return bool(self._embedding.columns)
 
     def __call__(self, plan: FitPlan, seeds: Iterable[int]) -> list[Network]:
         """Return networks as a plan asks for them, with first weights by each of these seeds."""
-        layers = layers_of(plan, self.task, self._embedding.layers(plan.recipe))
+        before = self._embedding.layers(plan.recipe)
+        layers = layers_of(plan, self.task, before)
         networks = build_networks(plan, layers, len(self._speaks), seeds)
         for network in networks:
-            self._embedding.put_into(network)
+            if before:
+                self._embedding.put_into(network)
             if not self._speaks.all():
                 silence_unseen(network, self._speaks)
         return networks

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from ..recipe import Recipe
 from ..training import Trainer
 from ..training._fits import Fits
 from ..training._loop import measure
+from ._kinds import Kind, described
 from ._networks import NetworkMaker
 from ._plan import FitPlan
 from ._solver import Solver
@@ -65,28 +65,6 @@ def kinds_of(recipe: Recipe, n_rows: int, seed: int) -> list[Recipe]:
         decay = float(kind.optimizer(epochs * math.ceil(n_rows / batch)).weight_decay)
         kinds.append(replace(kind, weight_decay=decay * 10.0 ** random.uniform(-1, 0.5)))
     return kinds
-
-
-@dataclass
-class Kind:
-    """One of the settings that are tried.
-
-    Parameters
-    ----------
-    plan : FitPlan
-        With its recipe.
-    members : list of Member
-        Its networks.
-    """
-
-    plan: FitPlan
-    members: list[Member]
-
-    @property
-    def error(self) -> float:
-        """Of held-out rows at the best epochs; infinite where there is none."""
-        found = [member.trainer.history.get("val_loss", ()) for member in self.members]
-        return float(np.mean([min(filter(math.isfinite, losses), default=math.inf) for losses in found]))
 
 
 class Pack:
@@ -143,7 +121,9 @@ class Pack:
         if not done and interrupt is not None:
             raise interrupt
         result = self._solver.result(done, self._n)
-        return replace(result, recipe=result.recipe | {"pack": self._described(done)} | self._loss, interrupt=interrupt)
+        return replace(
+            result, recipe=result.recipe | {"pack": described(self._kinds, done)} | self._loss, interrupt=interrupt
+        )
 
     def _new(self, plan: FitPlan, place: int, again: int = 0) -> Member:
         """Return the training of a new network, on the rows of this part."""
@@ -238,14 +218,3 @@ class Pack:
             "standard_error": float(found.std() / math.sqrt(max(len(found) - 1, 1))),
         }
         return chosen
-
-    def _described(self, members: Sequence[Member]) -> list[dict[str, Any]]:
-        """Return the settings of the kinds that have networks, and how many."""
-        return [
-            {
-                "networks": count, "hidden": kind.plan.hidden, "optimizer": repr(kind.members[0].trainer.optimizer),
-                "dropout": kind.plan.dropout, "frequency_scale": kind.plan.recipe.frequency_scale,
-                "bins": kind.plan.recipe.embedded_bins, "held_out_loss": kind.error,
-            }
-            for kind in self._kinds if (count := sum(member in kind.members for member in members))
-        ]  # fmt: skip

@@ -167,7 +167,8 @@ class Settings:
     def describes_one_network(self) -> bool:
         """Whether the user says how one network is built or trained, and so gets one."""
         said = (self.hidden_layer_sizes, self.solver, self.optimizer, self.max_iter)
-        return any(value is not None for value in said) or (bool(self.callbacks) and self.ensemble is None)
+        acts = any(not callback._only_shows for callback in self.callbacks)
+        return any(value is not None for value in said) or (acts and self.ensemble is None)
 
 
 # What is None stands for these under the preset "sklearn".

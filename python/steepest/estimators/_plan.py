@@ -113,7 +113,7 @@ class FitPlan:
         return cls(settings, recipe, tiny, online, fitted is not None, seed, n_networks, dtype, deadline=deadline)
 
     @property
-    def is_pack(self) -> bool:
+    def tries_kinds(self) -> bool:
         """Whether networks of several kinds of settings are tried."""
         settings, recipe = self.settings, self.recipe
         asked = settings.ensemble is not None or settings.warm_start or settings.lr is not None

@@ -23,6 +23,7 @@ from ..training._rows import ArrayRows, RowSource
 from ._errors import warn_caller
 from ._finite import predicts_finite
 from ._input import Rows
+from ._kinds import Kind, described, kept, networks_in_time
 from ._lbfgs import minimize
 from ._model import Model
 from ._optimizer import gradient_factor, make_optimizer, sklearn_penalty
@@ -64,37 +65,58 @@ class Solver:
         self.optimizer = optimizer
         self._seconds: float | None = None  # of an epoch, once measured
 
-    def begin(self, networks: list[Network], parts: Sequence[Part], n: int) -> Trainings:
-        """Return the trainings of each network on its part, of `n` rows to train on."""
+    def begin(
+        self,
+        networks: list[Network],
+        parts: Sequence[Part],
+        n: int,
+        others: Sequence[tuple[FitPlan, list[Network]]] = (),
+    ) -> Trainings:
+        """Return the trainings of each network on its part, of `n` rows to train on.
+
+        Networks of `others`, by plans of their own, train on the same parts, and those are kept that are best.
+        """
         if self.plan.online:
             return Trainings([], lambda *_: self._train_online(networks, parts[0].training()))
         if self.plan.settings.solver == "lbfgs":  # no network holds rows out
             return Trainings([], lambda *_: self._minimize(networks, parts[0].training()))
-        return self._begin_epochs(networks, parts, n)
+        return self._begin_epochs(networks, parts, n, others)
 
-    def _begin_epochs(self, networks: list[Network], parts: Sequence[Part], n: int) -> Trainings:
+    def _begin_epochs(
+        self,
+        networks: list[Network],
+        parts: Sequence[Part],
+        n: int,
+        others: Sequence[tuple[FitPlan, list[Network]]],
+    ) -> Trainings:
         if (possible := self.epochs_in_time(networks, parts[0], n)) is not None:
-            self.plan = within_time(self.plan, possible, n)
+            n_each = networks_in_time(self.plan, [other for other, _ in others], possible, n)
+            self.plan = replace(self.plan, n_networks=n_each) if n_each else within_time(self.plan, possible, n)
             networks, parts = networks[: self.plan.n_networks], parts[: self.plan.n_networks]
+            others = [(other, made[:n_each]) for other, made in others if n_each]
         plan, settings = self.plan, self.plan.settings
         if settings.like_sklearn and settings.batch_size is not None and settings.batch_size > n:
             warn_caller("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         optimizer = self.optimizer or make_optimizer(plan, self.task, n)
-        members = [
-            self.member(plan, trainer, part, n)
-            for trainer, part in zip(self._trainers(networks, optimizer), parts, strict=True)
+        trainers = [(plan, self._trainers(networks, optimizer))]
+        trainers += [(other, self.trainers_of(other, made, n, other.seeds[: len(made)])) for other, made in others]
+        kinds = [
+            Kind(own, [self.member(own, trainer, part, n) for trainer, part in zip(made, parts, strict=True)])
+            for own, made in trainers
         ]
+        members = [member for kind in kinds for member in kind.members]
 
         def finish(diverged: Sequence[DivergedError | None], interrupt: KeyboardInterrupt | None) -> FitResult:
-            for error in filter(None, diverged):
+            for error in filter(None, diverged[: len(networks)]):  # of the others, those are left out that diverged
                 raise error
-            # After an interrupt, go on with what has had an epoch at least.
-            most = max(member.n_epochs for member in members)
-            least = most / 2 if plan.deadline is not None else 1
-            done = [member for member in members if member.n_epochs >= max(least, 1)]
+            failed = [member for member, error in zip(members, diverged, strict=False) if error is not None]
+            done = [member for kind in kinds for member in kind.far_enough() if member not in failed]
             if not done and interrupt is not None:
                 raise interrupt
-            return replace(self.result(done, n), interrupt=interrupt)
+            if len(kinds) == 1:
+                return replace(self.result(done, n), interrupt=interrupt)
+            result = self.result(found := kept(kinds, done), n)
+            return replace(result, recipe=result.recipe | {"pack": described(kinds, found)}, interrupt=interrupt)
 
         return Trainings([member.fit for member in members], finish, self.at_once, self.by_hand, plan.deadline)
 

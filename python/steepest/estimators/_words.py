@@ -29,8 +29,7 @@ def in_words(recipe: Mapping[str, Any]) -> str:
     if "pack" in recipe:
         kinds = ", ".join(
             f"{kind['networks']} with {'-'.join(map(str, kind['hidden']))} units, dropout {kind['dropout']:g}, "
-            f"{kind['bins'] or 'no'} bins and first frequencies of {kind['frequency_scale']:.2g} "
-            f"(loss {kind['held_out_loss']:.4g})"
+            f"{_embedding(kind)} (loss {kind['held_out_loss']:.4g})"
             for kind in recipe["pack"]
         )
         text += f" Of the kinds of settings that were tried, these were best together on held-out rows: {kinds}."
@@ -38,6 +37,12 @@ def in_words(recipe: Mapping[str, Any]) -> str:
         error = recipe["standard_error"]
         text += f" Their mean had a loss of {recipe['held_out_loss']:.4g} there, give or take {error:.1g}."
     return text
+
+
+def _embedding(kind: Mapping[str, Any]) -> str:
+    if not kind["frequencies"]:
+        return "numbers as they are"
+    return f"{kind['bins'] or 'no'} bins and first frequencies of {kind['frequency_scale']:.2g}"
 
 
 def _count(n: int, what: str) -> str:
