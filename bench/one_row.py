@@ -2,7 +2,7 @@
 
 `python bench/one_row.py` prints microseconds a row of 8 numbers, the least of many rounds in which all take turns;
 ``--write`` puts them into bench/README.md. Where a row goes through an encoder, a text takes the place of one number.
-Peers are onnxruntime, LightGBM and treelite, each where it is installed.
+Peers are onnxruntime, LightGBM and treelite (as it is, and compiled by tl2cgen), each where it is installed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -96,6 +97,15 @@ def of_peers(x: Any, y: Any) -> Calls:
         return calls
     trees = treelite.frontend.from_lightgbm(booster)
     calls["treelite (GTIL), an array"] = lambda: treelite.gtil.predict(trees, row, nthread=1)
+    try:
+        import tl2cgen
+    except ImportError:
+        return calls
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "trees.so"
+        tl2cgen.export_lib(trees, toolchain="gcc", libpath=library)
+        compiled = tl2cgen.Predictor(library, nthread=1)
+    calls["treelite, compiled (tl2cgen), an array"] = lambda: compiled.predict(tl2cgen.DMatrix(row))
     return calls
 
 

@@ -166,10 +166,9 @@ class Recipe(Spec):
         Returns
         -------
         Recipe
-            Up to 2,000 rows five networks without embeddings and dropout and five with embeddings, of which those are
-            kept that are better on held-out rows, or all; up to 62,500 four with embeddings, and fewer the more rows
-            there are; "best" has three times as many, trained for longer and of several kinds, and "fast" two or
-            three.
+            Up to 2,000 rows five networks without embeddings and dropout, with embeddings, or of both kinds in turn, as
+            held-out rows decide; up to 62,500 four with embeddings, and fewer the more rows there are; "best" has three
+            times as many, trained for longer and of several kinds, and "fast" two or three.
         """
         many = n_rows > _FEW_ROWS
         if preset == "fast":

@@ -35,18 +35,18 @@ def test_the_better_kind_is_kept(kind: str) -> None:
 
 def test_kinds_that_are_as_good_predict_together(tmp_path: Any) -> None:
     model = st.MLPClassifier(random_state=0).fit(*load_iris(return_X_y=True))
-    assert [is_embedded(network) for network in model.networks_] == [False] * 5 + [True] * 5
+    assert [is_embedded(network) for network in model.networks_] == [False, True, False, True, False]
     model.save(tmp_path / "m.safetensors")
     again = st.load(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(again.predict_proba(X[:, [0, 1, 2, 0]]), model.predict_proba(X[:, [0, 1, 2, 0]]))
     before = model.predict_proba(load_iris().data)
     model.partial_fit(*load_iris(return_X_y=True))  # all go on
-    assert len(model.networks_) == 10 and np.abs(model.predict_proba(load_iris().data) - before).max() < 0.2
+    assert len(model.networks_) == 5 and np.abs(model.predict_proba(load_iris().data) - before).max() < 0.2
 
 
 def test_best_tries_three_kinds_with_three_times_the_networks() -> None:
     model = st.MLPRegressor(preset="best", random_state=0).fit(X[:80], TARGETS["embedded"][:80])
-    assert len(model.networks_) % 15 == 0 and {kind["networks"] for kind in model.recipe_["pack"]} == {15}
+    assert len(model.networks_) == 15 == sum(kind["networks"] for kind in model.recipe_["pack"])
 
 
 @pytest.mark.parametrize("asked", [{"ensemble": 5}, {"warm_start": True}, {"lr": 0.01}, {"max_iter": 9}])
@@ -80,7 +80,7 @@ def test_kept(errors: Any, expected: list[int]) -> None:
     kinds = [kind_of(*each) for each in errors]
     done = [member for kind in kinds for member in kind.members]
     found = kept(kinds, done)
-    assert found == [member for i in expected for member in kinds[i].members]
+    assert found == [kinds[expected[i % len(expected)]].members[i] for i in range(len(errors[0]))]
 
 
 def test_of_kinds_with_no_network_in_common_the_first_is_kept() -> None:
@@ -89,7 +89,7 @@ def test_of_kinds_with_no_network_in_common_the_first_is_kept() -> None:
     assert kept([first, other], [other.members[1]]) == [other.members[1]]
 
 
-@pytest.mark.parametrize(("possible", "expected"), [(1e9, 5), (4 * 4 * 30, 4), (3 * 4 * 30 - 1, 0)])
+@pytest.mark.parametrize(("possible", "expected"), [(1e9, 5), (4 * 3 * 30, 4), (3 * 3 * 30 - 1, 0)])
 def test_networks_in_time(possible: float, expected: int) -> None:
     plan = SimpleNamespace(n_networks=5, epochs_and_batch=lambda n: (30, 16))
     assert networks_in_time(plan, [plan], possible, 240) == expected  # type: ignore[arg-type, list-item]

@@ -61,7 +61,8 @@ class ProgressBar(Callback):
         self._progress.update(
             task, completed=done * fit.n_rows, description=f"epoch {done}/{fit.epochs}", numbers=numbers
         )
-        if self._is_first(fit) and not self._console.is_terminal and (done % max(fit.epochs // _LINES, 1) == 0 or fit.stopped):
+        due = fit.stopped or done % max(fit.epochs // _LINES, 1) == 0
+        if due and self._is_first(fit) and not self._console.is_terminal:
             self._console.print(f"epoch {done}/{fit.epochs}: {numbers}", soft_wrap=True)
 
     def on_train_end(self, fit: FitState) -> None:

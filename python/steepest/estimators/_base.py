@@ -398,7 +398,7 @@ class BaseMLP(Parameters, CallbackSupportMixin, BaseEstimator, Generic[K]):  # t
 
     @property
     def encoder_(self) -> TableEncoder | None:
-        """What reads its tables, and describes their columns; None where it learned from an array."""
+        """Reads its tables, and describes their columns; None where it learned from an array."""
         return self._fitted.preprocessor.encoder
 
     @property

@@ -91,8 +91,9 @@ PARAMETERS: dict[str, Entry] = {
     "ensemble": Entry(
         "int",
         "Number of networks to average, each with a seed of its own and other rows held out. None: the recipe's, five "
-        "up to 2,000 rows, four up to 62,500. Setting `hidden_layer_sizes`, `solver`, `optimizer`, `max_iter` or "
-        "`callbacks` describes one network, and makes one.",
+        "up to 2,000 rows (with an embedding of the numbers, without, or in turn, as rows held out decide), four up to "
+        "62,500. Setting `hidden_layer_sizes`, `solver`, `optimizer`, `max_iter` or `callbacks` describes one network, "
+        "and makes one.",
     ),
     "encode": Entry(
         '{"auto", "numbers"}',

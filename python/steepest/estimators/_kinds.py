@@ -2,8 +2,8 @@
 
 On few rows it is often better to leave numbers as they are, and often far better to embed them: nobody knows before. So
 all networks are trained of each kind, on the same rows, and those that they hold out decide. The kind whose error is
-least there is kept, and every other that is not worse by more than a standard error: on few rows the mean of both is
-the surer choice.
+least there is kept; where others are not worse by more than a standard error, they take turns with it, for on few rows
+the mean of both is the surer choice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..recipe import Recipe
 from ._plan import FitPlan
 from ._trainings import Member
 
-_DEARER = 3  # times an epoch of a network without an embedding, one with takes, about
+_DEARER = 2  # times an epoch of a network without an embedding, one with takes, about
 _FEWEST = 3  # networks of a kind, for kinds to be compared when time is short
 _FEW_ROWS = 1000  # up to which an embedding begins with low frequencies, and is trained no longer
 
@@ -110,7 +110,7 @@ def networks_in_time(plan: FitPlan, others: Sequence[FitPlan], possible: float, 
 
 
 def kept(kinds: Sequence[Kind], done: Collection[Member]) -> list[Member]:
-    """Return the networks of the kinds that are best on the rows held out.
+    """Return a network for each part of the rows, of the kinds that are best on those held out.
 
     Parameters
     ----------
@@ -128,4 +128,6 @@ def kept(kinds: Sequence[Kind], done: Collection[Member]) -> list[Member]:
     more = errors - errors[errors.mean(axis=1).argmin()]
     n = more.shape[1]
     within = more.mean(axis=1) <= (more.std(axis=1, ddof=1) / math.sqrt(n) if n > 1 else 0.0)
-    return [each for kind, good in zip(kinds, within, strict=True) if good for each in kind.members if each in done]
+    good = [kind.members for kind, is_good in zip(kinds, within, strict=True) if is_good]
+    in_turn = (good[i % len(good)][i] for i in range(len(good[0])))
+    return [each for each in in_turn if each in done]

@@ -90,7 +90,8 @@ class Solver:
         others: Sequence[tuple[FitPlan, list[Network]]],
     ) -> Trainings:
         if (possible := self.epochs_in_time(networks, parts[0], n)) is not None:
-            n_each = networks_in_time(self.plan, [other for other, _ in others], possible, n)
+            while not (n_each := networks_in_time(self.plan, [other for other, _ in others], possible, n)) and others:
+                others = others[:-1]
             self.plan = replace(self.plan, n_networks=n_each) if n_each else within_time(self.plan, possible, n)
             networks, parts = networks[: self.plan.n_networks], parts[: self.plan.n_networks]
             others = [(other, made[:n_each]) for other, made in others if n_each]

@@ -44,8 +44,8 @@ def read(
 
     What a file is, its first bytes say: CSV, Parquet, Feather and Arrow (file or stream), JSON lines, NPZ, NPY, IDX;
     text of these within gzip too. Files of libsvm are known by their names: .svm, .svmlight or .libsvm. What a column
-    of text is, in any format, is decided by the rules in docs/tables.md; cells that are not of their column's kind are
-    missing, and a `DataWarning` says how many and where the first is.
+    of text is, in any format, is decided by the rules of the guide's page on tables; cells that are not of their
+    column's kind are missing, and a `DataWarning` says how many and where the first is.
 
     Parameters
     ----------
