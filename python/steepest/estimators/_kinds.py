@@ -21,6 +21,7 @@ from ._trainings import Member
 
 _DEARER = 2  # times an epoch of a network without an embedding, one with takes, about
 _FEWEST = 3  # networks of a kind, for kinds to be compared when time is short
+_APART = 5  # networks whose held-out rows, a fifth each, are other ones; those of more overlap
 _FEW_ROWS = 1000  # up to which an embedding begins with low frequencies, and is trained no longer
 
 
@@ -127,7 +128,7 @@ def kept(kinds: Sequence[Kind], done: Collection[Member]) -> list[Member]:
         return [each for kind in kinds[:1] for each in kind.members if each in done]
     more = errors - errors[errors.mean(axis=1).argmin()]
     n = more.shape[1]
-    within = more.mean(axis=1) <= (more.std(axis=1, ddof=1) / math.sqrt(n) if n > 1 else 0.0)
+    within = more.mean(axis=1) <= (more.std(axis=1, ddof=1) / math.sqrt(min(n, _APART)) if n > 1 else 0.0)
     good = [kind.members for kind, is_good in zip(kinds, within, strict=True) if is_good]
     in_turn = (good[i % len(good)][i] for i in range(len(good[0])))
     return [each for each in in_turn if each in done]
