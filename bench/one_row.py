@@ -8,12 +8,15 @@ Peers are onnxruntime, LightGBM and treelite (as it is, and compiled by tl2cgen)
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
+import platform
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import report
+import run
 import steepest as st
 
 N_FEATURES, ROUNDS, SECONDS = 8, 60, 2e-3
@@ -166,7 +170,11 @@ def main() -> None:
     lines = ["| one row of 8 numbers | microseconds |", "|---|---|"]
     lines += [f"| {name} | {value:.3g} |" for name, value in found.items()]
     info = st.build_info()
-    lines = [f"Kernels for {info['isa']}, {os.cpu_count()} processors.", "", *lines]
+    names = ("numpy", "pandas", "lightgbm", "treelite", "tl2cgen", "onnxruntime")
+    versions = [f"{name} {metadata.version(name)}" for name in names if importlib.util.find_spec(name)]
+    python = platform.python_version()
+    where = f"{run.machine()}, kernels for {info['isa']}, {os.cpu_count()} processors. Python {python}, {', '.join(versions)}."
+    lines = [where, "", *lines]
     print("\n".join(lines))
     if arguments.write:
         report.put("one row", lines)
