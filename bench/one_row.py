@@ -172,9 +172,8 @@ def main() -> None:
     info = st.build_info()
     names = ("numpy", "pandas", "lightgbm", "treelite", "tl2cgen", "onnxruntime")
     versions = [f"{name} {metadata.version(name)}" for name in names if importlib.util.find_spec(name)]
-    python = platform.python_version()
-    where = f"{run.machine()}, kernels for {info['isa']}, {os.cpu_count()} processors. Python {python}, {', '.join(versions)}."
-    lines = [where, "", *lines]
+    where = f"{run.machine()}, kernels for {info['isa']}, {os.cpu_count()} processors"
+    lines = [f"{where}. Python {platform.python_version()}, {', '.join(versions)}.", "", *lines]
     print("\n".join(lines))
     if arguments.write:
         report.put("one row", lines)
