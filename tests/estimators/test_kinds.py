@@ -105,6 +105,12 @@ def test_a_kind_on_more_rows_is_trained_for_longer() -> None:
     from dataclasses import make_dataclass
 
     plan = make_dataclass("Plan", ["recipe"])(Recipe.for_rows(500))
-    (few,), (many,) = kinds_on_few_rows(plan, 1000), kinds_on_few_rows(plan, 1001)
+    (few,), (many,) = kinds_on_few_rows(plan, 1000, 8), kinds_on_few_rows(plan, 1001, 8)
     assert (few.recipe.frequency_scale, few.recipe.least_steps, few.recipe.dropout) == (0.3, 600, 0.0)
     assert (many.recipe.frequency_scale, many.recipe.least_steps, many.recipe.dropout) == (1.0, 1500, 0.1)
+
+
+def test_very_many_columns_have_one_kind() -> None:
+    x = normal(1, (60, 257))
+    assert "pack" not in st.MLPRegressor(random_state=0).fit(x, x[:, 0]).recipe_
+    assert "pack" in st.MLPRegressor(random_state=0).fit(x[:, :256], x[:, 0]).recipe_

@@ -234,7 +234,7 @@ class BaseMLP(Parameters, CallbackSupportMixin, BaseEstimator, Generic[K]):  # t
             if pack is not None:
                 trainings = Trainings([], lambda *_: pack.run())
             else:
-                others = kinds_on_few_rows(plan, len(rows)) if tries and not is_pack and make.embeds else []
+                others = kinds_on_few_rows(plan, len(rows), make.n_embedded) if tries and not is_pack else []
                 more = [(other, make(other, other.seeds)) for other in others]
                 trainings = solver.begin(make(plan, plan.seeds), parts, n, more)
         return Begun(task, preprocessor, trainings, found.seen)

@@ -22,6 +22,7 @@ from ._trainings import Member
 _DEARER = 2  # times an epoch of a network without an embedding, one with takes, about
 _FEWEST = 3  # networks of a kind, for kinds to be compared when time is short
 _APART = 5  # networks whose held-out rows, a fifth each, are other ones; those of more overlap
+_MOST_COLUMNS = 256  # of few rows: more take long, and have hardly anything to be learned of each
 _FEW_ROWS = 1000  # up to which an embedding begins with low frequencies, and is trained no longer
 
 
@@ -73,8 +74,8 @@ def described(kinds: Sequence[Kind], members: Collection[Member]) -> list[dict[s
     return [found for kind in kinds if (found := kind.described(members)) is not None]
 
 
-def kinds_on_few_rows(plan: FitPlan, n_rows: int) -> list[FitPlan]:
-    """Return the plans of the other kinds, those with an embedding.
+def kinds_on_few_rows(plan: FitPlan, n_rows: int, n_columns: int) -> list[FitPlan]:
+    """Return the plans of the other kinds, those with an embedding; none where there is nothing to embed, or too much.
 
     Parameters
     ----------
@@ -82,7 +83,11 @@ def kinds_on_few_rows(plan: FitPlan, n_rows: int) -> list[FitPlan]:
         Of the kind without.
     n_rows : int
         All rows, held-out ones included.
+    n_columns : int
+        Those that would be embedded.
     """
+    if not 0 < n_columns <= _MOST_COLUMNS:
+        return []
     recipe = plan.recipe
     gentle = replace(recipe, frequencies=Recipe.frequencies, frequency_scale=0.3)
     steps = round(2.5 * recipe.least_steps)

@@ -27,9 +27,9 @@ class NetworkMaker:
         self._embedding = Embedding.fit(features, preprocessor) if embeds else Embedding.none()
 
     @property
-    def embeds(self) -> bool:
-        """Whether there are columns of which an embedding can be made."""
-        return bool(self._embedding.columns)
+    def n_embedded(self) -> int:
+        """How many columns an embedding would be of."""
+        return len(self._embedding.columns)
 
     def __call__(self, plan: FitPlan, seeds: Iterable[int]) -> list[Network]:
         """Return networks as a plan asks for them, with first weights by each of these seeds."""
