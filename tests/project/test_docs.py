@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,5 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", output).split(), printed
         found, said = ([float(number) for number in NUMBER.findall(text)] for text in (printed, output))
         assert found == pytest.approx(said, rel=0.05, abs=0.002), printed
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
