@@ -85,6 +85,6 @@ html_theme_options = {
     "pygments_dark_style": "monokai",
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": [], "changes": [], "coming-from": []}
+html_sidebars = {"index": [], "start": [], "changes": [], "coming-from": []}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
