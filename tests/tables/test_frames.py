@@ -16,6 +16,7 @@ import pytest
 
 import steepest as st
 from steepest.tables._columns import Column, open_table, read_column
+from steepest.tables._frames import series
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -212,3 +213,15 @@ def test_expected_kinds_of_numbers_and_booleans() -> None:
     assert read_column("a", np.array([True, False]), "number").values.tolist() == [1, 0]
     assert read_column("a", np.array(["true", "FALSE", ""]), "number").values[:2].tolist() == [1, 0]
     assert read_column("a", np.array(["7", ""]), "text").labels == ["7", ""]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.5, None, -2.0], [1, 2, 3], ["a", None, "b"], [True, False, True], pd.date_range("2026-01-01", periods=3)],
+    ids=["numbers", "whole", "text", "boolean", "dates"],
+)
+def test_columns_of_pandas_2_which_have_no_stream_of_arrow(values: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    column = pd.Series(values)
+    expected = series(column)
+    monkeypatch.delattr(pd.Series, "__arrow_c_stream__", raising=False)
+    assert series(column).to_pylist() == expected.to_pylist()
