@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import make_dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,8 +103,6 @@ def test_a_short_time_is_for_one_kind() -> None:
 
 
 def test_a_kind_on_more_rows_is_trained_for_longer() -> None:
-    from dataclasses import make_dataclass
-
     plan = make_dataclass("Plan", ["recipe"])(Recipe.for_rows(500))
     (few,), (many,) = kinds_on_few_rows(plan, 1000, 8), kinds_on_few_rows(plan, 1001, 8)
     assert (few.recipe.frequency_scale, few.recipe.least_steps, few.recipe.dropout) == (0.3, 600, 0.0)

@@ -51,12 +51,13 @@ class Embedding:
         places = preprocessor.number_places(features.shape[1])
         sample = features[:: -(-len(features) // _SAMPLE_ROWS)]
         numbers = np.concatenate([block[:, places] for _, block in preprocessor.feature_blocks(sample)])
-        quantiles = [_of_features(quantiles_of(np.sort(column).astype(np.float64))) for column in numbers.T]
-        scores = [NormalScores(column) for column in quantiles]
-        # Where two numbers meet, a quantile may lie between them.
-        distinct = [
-            min(len(np.unique(column)), len(score.points)) for column, score in zip(numbers.T, scores, strict=True)
-        ]
+        columns = [np.sort(column) for column in numbers.T]
+        quantiles = [_of_features(quantiles_of(column.astype(np.float64))) for column in columns]
+        scores = [NormalScores(own) for own in quantiles]
+        counts = (
+            1 + int(np.count_nonzero(np.diff(column))) for column in columns
+        )  # a quantile may lie between two numbers
+        distinct = [min(count, len(score.points)) for count, score in zip(counts, scores, strict=True)]
         chosen = [i for i, n in enumerate(distinct) if n >= _FEWEST_DISTINCT]
         if not chosen:
             return cls.none()

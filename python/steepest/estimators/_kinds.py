@@ -23,7 +23,7 @@ _DEARER = 2  # times an epoch of a network without an embedding, one with takes,
 _FEWEST = 3  # networks of a kind, for kinds to be compared when time is short
 _APART = 5  # networks whose held-out rows, a fifth each, are other ones; those of more overlap
 _MOST_COLUMNS = 256  # of few rows: more take long, and have hardly anything to be learned of each
-_FEW_ROWS = 1000  # up to which an embedding begins with low frequencies, and is trained no longer
+_GENTLE_ROWS = 1000  # up to which an embedding begins with low frequencies, and is trained no longer
 
 
 @dataclass
@@ -92,7 +92,7 @@ def kinds_on_few_rows(plan: FitPlan, n_rows: int, n_columns: int) -> list[FitPla
     gentle = replace(recipe, frequencies=Recipe.frequencies, frequency_scale=0.3)
     steps = round(2.5 * recipe.least_steps)
     full = replace(recipe, frequencies=Recipe.frequencies, dropout=0.1, lr=0.02, least_steps=steps)
-    one = full if n_rows > _FEW_ROWS else gentle
+    one = full if n_rows > _GENTLE_ROWS else gentle
     return [replace(plan, recipe=kind) for kind in ([gentle, full] if recipe.kinds > 2 else [one])]
 
 

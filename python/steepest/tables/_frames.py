@@ -128,8 +128,8 @@ def one_dimensional(name: str, values: Any) -> Any:
 def series(values: Any) -> Any:
     """Return a column of a data frame as pyarrow's; as NumPy's where pyarrow has no type for all of it."""
     arrow = import_pyarrow()
-    plain = _plain(values)
     try:
+        plain = _plain(values)
         if hasattr(plain, "__arrow_c_stream__"):
             return arrow.chunked_array(plain)
         found = arrow.Array.from_pandas(plain)  # a column of pandas 2, which has no stream
